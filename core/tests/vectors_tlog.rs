@@ -241,6 +241,7 @@ impl Trees {
         log.tiles = append(0, &log.leaves, &&log)
             .expect("nothing is read for an empty log")
             .into_iter()
+            .map(|new| (new.tile, new.bytes))
             .collect();
         log
     }

@@ -9,7 +9,7 @@
 //! - [`vkey`], [`note`], [`cosignature`]: keys and signatures over text (C2SP `signed-note`,
 //!   `tlog-cosignature`).
 //! - [`checkpoint`]: the text a log signs (C2SP `tlog-checkpoint`).
-//! - [`policy`]: which logs and witnesses are enough (C2SP `tlog-policy`).
+//! - [`policy`], [`policy_text`]: which logs and witnesses are enough (C2SP `tlog-policy`).
 //! - [`witnessed`]: checkpoints that a policy accepts.
 //! - [`proof`]: a proof of logging that is checked offline (C2SP `tlog-proof`).
 //!
@@ -24,6 +24,7 @@ pub mod merkle;
 mod naive;
 pub mod note;
 pub mod policy;
+pub mod policy_text;
 pub mod proof;
 pub mod prove;
 #[cfg(test)]

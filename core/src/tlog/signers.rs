@@ -1,9 +1,10 @@
-//! Software keys, for tests to sign notes with.
+//! Software keys and policies of them, for tests.
 
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::cosignature;
 use super::note::{Note, NoteSignature};
+use super::policy::Policy;
 use super::vkey::{KeyType, VerifierKey};
 
 /// A key pair whose seed is its number in every byte.
@@ -48,4 +49,24 @@ impl TestKey {
 pub(super) fn signed<'a>(text: &str, keys: impl IntoIterator<Item = &'a TestKey>) -> Note {
     let lines = (1..).zip(keys).map(|(time, key)| key.sign(text, time));
     Note::new(text.to_owned(), lines.collect()).expect("a good text")
+}
+
+/// Lines that define the log and the witnesses `names`.
+pub(super) fn define(names: &[&str]) -> String {
+    let mut text = format!("log {}\n", TestKey::log("log", 200).public);
+    for (number, name) in (1..).zip(names) {
+        let key = TestKey::witness("witness.example", number).public;
+        text += &format!("witness {name} {key}\n");
+    }
+    text
+}
+
+/// The policy of those lines and `rest`.
+pub(super) fn policy(names: &[&str], rest: &str) -> Policy {
+    (define(names) + rest).parse().expect("a good policy")
+}
+
+/// Whether cosignatures of just `cosigners` are enough.
+pub(super) fn met(policy: &Policy, cosigners: &[&str]) -> bool {
+    policy.quorum_met(|witness| cosigners.contains(&witness.name.as_str()))
 }

@@ -84,8 +84,17 @@ impl<S: TileSource> HashReader for TileReader<S> {
     }
 }
 
-/// The tiles that a tree of `old` leaves gains by appending `leaves` (leaf hashes), with their bytes, level
-/// by level, left to right. Write and sync all of them before the checkpoint that covers them is shown.
+/// A tile to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTile {
+    /// Which one; its [`path`](Tile::path) is the file.
+    pub tile: Tile,
+    /// All of the file.
+    pub bytes: Vec<u8>,
+}
+
+/// The tiles that a tree of `old` leaves gains by appending `leaves` (leaf hashes), level by level, left to
+/// right. Write and sync all of them before the checkpoint that covers them is shown.
 ///
 /// # Errors
 /// [`TreeError`]: a partial tile of the old tree could not be read.
@@ -93,17 +102,17 @@ pub fn append<S: TileSource>(
     old: u64,
     leaves: &[Hash],
     source: &S,
-) -> Result<Vec<(Tile, Vec<u8>)>, TreeError<S::Error>> {
+) -> Result<Vec<NewTile>, TreeError<S::Error>> {
     let mut written = Vec::new();
     let mut new = leaves.to_vec();
     for level in 0.. {
         if new.is_empty() {
             break;
         }
-        let mut index = hashes_at(level, old) / u64::from(FULL_WIDTH);
+        let first = hashes_at(level, old) / u64::from(FULL_WIDTH);
         let mut hashes = partial(level, old, source)?;
         hashes.append(&mut new);
-        for chunk in hashes.chunks(FULL_WIDTH as usize) {
+        for (index, chunk) in (first..).zip(hashes.chunks(FULL_WIDTH as usize)) {
             if chunk.len() == FULL_WIDTH as usize {
                 new.extend(subtree_root(chunk));
             }
@@ -112,8 +121,8 @@ pub fn append<S: TileSource>(
                 index,
                 width: u32::try_from(chunk.len()).unwrap_or(FULL_WIDTH),
             };
-            written.push((tile, chunk.concat()));
-            index += 1;
+            let bytes = chunk.concat();
+            written.push(NewTile { tile, bytes });
         }
     }
     Ok(written)
@@ -199,12 +208,12 @@ mod tests {
     impl Files {
         fn append(&mut self, old: usize, leaves: &[Hash]) -> Vec<Tile> {
             let tiles = append(old as u64, leaves, &&*self).expect("old tiles are there");
-            for (tile, bytes) in &tiles {
+            for NewTile { tile, bytes } in &tiles {
                 assert_eq!(bytes.len(), tile.width as usize * HASH_BYTES);
                 let before = self.0.insert(tile.path(), bytes.clone());
                 assert_eq!(before, None, "{} was written twice", tile.path());
             }
-            tiles.into_iter().map(|(tile, _)| tile).collect()
+            tiles.into_iter().map(|new| new.tile).collect()
         }
     }
 

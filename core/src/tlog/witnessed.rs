@@ -56,7 +56,7 @@ impl Policy {
     pub fn accept(&self, note: &str) -> Result<WitnessedCheckpoint, WitnessedError> {
         let note = Note::parse(note)?;
         let logs = self.logs().iter().map(|log| &log.key);
-        let witnesses = self.witnesses().map(|witness| &witness.key);
+        let witnesses = self.witnesses().iter().map(|witness| &witness.key);
         let signed = note.verify(logs.chain(witnesses))?;
         let checkpoint: Checkpoint = note.text().parse()?;
         let by_its_log = self.logs().iter().any(|log| {
@@ -68,6 +68,7 @@ impl Policy {
         let time_of = |key: &VerifierKey| signed.iter().find(|s| s.key == key)?.time;
         let cosigners: Vec<_> = self
             .witnesses()
+            .iter()
             .filter_map(|witness| {
                 Some(Cosigner {
                     name: witness.name.clone(),
