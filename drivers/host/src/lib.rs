@@ -1,1 +1,159 @@
-//! placeholder
+//! The process every driver binary is: arguments, credential, sandbox, and the loop that serves the daemon.
+//!
+//! A driver binary is one line around its `open`:
+//!
+//! ```ignore
+//! fn main() -> std::process::ExitCode {
+//!     sealwright_driver_host::main("pkcs11", open)
+//! }
+//! ```
+//!
+//! The host owns what is the same for every device. The main thread reads frames, one worker thread per
+//! session calls the [`KeyDriver`](sealwright_driver_api::KeyDriver), and a watchdog thread that never enters
+//! vendor code ends the process when a request outlives its deadline ([`exit`] lists the codes). Nobody
+//! supervises by force: the socket activator starts the next process on the next connection.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod admin;
+mod args;
+pub mod exit;
+mod listen;
+mod logging;
+mod login_mark;
+mod reader;
+mod replies;
+mod sandbox;
+mod secrets;
+mod serve;
+mod watchdog;
+mod work;
+mod worker;
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use sealwright_driver_api::{DriverError, Token, TokenConfig};
+
+pub use login_mark::LOGIN_MARK;
+pub use sandbox::Sandbox;
+pub use secrets::{CREDENTIAL_MAX, Secret, Secrets};
+
+/// Opens the one token of a configuration. Called once per process, before any worker exists.
+pub type Open = fn(&TokenConfig, &Secrets) -> Result<Box<dyn Token>, DriverError>;
+
+/// Names what a driver needs to touch under its configuration.
+pub type Paths = fn(&TokenConfig) -> Result<Sandbox, DriverError>;
+/// Wraps the stream to the daemon; gets one whole frame per `write_all`.
+pub type Frames = fn(UnixStream) -> Box<dyn Write + Send>;
+
+/// A driver without a sandbox of its own: see [`Driver::main`].
+pub fn main(kind: &'static str, open: Open) -> ExitCode {
+    Driver::new(kind, open).main()
+}
+
+/// What makes one driver binary differ from another.
+#[derive(Clone, Copy)]
+pub struct Driver {
+    kind: &'static str,
+    open: Open,
+    sandbox: Option<Paths>,
+    frames: Frames,
+}
+
+impl Driver {
+    /// A driver for tokens whose configuration says `kind`.
+    pub const fn new(kind: &'static str, open: Open) -> Self {
+        Self {
+            kind,
+            open,
+            sandbox: None,
+            frames: |stream| Box::new(stream),
+        }
+    }
+
+    /// Confines the process with landlock, before its first thread, to what the host needs anyway and the
+    /// paths `paths` names.
+    pub const fn sandboxed(mut self, paths: Paths) -> Self {
+        self.sandbox = Some(paths);
+        self
+    }
+
+    /// Puts a writer between host and daemon that gets one whole frame per call. For drivers that lie on purpose.
+    pub const fn writing_through(mut self, frames: Frames) -> Self {
+        self.frames = frames;
+        self
+    }
+
+    /// Parses the command line and does what it says; the whole life of the process.
+    pub fn main(self) -> ExitCode {
+        let args = args::Args::parse();
+        logging::start();
+        match self.run(&args) {
+            Ok(code) => code,
+            Err(error) => {
+                tracing::error!(config = %args.config.display(), "{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn run(self, args: &args::Args) -> Result<ExitCode, HostError> {
+        let config = self.config(args)?;
+        // The listener is taken first: the sandbox forbids nothing that is open already.
+        let listener = match args.command() {
+            args::Command::Serve => Some(listen::Listener::from_environment(&args.peer_uid)?),
+            _ => None,
+        };
+        sandbox::prepare_state_dir(&config)?;
+        if let Some(paths) = self.sandbox {
+            sandbox::enter(&config, &args.config, paths(&config)?)?;
+        }
+        let secrets = Secrets::new(&config);
+        match listener {
+            Some(listener) => Ok(serve::serve(self, config, secrets, listener)),
+            None => admin::run(self, args, &config, &secrets),
+        }
+    }
+
+    fn config(self, args: &args::Args) -> Result<TokenConfig, HostError> {
+        let config = TokenConfig::read(&args.config)?;
+        if config.kind != self.kind {
+            return Err(HostError::Kind {
+                kind: config.kind,
+                driver: self.kind,
+            });
+        }
+        Ok(config)
+    }
+}
+
+/// Why the process could not begin its work.
+#[derive(Debug, thiserror::Error)]
+enum HostError {
+    #[error(transparent)]
+    Config(#[from] sealwright_driver_api::TokenConfigError),
+    #[error(
+        "kind = {kind:?}, but this program drives {driver:?}: start sealwright-driver-{kind} or correct the kind"
+    )]
+    Kind { kind: String, driver: &'static str },
+    #[error("no listening socket: start this under its systemd socket unit or with sealwright-run")]
+    NoListener,
+    #[error("the socket passed as file descriptor 3 cannot be used: {0}")]
+    Listener(std::io::Error),
+    #[error("no user is called {0:?}: give --peer-uid a number or a name from /etc/passwd")]
+    NoUser(String),
+    #[error("state_dir {path} cannot be used: {source}; create it for this driver's user alone")]
+    StateDir {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error("landlock refuses the sandbox: {0}")]
+    Sandbox(String),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error("cannot print the answer: {0}")]
+    Print(std::io::Error),
+}

@@ -1,0 +1,178 @@
+//! Commands for people: the same driver, asked once, answering JSON on stdout.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use sealwright_core::spki::Spki;
+use sealwright_driver_api::{
+    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeyDriver, KeySpec, KeyUri, Scheme,
+    Token, TokenConfig,
+};
+use serde::Serialize;
+
+use crate::args::{Args, Command};
+use crate::{Driver, HostError, Secrets};
+
+/// Runs a command other than `serve`.
+pub(crate) fn run(
+    driver: Driver,
+    args: &Args,
+    config: &TokenConfig,
+    secrets: &Secrets,
+) -> Result<ExitCode, HostError> {
+    if let Command::Check = args.command() {
+        return check(driver, config, secrets);
+    }
+    let token = (driver.open)(config, secrets)?;
+    let mut session = token.open_worker()?;
+    let description = match args.command() {
+        Command::Generate {
+            scheme,
+            rsa_bits,
+            uri,
+        } => generate(
+            session.as_mut(),
+            &KeySpec {
+                uri,
+                scheme,
+                rsa_bits,
+            },
+        )?,
+        Command::Describe { uri } => session.describe(&uri)?,
+        Command::Serve | Command::Check => return Ok(ExitCode::FAILURE),
+    };
+    print(&KeyJson::from(description))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn generate(session: &mut dyn KeyDriver, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    let generator = session.generator().ok_or_else(|| {
+        DriverError::new(
+            ErrorClass::Unsupported,
+            "",
+            "this token makes no keys; make one with its maker's tools",
+        )
+    })?;
+    tracing::info!(scheme = %spec.scheme, uri = %spec.uri, "making a key; some devices take minutes");
+    generator.generate(spec)
+}
+
+/// A key as people and scripts read it.
+#[derive(Serialize)]
+struct KeyJson {
+    uri: KeyUri,
+    /// Base64.
+    spki_der: Spki,
+    spki_sha256: String,
+    keyid: String,
+    public_key_pem: String,
+    schemes: Vec<Scheme>,
+    evidence: EvidenceGrade,
+    claims: Vec<(String, String)>,
+}
+
+impl From<KeyDescription> for KeyJson {
+    fn from(key: KeyDescription) -> Self {
+        let spki = Spki::from_der(key.spki_der);
+        Self {
+            uri: key.uri,
+            spki_sha256: spki.sha256().to_string(),
+            keyid: spki.keyid(),
+            public_key_pem: spki.to_pem(),
+            spki_der: spki,
+            schemes: key.schemes,
+            evidence: key.evidence,
+            claims: key.claims,
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<ErrorClass>,
+    detail: String,
+}
+
+impl Finding {
+    fn of(check: &'static str, result: &Result<String, DriverError>) -> Self {
+        match result {
+            Ok(detail) => Self {
+                check,
+                ok: true,
+                class: None,
+                detail: detail.clone(),
+            },
+            Err(e) => Self {
+                check,
+                ok: false,
+                class: Some(e.class),
+                detail: e.to_string(),
+            },
+        }
+    }
+}
+
+/// Prints `{"token": …, "findings": […]}`; exit code 1 if one of them is not ok.
+fn check(driver: Driver, config: &TokenConfig, secrets: &Secrets) -> Result<ExitCode, HostError> {
+    #[derive(Serialize)]
+    struct Report<'a> {
+        token: &'a str,
+        findings: Vec<Finding>,
+    }
+    let mut findings = Vec::new();
+    // In this order, and not past the first failure: what follows would only repeat it, or spend a PIN try.
+    let mut look = |check, result: Result<String, DriverError>| {
+        findings.push(Finding::of(check, &result));
+        result.is_ok()
+    };
+    if look("credential", secrets.check().map(str::to_owned)) {
+        match (driver.open)(config, secrets) {
+            Err(error) => {
+                look("token", Err(error));
+            }
+            Ok(token) => {
+                look("token", token_matches(&*token, config));
+                look("session", session(&*token));
+            }
+        }
+    }
+    let ok = findings.iter().all(|finding| finding.ok);
+    print(&Report {
+        token: &config.name,
+        findings,
+    })?;
+    Ok(if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn token_matches(token: &dyn Token, config: &TokenConfig) -> Result<String, DriverError> {
+    let found = token.descriptor();
+    if (&found.label, &found.serial) != (&config.label, &config.serial) {
+        return Err(DriverError::config(format!(
+            "the token is label {:?}, serial {:?}; the configuration says {:?}, {:?}",
+            found.label, found.serial, config.label, config.serial
+        )));
+    }
+    Ok(format!(
+        "{} {}, serial {}",
+        found.manufacturer, found.model, found.serial
+    ))
+}
+
+fn session(token: &dyn Token) -> Result<String, DriverError> {
+    token.open_worker()?.health()?;
+    Ok("opens and answers".into())
+}
+
+fn print(answer: &impl Serialize) -> Result<(), HostError> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, answer).map_err(|e| HostError::Print(e.into()))?;
+    writeln!(out).map_err(HostError::Print)
+}

@@ -1,0 +1,207 @@
+//! One connection's incoming side: frames become jobs.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealwright_driver_api::wire::{self, Call, ToDriver, WireError, WireInput};
+use sealwright_driver_api::{DriverError, ErrorClass, KeyUri, Scheme, SignInput, SignRequest};
+
+use crate::replies::Replies;
+use crate::work::{Job, NotAdmitted, Task, Work};
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The daemon closed it, or it broke.
+    Closed,
+    /// The daemon sent what it must not; why.
+    Protocol(String),
+}
+
+/// A message whose chunks are still coming.
+struct Assembly {
+    job: Job,
+    key: KeyUri,
+    scheme: Scheme,
+    len: usize,
+    message: Vec<u8>,
+}
+
+/// The reading half of a connection.
+pub(crate) struct Reader<'a> {
+    work: &'a Work,
+    replies: Arc<Replies>,
+    max_message: u32,
+    assemblies: HashMap<u64, Assembly>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(work: &'a Work, replies: Arc<Replies>, max_message: u32) -> Self {
+        Self {
+            work,
+            replies,
+            max_message,
+            assemblies: HashMap::new(),
+        }
+    }
+
+    /// Reads frames until the connection ends.
+    pub(crate) fn run(mut self, mut stream: impl Read) -> End {
+        loop {
+            let handled = match wire::read(&mut stream) {
+                Ok(ToDriver::Request {
+                    id,
+                    remaining_ms,
+                    call,
+                }) => self.request(id, remaining_ms, call),
+                Ok(ToDriver::Chunk { id, bytes }) => self.chunk(id, &bytes),
+                Ok(ToDriver::Cancel { id }) => {
+                    self.cancel(id);
+                    Ok(())
+                }
+                Err(WireError::Closed | WireError::Io(_)) => return End::Closed,
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(violation) = handled {
+                return End::Protocol(violation);
+            }
+        }
+    }
+
+    fn request(&mut self, id: u64, remaining_ms: u32, call: Call) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_millis(remaining_ms.into());
+        let len = message_len(&call);
+        if len > self.max_message as usize {
+            let error = format!(
+                "the message has {len} bytes, this token takes {}",
+                self.max_message
+            );
+            self.replies.reply(id, Err(DriverError::bad_request(error)));
+            return Ok(());
+        }
+        let cancelled = match self.work.admit(id, deadline, len) {
+            Ok(cancelled) => cancelled,
+            Err(NotAdmitted::Repeated) => return Err(format!("request id {id} is in use")),
+            Err(NotAdmitted::Full(what)) => {
+                let error = format!("this driver has too many {what} in hand; try again");
+                self.replies
+                    .reply(id, Err(DriverError::new(ErrorClass::Transient, "", error)));
+                return Ok(());
+            }
+        };
+        // Health until the call is known to be complete: a message may be on its way.
+        let job = Job {
+            id,
+            task: Task::Health,
+            deadline,
+            cancelled,
+            replies: Arc::clone(&self.replies),
+        };
+        self.begin(job, call);
+        Ok(())
+    }
+
+    fn begin(&mut self, mut job: Job, call: Call) {
+        job.task = match call {
+            Call::Health => Task::Health,
+            Call::Describe { key } => Task::Describe(key),
+            Call::Generate { spec } => Task::Generate(spec),
+            Call::Sign {
+                key,
+                scheme,
+                input: WireInput::Digest { hash, bytes },
+            } => Task::Sign(SignRequest {
+                key,
+                scheme,
+                input: SignInput::Digest { hash, bytes },
+            }),
+            Call::Sign {
+                key,
+                scheme,
+                input: WireInput::Message { len: 0 },
+            } => Task::Sign(SignRequest {
+                key,
+                scheme,
+                input: SignInput::Message(Vec::new()),
+            }),
+            Call::Sign {
+                key,
+                scheme,
+                input: WireInput::Message { len },
+            } => {
+                let assembly = Assembly {
+                    job,
+                    key,
+                    scheme,
+                    len: len as usize,
+                    message: Vec::new(),
+                };
+                self.assemblies.insert(assembly.job.id, assembly);
+                return;
+            }
+        };
+        self.work.enqueue(job);
+    }
+
+    fn chunk(&mut self, id: u64, bytes: &[u8]) -> Result<(), String> {
+        let Some(assembly) = self.assemblies.get_mut(&id) else {
+            // Chunks of a request that was refused or cancelled were on their way: dropped. Chunks of one
+            // that is complete are a broken peer's.
+            return if self.work.contains(id) {
+                Err(format!("a chunk for request {id}, which expects none"))
+            } else {
+                Ok(())
+            };
+        };
+        if bytes.is_empty() || assembly.message.len() + bytes.len() > assembly.len {
+            return Err(format!(
+                "a chunk of {} bytes for request {id} does not fit",
+                bytes.len()
+            ));
+        }
+        assembly.message.extend_from_slice(bytes);
+        if assembly.message.len() == assembly.len
+            && let Some(Assembly {
+                mut job,
+                key,
+                scheme,
+                message,
+                ..
+            }) = self.assemblies.remove(&id)
+        {
+            job.task = Task::Sign(SignRequest {
+                key,
+                scheme,
+                input: SignInput::Message(message),
+            });
+            self.work.enqueue(job);
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: u64) {
+        self.work.cancel(id);
+        // Its chunks may never come; a request that waits for them would stay for ever.
+        if self.assemblies.remove(&id).is_some() {
+            self.work.finish(id);
+            let error = DriverError::new(
+                ErrorClass::Cancelled,
+                "",
+                "cancelled before its message was complete",
+            );
+            self.replies.reply(id, Err(error));
+        }
+    }
+}
+
+fn message_len(call: &Call) -> usize {
+    match call {
+        Call::Sign {
+            input: WireInput::Message { len },
+            ..
+        } => *len as usize,
+        _ => 0,
+    }
+}

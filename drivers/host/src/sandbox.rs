@@ -1,0 +1,72 @@
+//! What the process may touch once it runs vendor code: landlock, entered before the first thread.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, path_beneath_rules,
+};
+use sealwright_driver_api::TokenConfig;
+
+use crate::HostError;
+
+/// Paths a driver needs besides its configuration, credential and `state_dir`. Missing ones are passed over.
+#[derive(Debug, Clone, Default)]
+pub struct Sandbox {
+    /// Files and folders to read: the vendor module, its configuration.
+    pub read: Vec<PathBuf>,
+    /// Files and folders to read and write: the token's own store, its device node.
+    pub write: Vec<PathBuf>,
+}
+
+/// Libraries and system configuration that any vendor module may load or read.
+const SYSTEM_READ: [&str; 6] = ["/usr", "/lib", "/lib64", "/etc", "/proc", "/sys"];
+/// Devices that libraries open for reading and writing.
+const SYSTEM_WRITE: [&str; 3] = ["/dev/null", "/dev/urandom", "/dev/random"];
+
+/// Makes `state_dir` for this user alone where it does not exist: landlock rules need it to be there.
+pub(crate) fn prepare_state_dir(config: &TokenConfig) -> Result<(), HostError> {
+    let path = &config.state_dir;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| HostError::StateDir {
+            path: path.clone(),
+            source,
+        })
+}
+
+/// Restricts this thread and every thread made later to the named paths.
+///
+/// Best effort by kernel: rights an older kernel does not know stay open, and without landlock nothing is
+/// confined; the log says which. Rights are those of ABI 5 (device ioctls); the network is systemd's to forbid.
+pub(crate) fn enter(config: &TokenConfig, file: &Path, driver: Sandbox) -> Result<(), HostError> {
+    let mut read: Vec<PathBuf> = SYSTEM_READ.iter().map(PathBuf::from).collect();
+    read.push(file.to_owned());
+    read.extend(config.credential.clone());
+    read.extend(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    read.extend(driver.read);
+    let mut write: Vec<PathBuf> = SYSTEM_WRITE.iter().map(PathBuf::from).collect();
+    write.push(config.state_dir.clone());
+    write.extend(driver.write);
+    let status = restrict(&read, &write).map_err(|e| HostError::Sandbox(e.to_string()))?;
+    match status {
+        RulesetStatus::FullyEnforced => tracing::debug!("landlock is fully enforced"),
+        status => tracing::warn!("landlock is {status:?}: this kernel lacks part of it"),
+    }
+    Ok(())
+}
+
+fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<RulesetStatus, landlock::RulesetError> {
+    let abi = ABI::V5;
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .create()?
+        .add_rules(path_beneath_rules(read, AccessFs::from_read(abi)))?
+        .add_rules(path_beneath_rules(write, AccessFs::from_all(abi)))?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}

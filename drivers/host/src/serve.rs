@@ -1,0 +1,100 @@
+//! Serving the daemon: open the token, greet, work, and end when there is doubt.
+
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealwright_driver_api::wire::{Hello, WIRE_VERSION};
+use sealwright_driver_api::{Descriptor, DriverError, Token, TokenConfig};
+
+use crate::listen::Listener;
+use crate::reader::{End, Reader};
+use crate::replies::Replies;
+use crate::work::Work;
+use crate::{Driver, Frames, Secrets, exit, watchdog, worker};
+
+/// How long opening the token may take before the process gives up.
+const OPEN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Serves one connection after the other for the life of the process.
+pub(crate) fn serve(
+    driver: Driver,
+    config: TokenConfig,
+    secrets: Secrets,
+    listener: Listener,
+) -> ExitCode {
+    match run(driver, &config, &secrets, &listener) {
+        Ok(never) => match never {},
+        Err(error) => {
+            tracing::error!(%error, "cannot serve");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(
+    driver: Driver,
+    config: &TokenConfig,
+    secrets: &Secrets,
+    listener: &Listener,
+) -> std::io::Result<std::convert::Infallible> {
+    let work = Arc::new(Work::default());
+    watchdog::start(&work)?;
+    let mut stream = listener.accept()?;
+    let token: Arc<dyn Token> = match work.opening(OPEN_LIMIT, || (driver.open)(config, secrets)) {
+        Ok(token) => token.into(),
+        Err(error) => refuse(stream, driver.frames, error),
+    };
+    worker::start(&token, &work)?;
+    loop {
+        let end = connection(stream, driver.frames, token.descriptor(), &work)?;
+        if let End::Protocol(violation) = &end {
+            tracing::error!(
+                violation,
+                "the daemon broke the protocol; ending this process"
+            );
+            exit::now(exit::PROTOCOL);
+        }
+        let in_flight = work.in_flight();
+        if in_flight > 0 {
+            tracing::warn!(
+                in_flight,
+                "the daemon is gone with work in flight; ending this process"
+            );
+            exit::now(exit::PEER_GONE);
+        }
+        stream = listener.accept()?;
+    }
+}
+
+/// Greets and reads until the connection ends.
+fn connection(
+    stream: UnixStream,
+    frames: Frames,
+    descriptor: &Descriptor,
+    work: &Work,
+) -> std::io::Result<End> {
+    let replies = Arc::new(Replies::new(stream.try_clone()?, frames)?);
+    replies.hello(hello(Ok(descriptor.clone())));
+    Ok(Reader::new(work, replies, descriptor.max_message).run(BufReader::new(stream)))
+}
+
+/// Tells the daemon why there is no token. The next process tries again with whatever has changed by then.
+fn refuse(stream: UnixStream, frames: Frames, error: DriverError) -> ! {
+    tracing::error!(class = ?error.class, "the token cannot be opened: {error}");
+    match Replies::new(stream, frames) {
+        Ok(replies) => replies.hello(hello(Err(error))),
+        Err(error) => tracing::warn!(%error, "the daemon cannot be told"),
+    }
+    exit::now(exit::NOT_OPENED)
+}
+
+fn hello(token: Result<Descriptor, DriverError>) -> Hello {
+    Hello {
+        wire: WIRE_VERSION,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        token,
+    }
+}

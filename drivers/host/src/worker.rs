@@ -1,0 +1,122 @@
+//! A worker: one thread, one session, one request at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use sealwright_driver_api::wire::Answer;
+use sealwright_driver_api::{
+    DriverError, ErrorClass, KeyDriver, KeySpec, SignContext, SignRequest, Token,
+};
+
+use crate::exit;
+use crate::replies::WireProgress;
+use crate::work::{Job, Task, Work};
+
+/// Starts the token's workers, as many as its descriptor has sessions.
+pub(crate) fn start(token: &Arc<dyn Token>, work: &Arc<Work>) -> std::io::Result<()> {
+    for number in 0..token.descriptor().sessions.max(1) {
+        let (token, work) = (Arc::clone(token), Arc::clone(work));
+        std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                let _end = EndOnPanic;
+                run(&*token, &work);
+            })?;
+    }
+    Ok(())
+}
+
+/// Without it a panic would leave a token that is served by nobody.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            exit::now(exit::PANIC);
+        }
+    }
+}
+
+fn run(token: &dyn Token, work: &Work) {
+    // Opened by the first job, under that job's deadline.
+    let mut session = None;
+    let max_message = token.descriptor().max_message;
+    loop {
+        let job = work.take();
+        let result =
+            refusal(&job).map_or_else(|| perform(token, &mut session, &job, max_message), Err);
+        let lost = matches!(&result, Err(error) if error.class == ErrorClass::Lost);
+        work.finish(job.id);
+        if let Err(error) = &result {
+            tracing::info!(id = job.id, class = ?error.class, "{error}");
+        }
+        job.replies.reply(job.id, result);
+        if lost {
+            tracing::warn!("the device is lost; the next process starts over");
+            exit::now(exit::LOST);
+        }
+    }
+}
+
+/// Requests that nobody waits for any more never reach the device.
+fn refusal(job: &Job) -> Option<DriverError> {
+    if job.cancelled.load(Ordering::Relaxed) {
+        return Some(DriverError::new(
+            ErrorClass::Cancelled,
+            "",
+            "cancelled before it reached the device",
+        ));
+    }
+    (job.deadline <= Instant::now()).then(|| {
+        DriverError::new(
+            ErrorClass::Transient,
+            "",
+            "its deadline passed before it reached the device",
+        )
+    })
+}
+
+fn perform(
+    token: &dyn Token,
+    session: &mut Option<Box<dyn KeyDriver>>,
+    job: &Job,
+    max_message: u32,
+) -> Result<Answer, DriverError> {
+    let driver = match session {
+        Some(driver) => driver,
+        None => session.insert(token.open_worker()?),
+    };
+    match &job.task {
+        Task::Health => driver.health().map(|()| Answer::Healthy),
+        Task::Describe(key) => driver.describe(key).map(Answer::Key),
+        Task::Sign(request) => sign(driver.as_mut(), request, job, max_message),
+        Task::Generate(spec) => generate(driver.as_mut(), spec),
+    }
+}
+
+fn sign(
+    driver: &mut dyn KeyDriver,
+    request: &SignRequest,
+    job: &Job,
+    max_message: u32,
+) -> Result<Answer, DriverError> {
+    request.check(max_message)?;
+    let sink = WireProgress {
+        id: job.id,
+        replies: &job.replies,
+    };
+    let ctx = SignContext::new(job.deadline, &job.cancelled, &sink);
+    driver.sign(request, &ctx).map(Answer::Signature)
+}
+
+fn generate(driver: &mut dyn KeyDriver, spec: &KeySpec) -> Result<Answer, DriverError> {
+    let generator = driver.generator().ok_or_else(|| {
+        DriverError::new(
+            ErrorClass::Unsupported,
+            "",
+            "this token makes no keys; make one with its maker's tools",
+        )
+    })?;
+    generator.generate(spec).map(Answer::Key)
+}
