@@ -1,0 +1,186 @@
+//! Verifying a bundle offline with a key the verifier already has.
+
+use x509_cert::Certificate;
+use x509_cert::der::{Decode as _, Encode as _};
+
+use super::{Bundle, Content, KeyMaterial, MessageSignature};
+use crate::dsse::{Envelope, Options, ThresholdError, TrustedKey};
+use crate::scheme::HashAlg;
+use crate::statement::{self, Accept, StatementError, StatementSummary};
+use crate::verify::{PublicKey, VerifyError};
+
+/// The artifact that a bundle is held against.
+#[derive(Debug, Clone, Copy)]
+pub enum Artifact<'a> {
+    /// Its bytes.
+    Bytes(&'a [u8]),
+    /// Its SHA-256, where the bytes are large or elsewhere. Ed25519 message signatures need the bytes.
+    Sha256([u8; 32]),
+}
+
+/// A statement that the key signed.
+#[derive(Debug)]
+pub struct VerifiedBundle {
+    /// The payload's bytes; `None` for a message signature.
+    pub payload: Option<Vec<u8>>,
+    /// The statement in it; `None` for a message signature.
+    pub statement: Option<StatementSummary>,
+}
+
+/// Why a bundle does not verify.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleVerifyError {
+    /// hint and keyid name different keys.
+    #[error("the bundle's hint {hint:?} is not the keyid {keyid:?} of its signature")]
+    HintDiffers {
+        /// verificationMaterial.publicKey.hint.
+        hint: String,
+        /// dsseEnvelope.signatures[0].keyid.
+        keyid: String,
+    },
+    /// The certificate inside is for another key.
+    #[error("the certificate in the bundle is not for the key it is verified with")]
+    OtherCertificate,
+    /// The envelope is not signed by the key.
+    #[error("the bundle's envelope is not signed by the given key: {0}")]
+    Envelope(#[from] ThresholdError),
+    /// The message signature is not by the key, or not over the artifact.
+    #[error("the bundle's signature does not cover the artifact: {0}")]
+    Signature(#[from] VerifyError),
+    /// Another payloadType.
+    #[error("payloadType {0:?} is not that of an in-toto statement")]
+    PayloadType(String),
+    /// No acceptable statement.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// The artifact is none of the subjects.
+    #[error("no subject of the statement has the artifact's SHA-256 {0}")]
+    NotASubject(String),
+    /// The bundle's own note of the digest is of another artifact.
+    #[error("messageDigest is not the artifact's digest")]
+    MessageDigest,
+    /// A message signature, where a statement is asked for.
+    #[error("the bundle holds a message signature, not a statement")]
+    NoStatement,
+    /// Only the digest of the artifact was given.
+    #[error("a signature with {0} is verified over the artifact's bytes, not its digest")]
+    NeedsBytes(crate::scheme::Scheme),
+}
+
+impl Artifact<'_> {
+    /// SHA-256 of the artifact.
+    pub fn sha256(&self) -> [u8; 32] {
+        match self {
+            Self::Bytes(bytes) => crate::digest::Sha256Digest::of(&[bytes]).0,
+            Self::Sha256(digest) => *digest,
+        }
+    }
+}
+
+impl Bundle {
+    /// Verifies the signature with `key`, and that it is about `artifact`: a subject of the statement, or the
+    /// message itself. Log entries and time stamps are not looked at.
+    pub fn verify(
+        &self,
+        key: &TrustedKey,
+        artifact: Artifact<'_>,
+    ) -> Result<VerifiedBundle, BundleVerifyError> {
+        match &self.content {
+            Content::Dsse(_) => {
+                let verified = self.verify_statement(key)?;
+                let sha256 = hex::encode(artifact.sha256());
+                match &verified.statement {
+                    Some(statement) if statement.has_digest("sha256", &sha256) => Ok(verified),
+                    _ => Err(BundleVerifyError::NotASubject(sha256)),
+                }
+            }
+            Content::Message(message) => {
+                self.check_material(key, "")?;
+                verify_message(message, key, artifact)?;
+                Ok(VerifiedBundle {
+                    payload: None,
+                    statement: None,
+                })
+            }
+        }
+    }
+
+    /// Verifies a bundle that holds a statement, whatever its subjects: the caller looks at them.
+    pub fn verify_statement(&self, key: &TrustedKey) -> Result<VerifiedBundle, BundleVerifyError> {
+        let Content::Dsse(envelope) = &self.content else {
+            return Err(BundleVerifyError::NoStatement);
+        };
+        let keyid = envelope
+            .signatures()
+            .first()
+            .map_or("", |signature| &signature.keyid);
+        self.check_material(key, keyid)?;
+        let envelope = Envelope::clone(envelope);
+        let verified = envelope.verify(std::slice::from_ref(key), 1, Options::default())?;
+        if verified.payload_type != statement::PAYLOAD_TYPE {
+            return Err(BundleVerifyError::PayloadType(verified.payload_type));
+        }
+        let statement = statement::check(&verified.payload, Accept::AlsoV01)?;
+        Ok(VerifiedBundle {
+            payload: Some(verified.payload),
+            statement: Some(statement),
+        })
+    }
+
+    /// The bundle must not name another key than the one it is verified with.
+    ///
+    /// A hint's form is the signer's choice, so it is compared with the keyid only; cosign leaves that out.
+    fn check_material(&self, key: &TrustedKey, keyid: &str) -> Result<(), BundleVerifyError> {
+        match &self.material.key {
+            KeyMaterial::Hint(hint) if hint != keyid && !hint.is_empty() && !keyid.is_empty() => {
+                let (hint, keyid) = (hint.clone(), keyid.to_owned());
+                Err(BundleVerifyError::HintDiffers { hint, keyid })
+            }
+            KeyMaterial::Hint(_) => Ok(()),
+            KeyMaterial::Certificates(certificates) => {
+                let own = certificates.first().and_then(|der| certified_key(der));
+                let given = PublicKey::from_spki_der(key.spki().der()).ok();
+                if own.is_some() && own == given {
+                    Ok(())
+                } else {
+                    Err(BundleVerifyError::OtherCertificate)
+                }
+            }
+        }
+    }
+}
+
+fn certified_key(certificate: &[u8]) -> Option<PublicKey> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let spki = certificate
+        .tbs_certificate()
+        .subject_public_key_info()
+        .to_der()
+        .ok()?;
+    PublicKey::from_spki_der(&spki).ok()
+}
+
+fn verify_message(
+    message: &MessageSignature,
+    key: &TrustedKey,
+    artifact: Artifact<'_>,
+) -> Result<(), BundleVerifyError> {
+    if let Some((algorithm, digest)) = &message.digest {
+        let sha256 = artifact.sha256();
+        let expected = match (algorithm.as_str(), artifact) {
+            ("SHA2_256", _) => Some(sha256.to_vec()),
+            ("SHA2_384", Artifact::Bytes(bytes)) => Some(HashAlg::Sha384.digest(&[bytes])),
+            _ => None,
+        };
+        if expected.as_ref() != Some(digest) {
+            return Err(BundleVerifyError::MessageDigest);
+        }
+    }
+    match (artifact, key.scheme().prehash()) {
+        (Artifact::Bytes(bytes), _) => Ok(key.verify(&[bytes], &message.signature)?),
+        (Artifact::Sha256(digest), Some(HashAlg::Sha256)) => {
+            Ok(key.verify_prehashed(&digest, &message.signature)?)
+        }
+        (Artifact::Sha256(_), _) => Err(BundleVerifyError::NeedsBytes(key.scheme())),
+    }
+}
