@@ -216,8 +216,11 @@ impl TileSource for &Log {
 
     fn tile(&self, tile: Tile) -> Result<Vec<u8>, NoTile> {
         // Tiles of smaller trees are the beginnings of those of the whole log.
-        let widest = self.tiles.range(tile..).next().ok_or(NoTile)?;
-        Ok(widest.1.clone())
+        let (widest, bytes) = self.tiles.range(tile..).next().ok_or(NoTile)?;
+        if (widest.level, widest.index) != (tile.level, tile.index) {
+            return Err(NoTile);
+        }
+        Ok(bytes.clone())
     }
 }
 
