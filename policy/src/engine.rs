@@ -1,0 +1,212 @@
+//! The policy in force: text, principals, and the answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::ops::Range;
+
+use cedar_policy::{Authorizer, Decision, Entity, PolicySet, Response, Schema};
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::identity::Principal;
+use sealwright_core::permit::{Action, Answer, PolicyEngine, Question, Resource};
+
+use crate::error::PolicyError;
+use crate::load::{Loaded, load};
+use crate::names::Names;
+use crate::scope::{Node, could_allow};
+use crate::{explain, question};
+
+/// A loaded policy together with the principals it is asked about. Immutable: a new policy or directory
+/// is a new value that takes the old one's place.
+pub struct CedarPolicy {
+    text: String,
+    digest: Sha256Digest,
+    names: Names,
+    schema: Schema,
+    policies: PolicySet,
+    places: BTreeMap<String, Range<usize>>,
+    permitted_strings: BTreeSet<String>,
+    principals: HashMap<String, Known>,
+}
+
+/// A principal of the directory and its entity.
+struct Known {
+    principal: Principal,
+    entity: Entity,
+}
+
+impl CedarPolicy {
+    /// Loads `text` for a directory of `principals`. A question by anybody else, or by a principal whose
+    /// roles or tenant differ from those given here, is denied.
+    pub fn parse(text: &str, principals: &[Principal]) -> Result<Self, PolicyError> {
+        let Loaded {
+            policies,
+            schema,
+            places,
+            permitted_strings,
+        } = load(text)?;
+        let names = Names::new()?;
+        let mut known = HashMap::with_capacity(principals.len());
+        for principal in principals {
+            let entity = question::principal_entity(&names, principal)?;
+            let entry = Known {
+                principal: principal.clone(),
+                entity,
+            };
+            if known.insert(principal.id.clone(), entry).is_some() {
+                return Err(PolicyError::RepeatedPrincipal(principal.id.clone()));
+            }
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            digest: Sha256Digest::of(&[text.as_bytes()]),
+            names,
+            schema,
+            policies,
+            places,
+            permitted_strings,
+            principals: known,
+        })
+    }
+
+    /// The text it was loaded from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Answers `question` and says why: which policies decided, with their text, and what went wrong.
+    pub fn explain(&self, question: &Question<'_>) -> explain::Explanation {
+        let could = self.could_allow(question.principal, question.action, &question.resource);
+        explain::explanation(self, could, &self.evaluate(question))
+    }
+
+    /// The policy with this id and its text.
+    pub(crate) fn source(&self, id: &str) -> Option<(&cedar_policy::Policy, &Range<usize>)> {
+        let policy = self.policies.policy(&cedar_policy::PolicyId::new(id))?;
+        Some((policy, self.places.get(id)?))
+    }
+
+    fn known(&self, principal: &Principal) -> Option<&Known> {
+        self.principals
+            .get(&principal.id)
+            .filter(|known| known.principal == *principal)
+    }
+
+    fn evaluate(&self, question: &Question<'_>) -> Verdict {
+        match self.ask(question) {
+            Ok(response) => Verdict::of(&response),
+            Err(message) => Verdict {
+                allow: false,
+                policies: Vec::new(),
+                errors: vec![(None, message)],
+            },
+        }
+    }
+
+    fn ask(&self, question: &Question<'_>) -> Result<Response, String> {
+        let known = self.known(question.principal).ok_or_else(|| {
+            format!(
+                "principal {:?} is not in the directory the policy was loaded with",
+                question.principal.id
+            )
+        })?;
+        let request = question::request(&self.names, &self.schema, question)?;
+        let entities = question::entities(&self.names, &known.entity, &question.resource)?;
+        Ok(Authorizer::new().is_authorized(&request, &self.policies, &entities))
+    }
+}
+
+impl PolicyEngine for CedarPolicy {
+    fn decide(&self, question: &Question<'_>) -> Answer {
+        let Verdict {
+            allow,
+            policies,
+            errors,
+        } = self.evaluate(question);
+        if allow {
+            return Answer::Allow { policies };
+        }
+        let errors = errors.into_iter().map(|(policy, message)| match policy {
+            Some(policy) => format!("policy {policy:?}: {message}"),
+            None => message,
+        });
+        Answer::Deny {
+            policies,
+            errors: errors.collect(),
+        }
+    }
+
+    fn could_allow(&self, principal: &Principal, action: Action, resource: &Resource<'_>) -> bool {
+        let (Some(_), Some(action)) = (self.known(principal), self.names.action(action)) else {
+            return false;
+        };
+        let tenant = self.names.tenant(&principal.tenant);
+        let roles = principal.roles.iter().map(|role| self.names.role(*role));
+        let caller = Node {
+            uid: self.names.principal(&principal.id),
+            parents: roles.chain([tenant]).collect(),
+        };
+        let target = Node {
+            uid: self.names.resource(resource),
+            parents: match resource {
+                Resource::Key { name, .. } => [self.names.tenant(name.tenant())].into(),
+                Resource::Tenant(_) => [].into(),
+            },
+        };
+        could_allow(&self.policies, &caller, action, &target)
+    }
+
+    /// Only strings in the `when` clause of a `permit` count: an annotation or a `forbid` unlocks nothing.
+    fn names_predicate_type(&self, predicate_type: &str) -> bool {
+        self.permitted_strings.contains(predicate_type)
+    }
+
+    fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
+}
+
+impl fmt::Debug for CedarPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CedarPolicy")
+            .field("digest", &self.digest)
+            .field("policies", &self.places.keys())
+            .field("principals", &self.principals.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an evaluation came to.
+pub(crate) struct Verdict {
+    pub(crate) allow: bool,
+    /// Ids of the deciding policies, sorted.
+    pub(crate) policies: Vec<String>,
+    /// Failed policies (none: the question itself) and how they failed.
+    pub(crate) errors: Vec<(Option<String>, String)>,
+}
+
+impl Verdict {
+    fn of(response: &Response) -> Self {
+        let mut policies: Vec<String> = response
+            .diagnostics()
+            .reason()
+            .map(|id| id.to_string())
+            .collect();
+        policies.sort();
+        let errors: Vec<_> = response.diagnostics().errors().map(failure).collect();
+        // Cedar skips a policy that fails. A `forbid` that was skipped must not turn into an allow.
+        let allow = response.decision() == Decision::Allow && errors.is_empty();
+        Self {
+            allow,
+            policies,
+            errors,
+        }
+    }
+}
+
+fn failure(error: &cedar_policy::AuthorizationError) -> (Option<String>, String) {
+    let cedar_policy::AuthorizationError::PolicyEvaluationError(failed) = error;
+    (
+        Some(failed.policy_id().to_string()),
+        failed.inner().to_string(),
+    )
+}
