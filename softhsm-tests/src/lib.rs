@@ -1,1 +1,5 @@
-//! placeholder
+//! Tokens for tests: each test starts its own, in its own folder, and nothing of the machine is touched.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test without its token must fail loudly
+
+pub mod softhsm;
