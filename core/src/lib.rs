@@ -1,1 +1,29 @@
-//! placeholder
+//! The decisions and formats of Sealwright, without files, clocks, randomness or an async runtime.
+//!
+//! Everything here is a function of its arguments: what a key may do next ([`key`]), whether a request
+//! gets a [`permit::Permit`], what an audit record says ([`record`]), how a batch lies on disk
+//! ([`journal`]), how the daemon's state follows from its journal ([`state`]), and the public formats
+//! (DSSE, in-toto, Sigstore bundles, C2SP logs). The daemon and the drivers put I/O around it.
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod digest;
+pub mod dsse;
+pub mod error;
+pub mod identity;
+pub mod journal;
+pub mod json;
+pub mod key;
+pub mod name;
+pub mod permit;
+pub mod predicate;
+pub mod record;
+pub mod scheme;
+pub mod sign;
+pub mod spki;
+pub mod state;
+pub mod statement;
+pub mod time;
+pub mod tlog;
+pub mod uri;
+pub mod verify;

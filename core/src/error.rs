@@ -1,0 +1,117 @@
+//! What a client is told: a stable code, an HTTP status and a title. The reason stays in log and record.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        /// A stable error code (RFC 9457 `code` member). The list only ever grows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, for documents and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code as clients see it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// The HTTP status it comes with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
+            }
+
+            /// One line for people, saying what to do next.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A parameter or header cannot be understood.
+    InvalidRequest = "invalid_request", 400, "The request is malformed; see detail";
+    /// The body is not the JSON that was asked for.
+    InvalidJson = "invalid_json", 400, "The body is not acceptable JSON; see detail";
+    /// No such endpoint.
+    UnknownEndpoint = "unknown_endpoint", 404, "There is no such endpoint; the API description is docs/api/openapi.json";
+    /// The endpoint exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", 405, "The endpoint does not take this method";
+    /// No such key for this tenant.
+    UnknownKey = "unknown_key", 404, "No key of this name; `sealwright keys` lists those you may see";
+    /// No such record.
+    UnknownRecord = "unknown_record", 404, "No record with this index that you may read";
+    /// No such token.
+    UnknownToken = "unknown_token", 404, "No token of this name is configured";
+    /// The caller is not in the directory, or policy does not allow it.
+    Denied = "denied", 403, "Not allowed; give the request id to an operator to learn why";
+    /// A payload type the key does not sign.
+    UnsupportedPayloadType = "unsupported_payload_type", 415, "The key does not sign this payload type";
+    /// The statement breaks a rule of in-toto or of its predicate.
+    InvalidStatement = "invalid_statement", 422, "The statement is not acceptable; see detail";
+    /// A predicate type that neither the program nor the policy knows.
+    UnsupportedPredicateType = "unsupported_predicate_type", 422, "This predicate type is signed only where the policy names it; docs/predicates.md lists those that are known";
+    /// The certificate is valid but names nobody, or is not to be used any more.
+    CertificateRefused = "certificate_refused", 403, "The client certificate cannot be used; see detail";
+    /// The body is larger than the limit.
+    PayloadTooLarge = "payload_too_large", 413, "The body is larger than the daemon's limit";
+    /// The message is larger than what the key's device takes whole.
+    MessageTooLarge = "message_too_large", 413, "This key signs whole messages only up to its limit; use a key with a prehash scheme such as ecdsa-p256-sha256";
+    /// The body arrived too slowly.
+    BodyTimeout = "body_timeout", 408, "The body did not arrive in time";
+    /// The daemon's memory for bodies is in use.
+    BodyBudget = "body_budget", 503, "Too many large bodies at once; try again shortly";
+    /// The key exists but does not sign now.
+    KeyNotActive = "key_not_active", 409, "The key is not active";
+    /// The key changed between permission and record.
+    Discarded = "discarded", 409, "The key changed while the request was in flight; the signature was thrown away, try again";
+    /// Too many requests wait for this token.
+    TokenBusy = "token_busy", 503, "The token's queue is full; try again shortly";
+    /// The token cannot be reached.
+    TokenUnavailable = "token_unavailable", 503, "The token is out of service; `sealwright doctor` names the cause";
+    /// The deadline passed before the token answered.
+    DeadlineExceeded = "deadline_exceeded", 504, "The deadline passed before the request reached the token; nothing was signed";
+    /// The driver was lost after it got the request.
+    OutcomeUnknown = "outcome_unknown", 504, "The driver was lost while signing; nothing was released, retry with the same Idempotency-Key";
+    /// The device's answer does not verify.
+    SignatureRejected = "signature_rejected", 502, "The token returned a signature that does not verify; it was not released and the token is marked suspect";
+    /// The idempotency key was used for something else.
+    IdempotencyConflict = "idempotency_conflict", 409, "This Idempotency-Key belongs to a different request";
+    /// The same request is being worked on.
+    IdempotencyInFlight = "idempotency_in_flight", 409, "A request with this Idempotency-Key is in flight; try again shortly";
+    /// No space left for records.
+    LogFull = "log_full", 507, "The audit log has no space left; nothing was signed, free space on the state directory";
+    /// The log failed to sync.
+    LogPoisoned = "log_poisoned", 503, "The audit log failed to sync and takes no records; restart sealwrightd after checking the disk";
+    /// No checkpoint for too long.
+    CheckpointLag = "checkpoint_lag", 503, "The log token has signed no checkpoint for too long; bring it back, `sealwright status` names it";
+    /// The daemon is going down.
+    ShuttingDown = "shutting_down", 503, "The daemon is stopping; try again shortly";
+    /// Anything unforeseen.
+    Internal = "internal", 500, "Internal error; the log has the reason under the request id";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_have_error_statuses() {
+        let mut seen = std::collections::BTreeSet::new();
+        for code in Code::ALL {
+            assert!(seen.insert(code.as_str()), "{code} stands twice");
+            assert!((400..600).contains(&code.status()), "{code}");
+            assert_eq!(serde_json::to_string(code).unwrap(), format!("\"{code}\""));
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The journal's bytes: segments of commit batches. What is on disk after a crash is decided here, without I/O.
+//!
+//! A segment is a zero-filled file: a header of [`HEADER_LEN`] bytes, then batches one after the other, then
+//! zeros. A batch is what one `fdatasync` made durable; it names its segment, its number and its first index,
+//! and carries the SHA-256 of the batch before it and its own. All integers are little-endian.
+//!
+//! | batch offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | magic `SWB1` |
+//! | 4 | 4 | number of entries |
+//! | 8 | 8 | segment |
+//! | 16 | 8 | batch number, from 0 over all segments |
+//! | 24 | 8 | index of the first entry |
+//! | 32 | 4 | payload length, a multiple of 8 |
+//! | 36 | 4 | zero |
+//! | 40 | 32 | SHA-256 of the batch before (its field at 72); zeros for the first |
+//! | 72 | 32 | SHA-256 of bytes 0..72 and the payload |
+//! | 104 | … | payload: entries, padded with zeros to a multiple of 8 |
+//!
+//! An entry is leaf length (4), body length (4), salt (32), leaf, body.
+
+use crate::digest::Sha256Digest;
+use crate::record::SALT_LEN;
+
+/// Bytes in front of the first batch of a segment.
+pub const HEADER_LEN: usize = 4096;
+/// Smallest segment: room for a few of the largest batches.
+pub const SEGMENT_MIN: u64 = 4 << 20;
+/// Largest batch with its header.
+pub const BATCH_MAX: usize = 1 << 20;
+/// Largest body of one record in bytes; more subjects are left out of the record rather than exceed it.
+pub const BODY_MAX: usize = 128 << 10;
+
+const SEGMENT_MAGIC: &[u8; 8] = b"SWJSEG01";
+const BATCH_MAGIC: &[u8; 4] = b"SWB1";
+const BATCH_HEADER: usize = 104;
+const ENTRY_HEADER: usize = 8 + SALT_LEN;
+const ALIGN: usize = 8;
+/// Readers older than this must not touch the segment.
+const MIN_READER: u32 = 1;
+/// What this code can read.
+const READER: u32 = 1;
+
+/// One record in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Canonical leaf bytes.
+    pub leaf: Vec<u8>,
+    /// Salt of the body.
+    pub salt: [u8; SALT_LEN],
+    /// Body bytes.
+    pub body: Vec<u8>,
+}
+
+impl Entry {
+    /// Bytes it takes inside a batch.
+    pub fn encoded_len(&self) -> usize {
+        ENTRY_HEADER + self.leaf.len() + self.body.len()
+    }
+}
+
+/// The end of the chain: what the next batch has to continue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chain {
+    /// Number of the next batch.
+    pub batch: u64,
+    /// Index of the next entry.
+    pub index: u64,
+    /// SHA-256 of the last batch.
+    pub last: Sha256Digest,
+}
+
+/// Bytes that a batch with `payload` bytes of entries takes.
+pub fn batch_len(payload: usize) -> usize {
+    BATCH_HEADER + payload.next_multiple_of(ALIGN)
+}
+
+/// The bytes of the batch that continues `chain` in `segment`, and the chain after it.
+///
+/// The caller keeps `entries` non-empty and [`batch_len`] within [`BATCH_MAX`].
+pub fn encode_batch(segment: u64, chain: Chain, entries: &[Entry]) -> (Vec<u8>, Chain) {
+    let payload: usize = entries.iter().map(Entry::encoded_len).sum();
+    let len = batch_len(payload);
+    let mut out = Vec::with_capacity(len);
+    out.extend_from_slice(BATCH_MAGIC);
+    out.extend_from_slice(&as_u32(entries.len()).to_le_bytes());
+    out.extend_from_slice(&segment.to_le_bytes());
+    out.extend_from_slice(&chain.batch.to_le_bytes());
+    out.extend_from_slice(&chain.index.to_le_bytes());
+    out.extend_from_slice(&as_u32(len - BATCH_HEADER).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&chain.last.0);
+    out.extend_from_slice(&[0; 32]);
+    for entry in entries {
+        out.extend_from_slice(&as_u32(entry.leaf.len()).to_le_bytes());
+        out.extend_from_slice(&as_u32(entry.body.len()).to_le_bytes());
+        out.extend_from_slice(&entry.salt);
+        out.extend_from_slice(&entry.leaf);
+        out.extend_from_slice(&entry.body);
+    }
+    out.resize(len, 0);
+    let own = Sha256Digest::of(&[&out[..72], &out[BATCH_HEADER..]]);
+    out[72..BATCH_HEADER].copy_from_slice(&own.0);
+    let next = Chain {
+        batch: chain.batch + 1,
+        index: chain.index + entries.len() as u64,
+        last: own,
+    };
+    (out, next)
+}
+
+/// Lengths here are bounded by [`BATCH_MAX`], far below `u32::MAX`.
+fn as_u32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// Why bytes are not the batch that belongs there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadBatch {
+    /// No magic.
+    #[error("no batch begins here")]
+    Magic,
+    /// The length leads out of the segment or over the limit.
+    #[error("the batch's length is impossible")]
+    Length,
+    /// The digest does not match.
+    #[error("the batch's digest does not match its bytes")]
+    Digest,
+    /// A batch of another place.
+    #[error("the batch belongs to another segment or position")]
+    Place,
+    /// The batch before it is another one.
+    #[error("the batch does not continue the one before it")]
+    Chain,
+    /// The entries do not fill the payload.
+    #[error("the batch's entries do not fill its payload")]
+    Entries,
+}
+
+struct RawBatch<'a> {
+    count: u32,
+    segment: u64,
+    chain: Chain,
+    own: Sha256Digest,
+    payload: &'a [u8],
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+/// Reads a batch that is sound in itself, wherever it may belong.
+fn parse_batch(bytes: &[u8]) -> Result<RawBatch<'_>, BadBatch> {
+    if !bytes.starts_with(BATCH_MAGIC) {
+        return Err(BadBatch::Magic);
+    }
+    let u32_at = |at| field(bytes, at).map(u32::from_le_bytes).ok_or(BadBatch::Length);
+    let u64_at = |at| field(bytes, at).map(u64::from_le_bytes).ok_or(BadBatch::Length);
+    let hash_at = |at| field(bytes, at).map(Sha256Digest).ok_or(BadBatch::Length);
+    let len = u32_at(32)? as usize;
+    if !len.is_multiple_of(ALIGN) || BATCH_HEADER + len > BATCH_MAX {
+        return Err(BadBatch::Length);
+    }
+    let payload = bytes.get(BATCH_HEADER..BATCH_HEADER + len).ok_or(BadBatch::Length)?;
+    let own = hash_at(72)?;
+    if Sha256Digest::of(&[&bytes[..72], payload]) != own || u32_at(36)? != 0 {
+        return Err(BadBatch::Digest);
+    }
+    let chain = Chain { batch: u64_at(16)?, index: u64_at(24)?, last: hash_at(40)? };
+    Ok(RawBatch { count: u32_at(4)?, segment: u64_at(8)?, chain, own, payload })
+}
+
+fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Entry>, BadBatch> {
+    let mut rest = raw.payload;
+    let mut take = |len: usize| -> Result<&[u8], BadBatch> {
+        let (head, tail) = rest.split_at_checked(len).ok_or(BadBatch::Entries)?;
+        rest = tail;
+        Ok(head)
+    };
+    let mut entries = Vec::new();
+    for _ in 0..raw.count {
+        let header = take(ENTRY_HEADER)?;
+        let length = |at| field(header, at).map(u32::from_le_bytes).ok_or(BadBatch::Entries);
+        let (leaf_len, body_len) = (length(0)? as usize, length(4)? as usize);
+        let salt = field(header, 8).ok_or(BadBatch::Entries)?;
+        let (leaf, body) = (take(leaf_len)?.to_vec(), take(body_len)?.to_vec());
+        entries.push(Entry { leaf, salt, body });
+    }
+    if raw.count > 0 && rest.len() < ALIGN && rest.iter().all(|b| *b == 0) {
+        Ok(entries)
+    } else {
+        Err(BadBatch::Entries)
+    }
+}
+
+/// Reads the batch at the start of `bytes` as the one that continues `chain` in `segment`.
+/// Returns its entries, its length and the chain after it.
+pub fn decode_batch(
+    bytes: &[u8],
+    segment: u64,
+    chain: Chain,
+) -> Result<(Vec<Entry>, usize, Chain), BadBatch> {
+    let raw = parse_batch(bytes)?;
+    if raw.segment != segment || raw.chain.batch != chain.batch || raw.chain.index != chain.index {
+        return Err(BadBatch::Place);
+    }
+    if raw.chain.last != chain.last {
+        return Err(BadBatch::Chain);
+    }
+    let entries = parse_entries(&raw)?;
+    let next =
+        Chain { batch: chain.batch + 1, index: chain.index + entries.len() as u64, last: raw.own };
+    Ok((entries, BATCH_HEADER + raw.payload.len(), next))
+}
+
+/// What the header of a segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Number of the segment, from 0.
+    pub segment: u64,
+    /// Where the chain stood when it was made.
+    pub chain: Chain,
+}
+
+/// Why a segment's header cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeader {
+    /// Nothing was ever written: the file was being made when the host stopped.
+    #[error("the segment's header was never written")]
+    Blank,
+    /// Damaged.
+    #[error("the segment's header is damaged")]
+    Damaged,
+    /// Needs a newer program.
+    #[error("the segment needs a program that reads journal version {0}; this one reads {READER}")]
+    NewerReader(u32),
+}
+
+impl SegmentHeader {
+    /// The header's bytes, [`HEADER_LEN`] of them.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_LEN);
+        out.extend_from_slice(SEGMENT_MAGIC);
+        out.extend_from_slice(&MIN_READER.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.segment.to_le_bytes());
+        out.extend_from_slice(&self.chain.batch.to_le_bytes());
+        out.extend_from_slice(&self.chain.index.to_le_bytes());
+        out.extend_from_slice(&self.chain.last.0);
+        let own = Sha256Digest::of(&[&out]);
+        out.extend_from_slice(&own.0);
+        out.resize(HEADER_LEN, 0);
+        out
+    }
+
+    /// Reads the first [`HEADER_LEN`] bytes of a segment.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let head = bytes.get(..HEADER_LEN).ok_or(BadHeader::Damaged)?;
+        if head.iter().all(|b| *b == 0) {
+            return Err(BadHeader::Blank);
+        }
+        let u64_at = |at| field(head, at).map(u64::from_le_bytes).ok_or(BadHeader::Damaged);
+        let hash_at = |at| field(head, at).map(Sha256Digest).ok_or(BadHeader::Damaged);
+        if !head.starts_with(SEGMENT_MAGIC) || Sha256Digest::of(&[&head[..72]]) != hash_at(72)? {
+            return Err(BadHeader::Damaged);
+        }
+        let min_reader = field(head, 8).map_or(u32::MAX, u32::from_le_bytes);
+        if min_reader > READER {
+            return Err(BadHeader::NewerReader(min_reader));
+        }
+        let chain = Chain { batch: u64_at(24)?, index: u64_at(32)?, last: hash_at(40)? };
+        Ok(Self { segment: u64_at(16)?, chain })
+    }
+}
+
+/// How a segment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Zeros from `offset` on: the next batch goes there.
+    Clean {
+        /// Where the next batch goes.
+        offset: usize,
+    },
+    /// A batch that was never acknowledged: cut it off (only in the last segment).
+    Torn {
+        /// Where it begins, and where the next batch goes once it is zeroed.
+        offset: usize,
+        /// Bytes from `offset` to the last one that is not zero.
+        bytes: usize,
+        /// What is wrong with it.
+        why: BadBatch,
+    },
+    /// Damage that no crash makes: a batch that was acknowledged is gone.
+    Corrupt {
+        /// Where the damage begins.
+        offset: usize,
+        /// What is wrong there.
+        why: BadBatch,
+    },
+}
+
+/// Reads all batches of a segment (header included in `bytes`), calling `visit` for each with its entries.
+///
+/// One batch is in flight at a time, so what a crash can leave behind is one bad batch at the end: nothing
+/// sound may follow it, and it cannot reach further than [`BATCH_MAX`].
+pub fn scan(
+    bytes: &[u8],
+    header: &SegmentHeader,
+    visit: &mut dyn FnMut(u64, Vec<Entry>),
+) -> (Chain, End) {
+    let mut chain = header.chain;
+    let mut offset = HEADER_LEN;
+    loop {
+        let rest = bytes.get(offset..).unwrap_or_default();
+        match decode_batch(rest, header.segment, chain) {
+            Ok((entries, len, next)) => {
+                visit(chain.index, entries);
+                chain = next;
+                offset += len;
+            }
+            Err(why) => return (chain, judge_end(rest, offset, why)),
+        }
+    }
+}
+
+fn judge_end(rest: &[u8], offset: usize, why: BadBatch) -> End {
+    let Some(last) = rest.iter().rposition(|b| *b != 0) else {
+        return End::Clean { offset };
+    };
+    let later_is_sound =
+        (ALIGN..=last).step_by(ALIGN).any(|at| parse_batch(&rest[at..]).is_ok());
+    // A batch that is sound but belongs elsewhere was not torn by a crash either.
+    let itself_is_sound = parse_batch(rest).is_ok();
+    if later_is_sound || itself_is_sound || last >= BATCH_MAX {
+        End::Corrupt { offset, why }
+    } else {
+        End::Torn { offset, bytes: last + 1, why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(n: u8) -> Entry {
+        Entry { leaf: vec![n; 9], salt: [n; SALT_LEN], body: vec![n; usize::from(n) + 1] }
+    }
+
+    /// A segment of `batches` batches with two entries each; returns it and each batch's offset.
+    fn segment(batches: u8) -> (Vec<u8>, Vec<usize>) {
+        let header = SegmentHeader { segment: 3, chain: Chain { batch: 5, index: 11, last: Sha256Digest([9; 32]) } };
+        let (mut bytes, mut chain, mut offsets) = (header.encode(), header.chain, Vec::new());
+        for n in 0..batches {
+            let (batch, next) = encode_batch(3, chain, &[entry(n), entry(n + 1)]);
+            offsets.push(bytes.len());
+            bytes.extend(batch);
+            chain = next;
+        }
+        offsets.push(bytes.len());
+        bytes.resize(bytes.len() + 4096, 0);
+        (bytes, offsets)
+    }
+
+    fn read(bytes: &[u8]) -> (Vec<Entry>, End) {
+        let header = SegmentHeader::decode(bytes).unwrap();
+        let mut all = Vec::new();
+        let (_, end) = scan(bytes, &header, &mut |_, entries| all.extend(entries));
+        (all, end)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let (bytes, offsets) = segment(3);
+        let (entries, end) = read(&bytes);
+        assert_eq!(entries, [entry(0), entry(1), entry(1), entry(2), entry(2), entry(3)]);
+        assert_eq!(end, End::Clean { offset: offsets[3] });
+    }
+
+    #[test]
+    fn a_torn_last_batch_is_told_from_damage_further_up() {
+        let (mut bytes, offsets) = segment(3);
+        bytes[offsets[2] + 120] ^= 1;
+        let (entries, end) = read(&bytes);
+        assert_eq!(entries.len(), 4);
+        assert!(matches!(end, End::Torn { offset, why: BadBatch::Digest, .. } if offset == offsets[2]));
+
+        let (mut bytes, offsets) = segment(3);
+        bytes[offsets[1] + 120] ^= 1;
+        assert_eq!(read(&bytes).1, End::Corrupt { offset: offsets[1], why: BadBatch::Digest });
+    }
+
+    #[test]
+    fn a_last_batch_whose_first_sector_was_lost_is_torn() {
+        let (mut bytes, offsets) = segment(2);
+        bytes[offsets[1]..offsets[1] + 64].fill(0);
+        assert!(matches!(read(&bytes).1, End::Torn { offset, .. } if offset == offsets[1]));
+    }
+
+    #[test]
+    fn a_sound_batch_from_elsewhere_is_corruption() {
+        let (mut bytes, offsets) = segment(2);
+        let first = bytes[offsets[0]..offsets[1]].to_vec();
+        bytes[offsets[2]..offsets[2] + first.len()].copy_from_slice(&first);
+        assert_eq!(read(&bytes).1, End::Corrupt { offset: offsets[2], why: BadBatch::Place });
+    }
+
+    #[test]
+    fn a_header_that_was_never_written_is_told_from_a_damaged_one() {
+        let (mut bytes, _) = segment(0);
+        assert_eq!(SegmentHeader::decode(&[0; HEADER_LEN]), Err(BadHeader::Blank));
+        bytes[20] ^= 1;
+        assert_eq!(SegmentHeader::decode(&bytes), Err(BadHeader::Damaged));
+        assert_eq!(SegmentHeader::decode(&bytes[..100]), Err(BadHeader::Damaged));
+    }
+
+    proptest! {
+        #[test]
+        fn no_flipped_bit_goes_unseen(at in 0usize..3000, bit in 0u8..8) {
+            let (mut bytes, offsets) = segment(4);
+            let at = HEADER_LEN + at % (offsets[4] - HEADER_LEN);
+            bytes[at] ^= 1 << bit;
+            let (entries, end) = read(&bytes);
+            let hit = offsets.iter().rposition(|offset| *offset <= at).unwrap();
+            prop_assert_eq!(entries.len(), hit * 2);
+            let torn = matches!(end, End::Torn { offset, .. } if offset == offsets[hit]);
+            let corrupt = matches!(end, End::Corrupt { offset, .. } if offset == offsets[hit]);
+            prop_assert_eq!((torn, corrupt), (hit == 3, hit != 3));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(tail in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let (mut bytes, offsets) = segment(1);
+            bytes.truncate(offsets[1]);
+            bytes.extend(tail);
+            let (entries, _) = read(&bytes);
+            prop_assert!(entries.len() >= 2);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Key life (NIST SP 800-57 part 1): which state a key version may enter from which.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::KeyVersionId;
+use crate::scheme::Scheme;
+use crate::spki::Spki;
+use crate::uri::KeyUri;
+
+/// What a key is for; a key has exactly one purpose for its whole life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Signs DSSE envelopes for clients.
+    Dsse,
+    /// Signs checkpoints of the audit log.
+    Log,
+    /// Signs tokens.
+    Token,
+    /// Signs DPoP proofs.
+    Dpop,
+    /// Signs approvals.
+    Approval,
+    /// Signs certificates.
+    X509,
+}
+
+impl Purpose {
+    /// The name used in configuration, policy and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dsse => "dsse",
+            Self::Log => "log",
+            Self::Token => "token",
+            Self::Dpop => "dpop",
+            Self::Approval => "approval",
+            Self::X509 => "x509",
+        }
+    }
+}
+
+/// Where a key version stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyState {
+    /// Enrolled, not yet signing.
+    PreActive,
+    /// The one version that signs.
+    Active,
+    /// Taken out of use for a while.
+    Suspended,
+    /// Verifies old signatures, signs no more.
+    Deactivated,
+    /// Its private part is gone.
+    Destroyed,
+}
+
+/// What can happen to a key version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyEvent {
+    /// Begins to sign.
+    Activate,
+    /// Stops for a while.
+    Suspend,
+    /// Signs again.
+    Resume,
+    /// Stops for good.
+    Deactivate,
+    /// Its private part was destroyed.
+    Destroy,
+}
+
+/// The event is not possible in this state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key that is {from:?} cannot {event:?}")]
+pub struct IllegalTransition {
+    /// The state it is in.
+    pub from: KeyState,
+    /// The event that was asked for.
+    pub event: KeyEvent,
+}
+
+impl KeyState {
+    /// The state after `event`.
+    pub const fn after(self, event: KeyEvent) -> Result<Self, IllegalTransition> {
+        use KeyEvent::{Activate, Deactivate, Destroy, Resume, Suspend};
+        match (self, event) {
+            (Self::PreActive, Activate) | (Self::Suspended, Resume) => Ok(Self::Active),
+            (Self::Active, Suspend) => Ok(Self::Suspended),
+            (Self::Active | Self::Suspended, Deactivate) => Ok(Self::Deactivated),
+            (Self::PreActive | Self::Deactivated, Destroy) => Ok(Self::Destroyed),
+            _ => Err(IllegalTransition { from: self, event }),
+        }
+    }
+}
+
+/// How far a key's origin in hardware is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceGrade {
+    /// Nothing is known.
+    None,
+    /// The module says so; a software token makes the same claim.
+    Claimed,
+    /// A statement by the device that verifies to its maker's root.
+    Attested,
+}
+
+/// Everything that is fixed about a key version when it is enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// The version's name.
+    pub key: KeyVersionId,
+    /// The configured token it lies on.
+    pub token: String,
+    /// Its address inside the token.
+    pub uri: KeyUri,
+    /// The public key that every signature is verified against.
+    pub spki: Spki,
+    /// The scheme it signs with.
+    pub scheme: Scheme,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The DSSE payload types it signs; exact, case-sensitive text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payload_types: Vec<String>,
+    /// What is known of its origin.
+    pub evidence: EvidenceGrade,
+    /// A certificate for the public key, DER in base64, to go into bundles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// A key version as the fold over the journal knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyVersion {
+    /// What was enrolled.
+    pub enrolment: Enrolment,
+    /// Where it stands.
+    pub state: KeyState,
+    /// Index of the record that brought it into `state`.
+    pub state_index: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use KeyEvent::*;
+    use KeyState::*;
+
+    #[test]
+    fn every_pair_of_state_and_event_is_decided() {
+        let states = [PreActive, Active, Suspended, Deactivated, Destroyed];
+        let events = [Activate, Suspend, Resume, Deactivate, Destroy];
+        let legal = [
+            (PreActive, Activate, Active),
+            (PreActive, Destroy, Destroyed),
+            (Active, Suspend, Suspended),
+            (Active, Deactivate, Deactivated),
+            (Suspended, Resume, Active),
+            (Suspended, Deactivate, Deactivated),
+            (Deactivated, Destroy, Destroyed),
+        ];
+        for from in states {
+            for event in events {
+                let expected = legal
+                    .iter()
+                    .find(|(state, e, _)| (*state, *e) == (from, event))
+                    .map(|(_, _, to)| *to)
+                    .ok_or(IllegalTransition { from, event });
+                assert_eq!(from.after(event), expected, "{from:?} {event:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Permission as a value: made only here, carried by move, spent by the signing stage.
+
+use std::time::Instant;
+
+use crate::digest::Sha256Digest;
+use crate::error::Code;
+use crate::identity::{PeerCred, Principal};
+use crate::key::{KeyState, KeyVersion, Purpose};
+use crate::name::{KeyName, KeyVersionId, Tenant};
+use crate::scheme::Scheme;
+use crate::spki::Spki;
+use crate::state::State;
+use crate::statement::Subject;
+use crate::time::Timestamp;
+use crate::uri::KeyUri;
+
+/// Leave to sign one message with one key version, once.
+///
+/// There is no public constructor and no `Clone`: whoever holds a permit got it from [`authorise`] and loses
+/// it by using it.
+#[must_use = "a permit that is dropped was granted for nothing"]
+#[derive(Debug)]
+pub struct Permit {
+    key: KeyVersionId,
+    token: String,
+    uri: KeyUri,
+    spki: Spki,
+    certificate: Option<String>,
+    purpose: Purpose,
+    scheme: Scheme,
+    message_sha256: Sha256Digest,
+    principal: String,
+    policy_digest: Sha256Digest,
+    state_index: u64,
+    deadline: Instant,
+}
+
+impl Permit {
+    /// The key version that may sign.
+    pub fn key(&self) -> &KeyVersionId {
+        &self.key
+    }
+
+    /// The tenant the key belongs to.
+    pub fn tenant(&self) -> &Tenant {
+        self.key.key.tenant()
+    }
+
+    /// The configured token that holds the key.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The key's address inside the token.
+    pub fn uri(&self) -> &KeyUri {
+        &self.uri
+    }
+
+    /// The enrolled public key.
+    pub fn spki(&self) -> &Spki {
+        &self.spki
+    }
+
+    /// The key's certificate (base64 of DER), where it has one.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
+    /// What the key is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The scheme to sign with.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// SHA-256 of the message that may be signed (for `dsse`: of the PAE).
+    pub fn message_sha256(&self) -> Sha256Digest {
+        self.message_sha256
+    }
+
+    /// Who was permitted.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// The policy that permitted it.
+    pub fn policy_digest(&self) -> Sha256Digest {
+        self.policy_digest
+    }
+
+    /// The record that brought the key version into its state when the permit was made.
+    pub fn state_index(&self) -> u64 {
+        self.state_index
+    }
+
+    /// When the permit runs out.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
+/// What may be done; each is one action of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// Sign with a key.
+    Sign,
+    /// See a key's name, state and public part.
+    ReadKey,
+    /// Enrol, generate, suspend, resume.
+    ManageKey,
+    /// Read records and proofs.
+    ReadAudit,
+    /// Clear a token's marks, activate policy.
+    Operate,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 5] =
+        [Self::Sign, Self::ReadKey, Self::ManageKey, Self::ReadAudit, Self::Operate];
+
+    /// The name used in policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::ReadKey => "readKey",
+            Self::ManageKey => "manageKey",
+            Self::ReadAudit => "readAudit",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+/// What policy is asked about: the key, or the tenant where no key is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// A key.
+    Key {
+        /// Its name.
+        name: &'a KeyName,
+        /// What it is for.
+        purpose: Purpose,
+    },
+    /// A tenant as a whole.
+    Tenant(&'a Tenant),
+}
+
+/// What a signing request says of its payload; the context of the policy question.
+#[derive(Debug, Clone, Copy)]
+pub struct SignFacts<'a> {
+    /// DSSE payloadType.
+    pub payload_type: &'a str,
+    /// predicateType of a statement.
+    pub predicate_type: Option<&'a str>,
+    /// Whether the required members of that predicate type are known and were checked.
+    pub predicate_known: bool,
+    /// Subjects of a statement.
+    pub subjects: &'a [Subject],
+    /// Bytes of payload.
+    pub payload_len: usize,
+}
+
+/// One question to the policy.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The process behind the socket.
+    pub peer: PeerCred,
+    /// What it wants to do.
+    pub action: Action,
+    /// With what.
+    pub resource: Resource<'a>,
+    /// The payload, for [`Action::Sign`].
+    pub sign: Option<SignFacts<'a>>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The policy's answer. Anything but a clean allow is a deny.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Allowed by these policies, with no evaluation error anywhere.
+    Allow {
+        /// Ids of the permitting policies.
+        policies: Vec<String>,
+    },
+    /// Not allowed.
+    Deny {
+        /// Ids of the forbidding policies; empty for default deny.
+        policies: Vec<String>,
+        /// Evaluation errors: each of them alone is a reason to deny.
+        errors: Vec<String>,
+    },
+}
+
+/// A policy in force. The engine is a parameter, so that decisions here can be tested with tables.
+pub trait PolicyEngine: Send + Sync {
+    /// Answers one question.
+    fn decide(&self, question: &Question<'_>) -> Answer;
+
+    /// Whether any policy could allow this at all, whatever the payload. Asked before a body is read; may
+    /// say yes too often, never no too often.
+    fn could_allow(&self, principal: &Principal, action: Action, resource: &Resource<'_>) -> bool;
+
+    /// Whether a policy names `predicate_type` as a string: only then is a type signed that
+    /// [`crate::predicate`] does not know.
+    fn names_predicate_type(&self, predicate_type: &str) -> bool;
+
+    /// SHA-256 of the policy text.
+    fn digest(&self) -> Sha256Digest;
+}
+
+/// Why there is no permit. The client sees [`Denial::code`], record and log see the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The tenant has no such key.
+    #[error("no key {0} is enrolled")]
+    UnknownKey(KeyName),
+    /// The key is another tenant's.
+    #[error("key {key} does not belong to tenant {tenant}")]
+    OtherTenant {
+        /// The key that was named.
+        key: KeyName,
+        /// The caller's tenant.
+        tenant: Tenant,
+    },
+    /// The key has no active version.
+    #[error("key {key} is {state:?}, not Active")]
+    NotActive {
+        /// The newest version.
+        key: KeyVersionId,
+        /// Its state.
+        state: KeyState,
+    },
+    /// The key is for something else.
+    #[error("key {key} is for {actual}, not dsse", actual = .actual.as_str())]
+    WrongPurpose {
+        /// The key.
+        key: KeyVersionId,
+        /// Its purpose.
+        actual: Purpose,
+    },
+    /// The key does not sign this payload type.
+    #[error("key {key} does not sign payload type {payload_type:?}")]
+    PayloadType {
+        /// The key.
+        key: KeyVersionId,
+        /// The request's type.
+        payload_type: String,
+    },
+    /// Neither program nor policy knows the predicate type.
+    #[error("no policy names predicate type {0:?}, and its required members are not known")]
+    PredicateType(String),
+    /// Policy says no.
+    #[error("policy denies it: {}", explain(.policies, .errors))]
+    Policy {
+        /// Forbidding policies.
+        policies: Vec<String>,
+        /// Evaluation errors.
+        errors: Vec<String>,
+    },
+}
+
+fn explain(policies: &[String], errors: &[String]) -> String {
+    match (policies.is_empty(), errors.is_empty()) {
+        (true, true) => "no policy permits it".to_owned(),
+        (_, false) => format!("evaluation failed ({}), which counts as a deny", errors.join("; ")),
+        (false, true) => format!("forbidden by {}", policies.join(", ")),
+    }
+}
+
+impl Denial {
+    /// What the client is told.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownKey(_) => Code::UnknownKey,
+            Self::NotActive { .. } => Code::KeyNotActive,
+            Self::PayloadType { .. } => Code::UnsupportedPayloadType,
+            Self::PredicateType(_) => Code::UnsupportedPredicateType,
+            Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
+                Code::Denied
+            }
+        }
+    }
+}
+
+/// A request to sign with one key, as far as policy is concerned.
+#[derive(Debug, Clone)]
+pub struct SignIntent<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The process behind the socket.
+    pub peer: PeerCred,
+    /// The key.
+    pub key: &'a KeyName,
+    /// The payload.
+    pub facts: SignFacts<'a>,
+    /// SHA-256 of the PAE.
+    pub pae_sha256: Sha256Digest,
+    /// When.
+    pub now: Timestamp,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+}
+
+/// Looks up the version of `key` that signs, without asking policy: `admit` and [`authorise`] share it.
+pub fn signing_version<'s>(
+    state: &'s State,
+    principal: &Principal,
+    key: &KeyName,
+) -> Result<(KeyVersionId, &'s KeyVersion), Denial> {
+    if key.tenant() != &principal.tenant {
+        return Err(Denial::OtherTenant { key: key.clone(), tenant: principal.tenant.clone() });
+    }
+    let (number, version) =
+        state.signing_version(key).ok_or_else(|| Denial::UnknownKey(key.clone()))?;
+    let id = key.version(number);
+    let purpose = version.enrolment.purpose;
+    if purpose != Purpose::Dsse {
+        return Err(Denial::WrongPurpose { key: id, actual: purpose });
+    }
+    if version.state != KeyState::Active {
+        return Err(Denial::NotActive { key: id, state: version.state });
+    }
+    Ok((id, version))
+}
+
+/// May this principal sign with this key at all? Asked before the body is read.
+pub fn admit(
+    state: &State,
+    policy: &dyn PolicyEngine,
+    principal: &Principal,
+    key: &KeyName,
+) -> Result<(), Denial> {
+    let (_, version) = signing_version(state, principal, key)?;
+    let resource = Resource::Key { name: key, purpose: version.enrolment.purpose };
+    if policy.could_allow(principal, Action::Sign, &resource) {
+        Ok(())
+    } else {
+        Err(Denial::Policy { policies: Vec::new(), errors: Vec::new() })
+    }
+}
+
+/// Decides on one request; the only place where a [`Permit`] is made.
+pub fn authorise(
+    state: &State,
+    policy: &dyn PolicyEngine,
+    intent: &SignIntent<'_>,
+) -> Result<Permit, Denial> {
+    let (key, version) = signing_version(state, intent.principal, intent.key)?;
+    let enrolment = &version.enrolment;
+    let payload_type = intent.facts.payload_type;
+    if !enrolment.payload_types.iter().any(|allowed| allowed == payload_type) {
+        return Err(Denial::PayloadType { key, payload_type: payload_type.to_owned() });
+    }
+    let unknown = intent.facts.predicate_type.filter(|_| !intent.facts.predicate_known);
+    if let Some(predicate_type) = unknown.filter(|t| !policy.names_predicate_type(t)) {
+        return Err(Denial::PredicateType(predicate_type.to_owned()));
+    }
+    let question = Question {
+        principal: intent.principal,
+        peer: intent.peer,
+        action: Action::Sign,
+        resource: Resource::Key { name: intent.key, purpose: enrolment.purpose },
+        sign: Some(intent.facts),
+        now: intent.now,
+    };
+    match policy.decide(&question) {
+        Answer::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
+        Answer::Allow { .. } => Ok(Permit {
+            key,
+            token: enrolment.token.clone(),
+            uri: enrolment.uri.clone(),
+            spki: enrolment.spki.clone(),
+            certificate: enrolment.certificate.clone(),
+            purpose: enrolment.purpose,
+            scheme: enrolment.scheme,
+            message_sha256: intent.pae_sha256,
+            principal: intent.principal.id.clone(),
+            policy_digest: policy.digest(),
+            state_index: version.state_index,
+            deadline: intent.deadline,
+        }),
+    }
+}

@@ -1,0 +1,305 @@
+//! The daemon's state as a fold over the journal. Recovery and normal work call the same [`State::apply`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::digest::Sha256Digest;
+use crate::key::{Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose};
+use crate::name::{KeyName, KeyVersionId};
+use crate::record::{Event, Genesis, KeyChanged, Outcome, Record, SCHEMA_VERSION, SignRecord};
+use crate::time::Timestamp;
+
+/// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
+pub const IDEMPOTENCY_MAX: usize = 65_536;
+
+/// Everything that decides: folded in memory, never read from an index.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    next_index: u64,
+    last_time: Timestamp,
+    genesis: Option<Genesis>,
+    keys: BTreeMap<KeyName, BTreeMap<u32, KeyVersion>>,
+    suspect_tokens: BTreeSet<String>,
+    policy_digest: Option<Sha256Digest>,
+    config_digest: Option<Sha256Digest>,
+    retries: Retries,
+}
+
+/// The journal holds a record that cannot follow those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Written by a newer program.
+    #[error("record {seq} has schema version {v}; this program reads up to {SCHEMA_VERSION}, install a newer one")]
+    NewerSchema {
+        /// The record.
+        seq: u64,
+        /// Its version.
+        v: u32,
+    },
+    /// Not the next index.
+    #[error("record {got} stands where record {want} belongs")]
+    Index {
+        /// The index that belongs there.
+        want: u64,
+        /// The index found.
+        got: u64,
+    },
+    /// Earlier than the record before.
+    #[error("record {seq} is older than the record before it")]
+    Time {
+        /// The record.
+        seq: u64,
+    },
+    /// Genesis missing or repeated.
+    #[error("a log begins with exactly one genesis record; record {seq} breaks that")]
+    Genesis {
+        /// The record.
+        seq: u64,
+    },
+    /// The version is enrolled already, or leaves a gap.
+    #[error("key version {0} cannot be enrolled: the next version of this key is {1}")]
+    Version(KeyVersionId, u32),
+    /// The public key is enrolled under another name.
+    #[error("the public key of {new} is enrolled already as {old}")]
+    SameKey {
+        /// The name asked for.
+        new: KeyVersionId,
+        /// The name it has.
+        old: KeyVersionId,
+    },
+    /// A payload key without payload types, or another key with some.
+    #[error("key {0} needs at least one payload type (purpose dsse) or must have none (others)")]
+    PayloadTypes(KeyVersionId),
+    /// No such version.
+    #[error("no key version {0} is enrolled")]
+    UnknownVersion(KeyVersionId),
+    /// Another version is active.
+    #[error("key {0} has an active version already")]
+    SecondActive(KeyName),
+    /// The step is not possible.
+    #[error("key {0}: {1}")]
+    Illegal(KeyVersionId, IllegalTransition),
+}
+
+/// A signature may not be released any more; the writer asks right before it accepts the record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {key} left the state its permit was made in (it is {now})")]
+pub struct ReleaseConflict {
+    /// The version.
+    pub key: KeyVersionId,
+    /// What it is now.
+    pub now: String,
+}
+
+impl State {
+    /// Index that the next record gets; the number of records so far.
+    pub fn next_index(&self) -> u64 {
+        self.next_index
+    }
+
+    /// Time of the newest record.
+    pub fn last_time(&self) -> Timestamp {
+        self.last_time
+    }
+
+    /// The genesis record.
+    pub fn genesis(&self) -> Option<&Genesis> {
+        self.genesis.as_ref()
+    }
+
+    /// The policy in force when the last record was written.
+    pub fn policy_digest(&self) -> Option<Sha256Digest> {
+        self.policy_digest
+    }
+
+    /// The configuration in force when the last record was written.
+    pub fn config_digest(&self) -> Option<Sha256Digest> {
+        self.config_digest
+    }
+
+    /// Tokens that once answered with something that does not verify and were not cleared since.
+    pub fn suspect_tokens(&self) -> &BTreeSet<String> {
+        &self.suspect_tokens
+    }
+
+    /// All key versions, by name and version.
+    pub fn keys(&self) -> impl Iterator<Item = (KeyVersionId, &KeyVersion)> {
+        self.keys.iter().flat_map(|(name, versions)| {
+            versions.iter().map(|(number, version)| (name.version(*number), version))
+        })
+    }
+
+    /// The active version of `key`, else its newest one.
+    pub fn signing_version(&self, key: &KeyName) -> Option<(u32, &KeyVersion)> {
+        let versions = self.keys.get(key)?;
+        versions
+            .iter()
+            .find(|(_, version)| version.state == KeyState::Active)
+            .or_else(|| versions.last_key_value())
+            .map(|(number, version)| (*number, version))
+    }
+
+    /// One version.
+    pub fn version(&self, id: &KeyVersionId) -> Option<&KeyVersion> {
+        self.keys.get(&id.key)?.get(&id.version)
+    }
+
+    /// The number the next version of `key` gets.
+    pub fn next_version(&self, key: &KeyName) -> u32 {
+        let newest = self.keys.get(key).and_then(|versions| versions.last_key_value());
+        newest.map_or(1, |(number, _)| number.saturating_add(1))
+    }
+
+    /// The record of an earlier request with this Idempotency-Key by this principal.
+    pub fn earlier(&self, principal: &str, idempotency: &Sha256Digest) -> Option<Earlier> {
+        self.retries.get(principal, idempotency)
+    }
+
+    /// Whether a signature made under a permit from `state_index` may still be released.
+    pub fn check_release(&self, key: &KeyVersionId, state_index: u64) -> Result<(), ReleaseConflict> {
+        let conflict = |now: String| ReleaseConflict { key: key.clone(), now };
+        let version = self.version(key).ok_or_else(|| conflict("unknown".to_owned()))?;
+        if version.state == KeyState::Active && version.state_index == state_index {
+            Ok(())
+        } else {
+            Err(conflict(format!("{:?} since record {}", version.state, version.state_index)))
+        }
+    }
+
+    /// Whether an enrolment could be recorded now.
+    pub fn check_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
+        let next = self.next_version(&enrolment.key.key);
+        if enrolment.key.version != next {
+            return Err(StateError::Version(enrolment.key.clone(), next));
+        }
+        let same = self.keys().find(|(_, version)| version.enrolment.spki == enrolment.spki);
+        if let Some((old, _)) = same {
+            return Err(StateError::SameKey { new: enrolment.key.clone(), old });
+        }
+        if (enrolment.purpose == Purpose::Dsse) == enrolment.payload_types.is_empty() {
+            return Err(StateError::PayloadTypes(enrolment.key.clone()));
+        }
+        Ok(())
+    }
+
+    /// The state a version would enter, if the change is possible now.
+    pub fn check_change(&self, key: &KeyVersionId, event: KeyEvent) -> Result<KeyState, StateError> {
+        let version = self.version(key).ok_or_else(|| StateError::UnknownVersion(key.clone()))?;
+        let after = version.state.after(event).map_err(|e| StateError::Illegal(key.clone(), e))?;
+        let other_active = self
+            .signing_version(&key.key)
+            .is_some_and(|(number, v)| number != key.version && v.state == KeyState::Active);
+        if after == KeyState::Active && other_active {
+            return Err(StateError::SecondActive(key.key.clone()));
+        }
+        Ok(after)
+    }
+
+    /// Takes in the next record. On an error nothing has changed.
+    pub fn apply(&mut self, record: &Record) -> Result<(), StateError> {
+        self.check_place(record)?;
+        match &record.event {
+            Event::Genesis(genesis) => {
+                self.policy_digest = Some(genesis.policy_digest);
+                self.genesis = Some(genesis.clone());
+            }
+            Event::KeyEnrolled(enrolled) => self.enrol(record.seq, &enrolled.enrolment)?,
+            Event::KeyChanged(changed) => self.change(record.seq, changed)?,
+            Event::PolicyActivated(activated) => self.policy_digest = Some(activated.digest),
+            Event::ConfigActivated(activated) => self.config_digest = Some(activated.digest),
+            Event::TokenSuspect(mark) => {
+                self.suspect_tokens.insert(mark.token.clone());
+            }
+            Event::TokenCleared(mark) => {
+                self.suspect_tokens.remove(&mark.token);
+            }
+            Event::Sign(sign) => self.retries.note(record.seq, sign),
+            Event::DaemonStarted(_)
+            | Event::LogRecovered(_)
+            | Event::KeyGenerateIntent(_)
+            | Event::DenialsSummarised(_) => {}
+        }
+        self.next_index = record.seq + 1;
+        self.last_time = record.time;
+        Ok(())
+    }
+
+    fn check_place(&self, record: &Record) -> Result<(), StateError> {
+        let seq = record.seq;
+        if record.v > SCHEMA_VERSION {
+            return Err(StateError::NewerSchema { seq, v: record.v });
+        }
+        if seq != self.next_index {
+            return Err(StateError::Index { want: self.next_index, got: seq });
+        }
+        if record.time < self.last_time {
+            return Err(StateError::Time { seq });
+        }
+        let is_genesis = matches!(record.event, Event::Genesis(_));
+        if is_genesis != (seq == 0) { Err(StateError::Genesis { seq }) } else { Ok(()) }
+    }
+
+    fn enrol(&mut self, seq: u64, enrolment: &Enrolment) -> Result<(), StateError> {
+        self.check_enrolment(enrolment)?;
+        let version = KeyVersion {
+            enrolment: enrolment.clone(),
+            state: KeyState::PreActive,
+            state_index: seq,
+        };
+        let key = &enrolment.key;
+        self.keys.entry(key.key.clone()).or_default().insert(key.version, version);
+        Ok(())
+    }
+
+    fn change(&mut self, seq: u64, changed: &KeyChanged) -> Result<(), StateError> {
+        let after = self.check_change(&changed.key, changed.event)?;
+        let versions = self.keys.get_mut(&changed.key.key);
+        if let Some(version) = versions.and_then(|all| all.get_mut(&changed.key.version)) {
+            version.state = after;
+            version.state_index = seq;
+        }
+        Ok(())
+    }
+}
+
+/// What is remembered of an earlier request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its record.
+    pub index: u64,
+    /// The PAE it signed.
+    pub pae_sha256: Sha256Digest,
+}
+
+type RetryKey = (String, Sha256Digest);
+
+/// Idempotency keys of released and unknown requests, the newest [`IDEMPOTENCY_MAX`].
+#[derive(Debug, Clone, Default)]
+struct Retries {
+    by_key: BTreeMap<RetryKey, Earlier>,
+    by_age: BTreeMap<u64, RetryKey>,
+}
+
+impl Retries {
+    fn get(&self, principal: &str, idempotency: &Sha256Digest) -> Option<Earlier> {
+        self.by_key.get(&(principal.to_owned(), *idempotency)).copied()
+    }
+
+    fn note(&mut self, index: u64, sign: &SignRecord) {
+        let counts = matches!(sign.outcome, Outcome::Signed | Outcome::OutcomeUnknown);
+        let (Some(idempotency), Some(pae_sha256), true) =
+            (sign.idempotency_sha256, sign.pae_sha256, counts)
+        else {
+            return;
+        };
+        let key = (sign.principal.clone(), idempotency);
+        if let Some(before) = self.by_key.insert(key.clone(), Earlier { index, pae_sha256 }) {
+            self.by_age.remove(&before.index);
+        }
+        self.by_age.insert(index, key);
+        if self.by_key.len() > IDEMPOTENCY_MAX
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.by_key.remove(&oldest);
+        }
+    }
+}
