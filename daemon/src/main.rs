@@ -1,2 +1,37 @@
-//! placeholder
-fn main() {}
+//! The `sealwrightd` program.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sealwrightd::config::Config;
+use sealwrightd::run;
+
+/// Signs DSSE attestations with hardware keys; every signature is recorded before it is released.
+#[derive(Parser)]
+#[command(name = "sealwrightd", version)]
+struct Args {
+    /// The configuration file; tokens/*.toml and policy.cedar lie beside it.
+    #[arg(long, env = "SEALWRIGHT_CONFIG", default_value = "/etc/sealwright/sealwright.toml")]
+    config: PathBuf,
+    /// Read configuration, certificates and policy, say what is wrong with them, and stop.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    run::start_logging();
+    let result = Config::read(&args.config).map_err(run::RunError::from).and_then(|config| {
+        if args.check_config { run::check(&config) } else { run::run(config) }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // On standard error as well as in the log: at a terminal, this line is all there is.
+            eprintln!("sealwrightd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `GET /v1/log/…`: checkpoint, key, tiles and proofs. What is served here is what any C2SP reader takes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use sealwright_core::error::Code;
+use sealwright_core::permit::{Action, Resource};
+use sealwright_core::tlog::TilePath;
+use sealwright_core::tlog::merkle::leaf_hash;
+
+use super::Call;
+use super::audit::{parse_index, visible};
+use super::query::Query;
+use crate::audit::checkpoint::{Published, proof_text};
+use crate::audit::tree;
+use crate::http::{self, Answer};
+use crate::refusal::Refusal;
+
+/// How long `wait=true` waits for a checkpoint that covers the record.
+const PROOF_WAIT: Duration = Duration::from_secs(30);
+
+fn not_yet(detail: &str) -> Refusal {
+    Refusal::bad_input(Code::UnknownRecord, detail)
+}
+
+pub(super) fn checkpoint(call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.caller()?;
+    match &*call.daemon.checkpoints.borrow() {
+        Some(newest) => Ok(http::text(newest.note.clone())),
+        None => Err(not_yet("there is no checkpoint yet")),
+    }
+}
+
+pub(super) fn key(call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.caller()?;
+    Ok(http::text(format!("{}\n", call.daemon.log_key)))
+}
+
+/// Tiles hold hashes only, but they tell how many records there are: for those who read the whole log.
+pub(super) fn tile(call: &Call<'_>, path: &str) -> Result<Answer, Refusal> {
+    let caller = call.caller()?;
+    call.check(&caller, Action::ReadAudit, Resource::Tenant(&caller.principal.tenant))?;
+    let unknown = |_| Refusal::bad_input(Code::UnknownEndpoint, format!("{path} is no tile of this log"));
+    let Ok(TilePath::Hashes(tile)) = path.parse() else { return Err(unknown(())) };
+    let bytes = call.daemon.tiles.read(&tile).map_err(|_| unknown(()))?;
+    Ok(http::answer(StatusCode::OK, "application/octet-stream", Bytes::from(bytes)))
+}
+
+pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<Answer, Refusal> {
+    let index = parse_index(index)?;
+    let mut query = Query::parse(query);
+    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    query.finish()?;
+    let stored = visible(call, index).await?;
+    let checkpoint = covering(call, index, wait).await?;
+    let leaf = leaf_hash(&stored.entry.leaf);
+    let tiles = call.daemon.tiles.clone();
+    let hashes = tokio::task::block_in_place(|| {
+        tree::inclusion(tiles, &leaf, index, checkpoint.size, &checkpoint.root)
+    });
+    let hashes = hashes.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
+    Ok(http::text(proof_text(index, &stored.entry.salt, &stored.entry.body, &hashes, &checkpoint)))
+}
+
+/// The newest checkpoint, if it covers the record; with `wait`, the first one that does.
+async fn covering(call: &Call<'_>, index: u64, wait: bool) -> Result<Published, Refusal> {
+    let mut checkpoints = call.daemon.checkpoints.clone();
+    let covers = |newest: &Option<Published>| newest.as_ref().is_some_and(|c| c.size > index);
+    let limit = if wait { PROOF_WAIT } else { Duration::ZERO };
+    let found = tokio::time::timeout(limit, checkpoints.wait_for(covers)).await;
+    match found {
+        Ok(Ok(newest)) => newest.clone().ok_or_else(|| not_yet("there is no checkpoint yet")),
+        _ => Err(not_yet("no checkpoint covers this record yet; try again in a second or with wait=true")),
+    }
+}

@@ -1,0 +1,158 @@
+//! The HTTP API: which request goes to which endpoint, and what all of them share.
+
+mod audit;
+mod keys;
+mod log;
+mod query;
+mod sign;
+mod status;
+mod tokens;
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request};
+use sealwright_core::error::Code;
+use sealwright_core::json;
+use sealwright_core::permit::{Action, Answer as Verdict, Denial, Question, Resource};
+use sealwright_core::record::Actor;
+use serde::de::DeserializeOwned;
+
+use crate::authn::Caller;
+use crate::config::Limits;
+use crate::daemon::Daemon;
+use crate::http::{self, Answer};
+use crate::listen::Peer;
+use crate::refusal::Refusal;
+
+/// Largest JSON body of an operator's call.
+const JSON_MAX: usize = 64 << 10;
+
+/// One request with everything its endpoint may need.
+pub struct Call<'a> {
+    daemon: &'a Daemon,
+    peer: &'a Peer,
+    request_id: &'a str,
+}
+
+/// Answers one request.
+pub async fn handle(
+    daemon: Arc<Daemon>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+    request_id: String,
+) -> Answer {
+    let call = Call { daemon: &daemon, peer: &peer, request_id: &request_id };
+    match route(&call, request).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            tracing::info!(%request_id, code = %refusal.code, reason = %refusal.reason, "request refused");
+            http::problem(&refusal, &request_id)
+        }
+    }
+}
+
+async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let query = head.uri.query().unwrap_or_default();
+    let get = head.method == Method::GET;
+    let post = head.method == Method::POST;
+    match segments.as_slice() {
+        ["v1", "sign"] if post => sign::post(call, query, &head.headers, body).await,
+        ["v1", "status"] if get => status::get(call),
+        ["v1", "keys"] if get => keys::list(call, None),
+        ["v1", "keys"] if post => keys::enrol(call, body).await,
+        ["v1", "keys", "describe"] if post => keys::describe(call, body).await,
+        ["v1", "keys", "generate"] if post => keys::generate(call, body).await,
+        ["v1", "keys", tenant, label] if get => keys::list(call, Some((*tenant, *label))),
+        ["v1", "keys", tenant, label, version, "events"] if post => {
+            keys::change(call, &format!("{tenant}/{label}#{version}"), body).await
+        }
+        ["v1", "audit", "records"] if get => audit::list(call, query),
+        ["v1", "audit", "records", index] if get => audit::show(call, index).await,
+        ["v1", "log", "checkpoint"] if get => log::checkpoint(call),
+        ["v1", "log", "key"] if get => log::key(call),
+        ["v1", "log", "proof", index] if get => log::proof(call, index, query).await,
+        ["v1", "log", "tile", ..] if get => log::tile(call, path.trim_start_matches("/v1/log/")),
+        ["v1", "tokens", token, "clear"] if post => tokens::clear(call, token, body).await,
+        known if is_known(known) => Err(Refusal::bad_input(
+            Code::MethodNotAllowed,
+            format!("{path} does not take {}", head.method),
+        )),
+        _ => Err(Refusal::bad_input(Code::UnknownEndpoint, format!("there is nothing at {path}"))),
+    }
+}
+
+/// Paths that exist for some method.
+fn is_known(segments: &[&str]) -> bool {
+    matches!(
+        segments,
+        ["v1", "sign" | "status" | "keys"]
+            | ["v1", "keys", _, _]
+            | ["v1", "keys", "describe" | "generate"]
+            | ["v1", "keys", _, _, _, "events"]
+            | ["v1", "audit", "records"]
+            | ["v1", "audit", "records", _]
+            | ["v1", "log", "checkpoint" | "key"]
+            | ["v1", "log", "proof", _]
+            | ["v1", "log", "tile", ..]
+            | ["v1", "tokens", _, "clear"]
+    )
+}
+
+impl Call<'_> {
+    /// Authenticates the caller for this request.
+    fn caller(&self) -> Result<Caller, Refusal> {
+        let peer = self.peer;
+        self.daemon.directory.authenticate(&peer.identity, peer.cred, self.daemon.clock.now())
+    }
+
+    /// Asks policy whether the caller may do this.
+    fn check(&self, caller: &Caller, action: Action, resource: Resource<'_>) -> Result<(), Refusal> {
+        let question = Question {
+            principal: &caller.principal,
+            peer: caller.peer,
+            action,
+            resource,
+            sign: None,
+            now: self.daemon.clock.now(),
+        };
+        match self.daemon.policy.current().decide(&question) {
+            Verdict::Allow { .. } => Ok(()),
+            Verdict::Deny { policies, errors } => Err(Denial::Policy { policies, errors }.into()),
+        }
+    }
+}
+
+fn actor(caller: &Caller) -> Actor {
+    Actor { principal: caller.principal.id.clone(), peer: caller.peer }
+}
+
+/// Reads a JSON body: UTF-8, no duplicate keys, nothing unknown.
+async fn read_json<T: DeserializeOwned>(call: &Call<'_>, body: Incoming) -> Result<T, Refusal> {
+    let limits = Limits { max_body: JSON_MAX, ..call.daemon.config.limits.clone() };
+    let payload = call.daemon.budget.read(body, &limits).await?;
+    json::from_slice(payload.bytes())
+        .map_err(|e| Refusal::bad_input(Code::InvalidJson, e.to_string()))
+}
+
+/// The value of a header that has to be there once, in visible ASCII.
+fn content_type(headers: &hyper::HeaderMap) -> Result<String, Refusal> {
+    let bad = |detail: &str| Refusal::bad_input(Code::InvalidRequest, detail);
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| bad("Content-Type is not visible ASCII"))?;
+            if (1..=255).contains(&text.len()) {
+                Ok(text.to_owned())
+            } else {
+                Err(bad("Content-Type, which is the payloadType, has 1 to 255 characters"))
+            }
+        }
+        (None, _) => Err(bad("Content-Type is missing; it is the payloadType of the envelope")),
+        (Some(_), Some(_)) => Err(bad("Content-Type stands twice")),
+    }
+}

@@ -1,0 +1,118 @@
+//! `GET /v1/status`: what an operator looks at first.
+
+use serde::Serialize;
+
+use super::Call;
+use crate::daemon::Daemon;
+use crate::http::{self, Answer};
+use crate::refusal::Refusal;
+use crate::tokens::Service;
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    origin: String,
+    principal: Principal,
+    log: Log,
+    policy_digest: String,
+    config_digest: String,
+    tokens: Vec<Token>,
+}
+
+#[derive(Serialize)]
+struct Principal {
+    id: String,
+    tenant: String,
+    roles: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Log {
+    /// Records so far.
+    size: u64,
+    /// Records that the newest checkpoint covers.
+    checkpoint_size: u64,
+    /// How long the others have been waiting for one.
+    checkpoint_lag_ms: u64,
+    /// `ok`, or why nothing is signed now.
+    state: &'static str,
+    /// Whether audit queries are answered.
+    index: &'static str,
+}
+
+#[derive(Serialize)]
+struct Token {
+    name: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    suspect: bool,
+    queued: usize,
+    in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<String>,
+}
+
+pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
+    // Any known caller may look: the answer tells how the daemon is, not what it signs.
+    let caller = call.caller()?;
+    let daemon = call.daemon;
+    let principal = &caller.principal;
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        origin: daemon.log_key.name().to_owned(),
+        principal: Principal {
+            id: principal.id.clone(),
+            tenant: principal.tenant.to_string(),
+            roles: principal.roles.iter().map(|role| role.as_str()).collect(),
+        },
+        log: log(daemon),
+        policy_digest: daemon.policy.current().digest().to_string(),
+        config_digest: daemon.config.digest.to_string(),
+        tokens: daemon.tokens.statuses().map(|(name, status)| token(daemon, name, status)).collect(),
+    };
+    Ok(http::json(&status))
+}
+
+fn log(daemon: &Daemon) -> Log {
+    let lag = daemon.checkpoint_lag().as_millis();
+    Log {
+        size: daemon.journal.with_state(|state| state.next_index()),
+        checkpoint_size: daemon.checkpoints.borrow().as_ref().map_or(0, |newest| newest.size),
+        checkpoint_lag_ms: u64::try_from(lag).unwrap_or(u64::MAX),
+        state: daemon.can_record().err().map_or("ok", |refusal| refusal.code.as_str()),
+        index: if daemon.index.is_ready() { "ready" } else { "rebuilding" },
+    }
+}
+
+fn token(daemon: &Daemon, name: &str, status: &crate::tokens::Status) -> Token {
+    let mut token = Token {
+        name: name.to_owned(),
+        state: "connecting",
+        reason: None,
+        suspect: daemon.journal.with_state(|state| state.suspect_tokens().contains(name)),
+        queued: status.queued(),
+        in_flight: status.in_flight(),
+        kind: None,
+        label: None,
+        serial: None,
+    };
+    match status.service() {
+        Service::Connecting => {}
+        Service::OutOfService(reason) => {
+            token.state = "out-of-service";
+            token.reason = Some(reason);
+        }
+        Service::Ready(descriptor) => {
+            token.state = "ready";
+            token.kind = Some(descriptor.kind);
+            token.label = Some(descriptor.label);
+            token.serial = Some(descriptor.serial);
+        }
+    }
+    token
+}

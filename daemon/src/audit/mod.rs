@@ -1,0 +1,206 @@
+//! The audit log: journal, index, tree and checkpoints, and how they start from what is on disk.
+//!
+//! The journal is the log of record; everything else follows from it and can be made anew.
+
+pub mod checkpoint;
+pub mod disk;
+pub mod index;
+pub mod recovery;
+pub mod segments;
+pub mod tree;
+pub mod writer;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use sealwright_core::record::{Event, Genesis};
+use sealwright_core::tlog::merkle::leaf_hash;
+use sealwright_core::tlog::tree::TreeError;
+
+use self::checkpoint::{CheckpointError, Published, Store, log_verifier_key};
+use self::disk::{Disk, RealDisk};
+use self::index::Index;
+use self::recovery::{RecoveryError, recover};
+use self::segments::{Segments, Space};
+use self::tree::{Pending, PendingFollower, TileError, Tree};
+use self::writer::{Journal, RecordError};
+use crate::clock::Clock;
+
+/// Where the audit log lies and how large its parts are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `/var/lib/sealwright`.
+    pub state_dir: PathBuf,
+    /// Bytes of one journal segment.
+    pub segment_bytes: u64,
+    /// Work is refused while the disk has less than this free.
+    pub low_water_bytes: u64,
+}
+
+/// Why the audit log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon holds the lock.
+    #[error("{0} is locked: another sealwrightd is running on this state directory")]
+    Locked(PathBuf),
+    /// The journal is unusable.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The tiles cannot be made.
+    #[error(transparent)]
+    Tree(#[from] TreeError<TileError>),
+    /// Neither journal nor genesis.
+    #[error("{0} holds no log yet; run `sealwright init` first")]
+    NoGenesis(PathBuf),
+    /// The genesis file is not one.
+    #[error("{path} is not a genesis record: {reason}; run `sealwright init` again")]
+    BadGenesis {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log is not the one that was signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The first records could not be written.
+    #[error("the first records of this run could not be written: {0}")]
+    Record(#[from] RecordError),
+}
+
+/// The open audit log.
+pub struct Audit {
+    /// The writer's handle.
+    pub journal: Journal,
+    /// For queries.
+    pub index: Index,
+    /// The tree, up to the newest checkpoint.
+    pub tree: Tree,
+    /// Leaves that wait for the next checkpoint.
+    pub pending: Arc<Pending>,
+    /// What admission asks.
+    pub space: Arc<Space>,
+    /// Where checkpoints are kept.
+    pub checkpoints: Store,
+    /// The newest checkpoint; the log agrees with it.
+    pub newest: Option<Published>,
+    /// Ends when the last [`Journal`] handle is dropped.
+    pub writer: JoinHandle<()>,
+    // Held as long as the process lives; the kernel lets go of it when we die.
+    _lock: File,
+}
+
+/// Opens the log: lock, recovery, tiles, index, and the records that begin this run.
+pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Audit, OpenError> {
+    let lock = lock(&settings.state_dir)?;
+    let journal_dir = folder(&settings.state_dir, "journal")?;
+    let tiles_dir = folder(&settings.state_dir, "tiles")?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&journal_dir));
+
+    let mut leaves = Vec::new();
+    let found = recover(disk.as_ref(), &journal_dir, &mut |_, leaf| leaves.push(leaf_hash(leaf)))?;
+    let new_genesis = match found.state.genesis() {
+        Some(_) => None,
+        None => Some(read_genesis(&settings.state_dir)?),
+    };
+    let tree = Tree::rebuild(&tiles_dir, &leaves)?;
+    drop(leaves);
+    // Before a single record is added: a log that lost some must not grow over the gap.
+    let checkpoints = Store::open(&settings.state_dir.join("checkpoints"))?;
+    let genesis = found.state.genesis().or(new_genesis.as_ref().map(|(_, genesis)| genesis));
+    let newest = match genesis {
+        Some(genesis) => checkpoints.newest(&log_verifier_key(&genesis.origin, &genesis.log_key)?, &tree)?,
+        None => None,
+    };
+
+    let space = Arc::new(Space::default());
+    let segments = Segments::open(Arc::clone(&disk), settings.segment_bytes, Arc::clone(&space), &found)
+        .map_err(|source| OpenError::Io { path: journal_dir.clone(), source })?;
+    let pending = Arc::new(Pending::default());
+    let (index, index_follower) =
+        Index::start(&settings.state_dir.join("index"), Arc::clone(&disk), &journal_dir)
+            .map_err(|source| OpenError::Io { path: journal_dir.clone(), source })?;
+    let followers: Vec<Box<dyn writer::Follower>> =
+        vec![Box::new(PendingFollower(Arc::clone(&pending))), Box::new(index_follower)];
+    let (journal, writer) = Journal::start(segments, found.state, clock, followers)
+        .map_err(|source| OpenError::Io { path: journal_dir.clone(), source })?;
+    keep_space(settings.clone(), disk, Arc::clone(&space))
+        .map_err(|source| OpenError::Io { path: journal_dir, source })?;
+
+    if let Some((path, genesis)) = new_genesis {
+        let _ = journal.record(Event::Genesis(genesis)).await?;
+        // Removed only now: a crash in between leaves a file that the next start ignores, since the journal
+        // has its genesis.
+        std::fs::remove_file(&path).map_err(|source| OpenError::Io { path, source })?;
+    }
+    if let Some(torn) = found.torn {
+        tracing::warn!(segment = torn.segment, offset = torn.offset, bytes = torn.bytes,
+            "a batch that was never acknowledged was cut off the journal");
+        let _ = journal.record(Event::LogRecovered(torn)).await?;
+    }
+    Ok(Audit { journal, index, tree, pending, space, checkpoints, newest, writer, _lock: lock })
+}
+
+fn lock(state_dir: &Path) -> Result<File, OpenError> {
+    let path = state_dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked(path)),
+        Err(std::fs::TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}
+
+fn folder(state_dir: &Path, name: &str) -> Result<PathBuf, OpenError> {
+    let path = state_dir.join(name);
+    std::fs::create_dir_all(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn read_genesis(state_dir: &Path) -> Result<(PathBuf, Genesis), OpenError> {
+    let path = state_dir.join("genesis.json");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::NoGenesis(state_dir.to_owned()));
+        }
+        Err(source) => return Err(OpenError::Io { path, source }),
+    };
+    match serde_json::from_slice(&text) {
+        Ok(genesis) => Ok((path, genesis)),
+        Err(e) => Err(OpenError::BadGenesis { path, reason: e.to_string() }),
+    }
+}
+
+/// How often the disk's free space is looked at.
+const SPACE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Looks once before anybody asks, then in a thread of its own: making a spare writes a whole segment.
+fn keep_space(settings: Settings, disk: Arc<dyn Disk>, space: Arc<Space>) -> io::Result<()> {
+    let look = move || space.keep(disk.as_ref(), settings.segment_bytes, settings.low_water_bytes);
+    look();
+    let thread = std::thread::Builder::new().name("space".to_owned());
+    thread.spawn(move || {
+        loop {
+            std::thread::sleep(SPACE_INTERVAL);
+            look();
+        }
+    })?;
+    Ok(())
+}

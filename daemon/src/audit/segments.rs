@@ -1,0 +1,143 @@
+//! The segment that is written to, the spare that will follow it, and how much room is left.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use sealwright_core::journal::{self, BATCH_MAX, Chain, Entry, SegmentHeader};
+
+use super::disk::{Disk, SegmentFile};
+use super::recovery::{Recovered, SPARE, segment_name};
+
+/// Bytes kept free in the current segment while no spare is ready: room for the batch that is being made
+/// and for the denials and operator records that still have to be written.
+const RESERVE: u64 = 2 * BATCH_MAX as u64;
+
+/// A segment made in haste, while the keeper may be busy with the spare.
+const UNNAMED: &str = "next.swj";
+
+/// What the admission stage asks before a key is used. Written by the writer and the keeper, read by all.
+#[derive(Debug, Default)]
+pub struct Space {
+    room: AtomicU64,
+    spare_ready: AtomicBool,
+    low_water: AtomicBool,
+}
+
+impl Space {
+    /// Whether a release can be recorded for sure.
+    pub fn is_enough(&self) -> bool {
+        let next = self.spare_ready.load(Ordering::Acquire) || self.room.load(Ordering::Acquire) > RESERVE;
+        next && !self.low_water.load(Ordering::Acquire)
+    }
+
+    /// Looks at the disk: makes the spare if it is missing, and notes whether free space is low.
+    pub fn keep(&self, disk: &dyn Disk, segment_bytes: u64, low_water_bytes: u64) {
+        let low = disk.free_bytes().is_ok_and(|free| free < low_water_bytes);
+        self.low_water.store(low, Ordering::Release);
+        if self.spare_ready.load(Ordering::Acquire) || low {
+            return;
+        }
+        match disk.create(SPARE, segment_bytes) {
+            Ok(()) => self.spare_ready.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(%error, "no room for the next journal segment"),
+        }
+    }
+
+    fn take_spare(&self) -> bool {
+        self.spare_ready.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// The end of the journal, owned by the writer thread.
+pub struct Segments {
+    disk: Arc<dyn Disk>,
+    segment_bytes: u64,
+    space: Arc<Space>,
+    number: u64,
+    file: Box<dyn SegmentFile>,
+    offset: u64,
+    chain: Chain,
+}
+
+impl Segments {
+    /// Opens the journal where recovery found its end, zeroing what a torn batch left behind.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        segment_bytes: u64,
+        space: Arc<Space>,
+        found: &Recovered,
+    ) -> io::Result<Self> {
+        let (number, offset) = (found.segment.unwrap_or(0), found.offset);
+        let file = match (found.segment, &found.torn) {
+            (None, _) => begin_segment(disk.as_ref(), number, found.chain, segment_bytes, false)?,
+            (Some(_), None) => disk.open(&segment_name(number))?,
+            (Some(_), Some(torn)) => {
+                let mut file = disk.open(&segment_name(number))?;
+                let len = usize::try_from(torn.bytes).map_err(io::Error::other)?;
+                file.write_at(&vec![0; len], torn.offset)?;
+                file.sync()?;
+                file
+            }
+        };
+        let this = Self { disk, segment_bytes, space, number, file, offset, chain: found.chain };
+        this.publish_room();
+        Ok(this)
+    }
+
+    /// Where the chain stands.
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// Makes `entries` durable as one batch. On an error the journal must not be written to again.
+    pub fn commit(&mut self, entries: &[Entry]) -> io::Result<Chain> {
+        let payload = entries.iter().map(Entry::encoded_len).sum();
+        let len = journal::batch_len(payload) as u64;
+        if self.offset + len > self.segment_bytes {
+            self.rotate()?;
+        }
+        let (bytes, next) = journal::encode_batch(self.number, self.chain, entries);
+        self.file.write_at(&bytes, self.offset)?;
+        self.file.sync()?;
+        self.offset += bytes.len() as u64;
+        self.chain = next;
+        self.publish_room();
+        Ok(next)
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let spare = self.space.take_spare();
+        let number = self.number + 1;
+        self.file = begin_segment(self.disk.as_ref(), number, self.chain, self.segment_bytes, spare)?;
+        self.number = number;
+        self.offset = journal::HEADER_LEN as u64;
+        Ok(())
+    }
+
+    fn publish_room(&self) {
+        self.space.room.store(self.segment_bytes.saturating_sub(self.offset), Ordering::Release);
+    }
+}
+
+/// Turns the spare (or a new file) into segment `number`.
+///
+/// The header is written and synced before the rename: a file with a segment's name always has its header.
+/// If we crash in between, a spare with a header is left, which the next start makes anew.
+fn begin_segment(
+    disk: &dyn Disk,
+    number: u64,
+    chain: Chain,
+    segment_bytes: u64,
+    spare: bool,
+) -> io::Result<Box<dyn SegmentFile>> {
+    let name = if spare { SPARE } else { UNNAMED };
+    if !spare {
+        disk.create(UNNAMED, segment_bytes)?;
+    }
+    let mut file = disk.open(name)?;
+    file.write_at(&SegmentHeader { segment: number, chain }.encode(), 0)?;
+    file.sync()?;
+    disk.rename(name, &segment_name(number))?;
+    Ok(file)
+}

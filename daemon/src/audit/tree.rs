@@ -1,0 +1,213 @@
+//! The Merkle tree over the journal's leaves, as C2SP tiles in flat files.
+//!
+//! Tiles are derived: a start makes them anew from the journal, so they need no sync of their own. They are
+//! brought up to date once per checkpoint, not per record.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sealwright_core::tlog::merkle::verify_inclusion;
+use sealwright_core::tlog::prove::{self, ProveError};
+use sealwright_core::tlog::tile::FULL_WIDTH;
+use sealwright_core::tlog::tree::{self, TileReader, TileSource, TreeError};
+use sealwright_core::tlog::{Frontier, Hash, Tile};
+
+use super::writer::{Durable, Follower};
+
+/// Why a proof or a tile cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TileError {
+    /// A tile file cannot be read or written.
+    #[error("tile {path}: {source}; a restart makes the tiles anew from the journal")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Leaf hashes of durable records that are not in the tiles yet.
+#[derive(Debug, Default)]
+pub struct Pending(Mutex<Vec<Hash>>);
+
+impl Pending {
+    fn take(&self) -> Vec<Hash> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Collects leaf hashes behind the writer.
+pub struct PendingFollower(pub Arc<Pending>);
+
+impl Follower for PendingFollower {
+    fn durable(&mut self, batch: Arc<Durable>) {
+        let mut pending = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.extend(batch.entries.iter().map(|(_, hash)| *hash));
+    }
+}
+
+/// The folder that holds `tile/…`.
+#[derive(Debug, Clone)]
+pub struct TileFolder(PathBuf);
+
+impl TileFolder {
+    /// The bytes of the tile at `path` (as C2SP spells it), if it is there.
+    pub fn read(&self, tile: &Tile) -> Result<Vec<u8>, TileError> {
+        let path = self.0.join(tile.path());
+        match std::fs::read(&path) {
+            // A partial tile is removed once the full one stands; the full one begins with the same hashes.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && tile.width < FULL_WIDTH => {
+                let full = Tile { width: FULL_WIDTH, ..*tile };
+                let mut bytes = self.read(&full)?;
+                bytes.truncate(tile.width as usize * size_of::<Hash>());
+                Ok(bytes)
+            }
+            result => result.map_err(|source| TileError::Io { path, source }),
+        }
+    }
+
+    fn write(&self, tile: &Tile, bytes: &[u8]) -> Result<(), TileError> {
+        let path = self.0.join(tile.path());
+        let run = || -> io::Result<()> {
+            if std::fs::read(&path).is_ok_and(|old| old == bytes) {
+                return Ok(());
+            }
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let new = path.with_extension("new");
+            std::fs::write(&new, bytes)?;
+            std::fs::rename(&new, &path)
+        };
+        run().map_err(|source| TileError::Io { path: path.clone(), source })?;
+        if tile.width == FULL_WIDTH {
+            let partials = path.with_extension("p");
+            // Gone already, or still there for a reader: either way the full tile answers from now on.
+            let _ = std::fs::remove_dir_all(partials);
+        }
+        Ok(())
+    }
+}
+
+impl TileSource for TileFolder {
+    type Error = TileError;
+
+    fn tile(&self, tile: Tile) -> Result<Vec<u8>, TileError> {
+        self.read(&tile)
+    }
+}
+
+/// The tree as far as its tiles go.
+pub struct Tree {
+    tiles: TileFolder,
+    frontier: Frontier,
+}
+
+impl Tree {
+    /// Makes the tiles for `leaves`, all of the journal's leaf hashes, where they are missing or differ.
+    pub fn rebuild(folder: &Path, leaves: &[Hash]) -> Result<Self, TreeError<TileError>> {
+        let mut this = Self { tiles: TileFolder(folder.to_owned()), frontier: Frontier::new() };
+        this.append(leaves)?;
+        Ok(this)
+    }
+
+    /// The tiles, for readers.
+    pub fn tiles(&self) -> TileFolder {
+        self.tiles.clone()
+    }
+
+    /// Takes in what became durable since the last call; returns size and root.
+    pub fn advance(&mut self, pending: &Pending) -> Result<(u64, Hash), TreeError<TileError>> {
+        self.append(&pending.take())?;
+        Ok((self.frontier.size(), self.frontier.root()))
+    }
+
+    /// The root that the tree had at `size`; `None` where it never was that large.
+    pub fn root_at(&self, size: u64) -> Result<Option<Hash>, TreeError<TileError>> {
+        if size > self.frontier.size() {
+            return Ok(None);
+        }
+        prove::root(size, &TileReader::new(self.tiles(), self.frontier.size())).map(Some)
+    }
+
+    fn append(&mut self, leaves: &[Hash]) -> Result<(), TreeError<TileError>> {
+        for new in tree::append(self.frontier.size(), leaves, &self.tiles)? {
+            self.tiles.write(&new.tile, &new.bytes)?;
+        }
+        leaves.iter().for_each(|leaf| self.frontier.push(*leaf));
+        Ok(())
+    }
+}
+
+/// Why no proof was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InclusionError {
+    /// The tiles do not give one.
+    #[error(transparent)]
+    Prove(#[from] ProveError<TreeError<TileError>>),
+    /// The tiles give one that does not verify.
+    #[error("the tiles do not lead from record {0} to the signed root; a restart makes them anew from the journal")]
+    Wrong(u64),
+}
+
+/// The inclusion proof of `leaf` at `index` under a signed root, checked before it is handed out.
+pub fn inclusion(
+    tiles: TileFolder,
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    root: &Hash,
+) -> Result<Vec<Hash>, InclusionError> {
+    let hashes = prove::inclusion_proof(index, size, &TileReader::new(tiles, size))?;
+    match verify_inclusion(leaf, index, size, &hashes, root) {
+        Ok(()) => Ok(hashes),
+        Err(_) => Err(InclusionError::Wrong(index)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(n: usize) -> Vec<Hash> {
+        (0..n).map(|i| sealwright_core::tlog::merkle::leaf_hash(&i.to_le_bytes())).collect()
+    }
+
+    #[test]
+    fn a_tree_grown_in_steps_equals_one_made_at_once_and_proves_every_record() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let all = leaves(700);
+        let mut grown = Tree::rebuild(a.path(), &all[..3]).unwrap();
+        let pending = Pending::default();
+        for step in [3..250, 250..512, 512..700] {
+            pending.0.lock().unwrap().extend(&all[step]);
+            grown.advance(&pending).unwrap();
+        }
+        let once = Tree::rebuild(b.path(), &all).unwrap();
+        let root = once.frontier.root();
+        assert_eq!(grown.frontier, once.frontier);
+        for index in [0, 255, 256, 511, 512, 699] {
+            let leaf = &all[usize::try_from(index).unwrap()];
+            inclusion(grown.tiles(), leaf, index, 700, &root).unwrap();
+            inclusion(once.tiles(), leaf, index, 700, &root).unwrap();
+        }
+        let early = grown.root_at(300).unwrap();
+        assert_eq!(early, Tree::rebuild(b.path(), &all[..300]).map(|t| t.frontier.root()).ok());
+        assert_eq!(grown.root_at(701).unwrap(), None);
+    }
+
+    #[test]
+    fn a_damaged_tile_gives_no_proof() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = leaves(300);
+        let tree = Tree::rebuild(folder.path(), &all).unwrap();
+        let path = folder.path().join("tile/0/000");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let result = inclusion(tree.tiles(), &all[0], 0, 300, &tree.frontier.root());
+        assert!(matches!(result, Err(InclusionError::Wrong(0))));
+    }
+}

@@ -1,0 +1,329 @@
+//! The journal's only writer, and the linearisation point of the whole daemon.
+//!
+//! It takes everything that waits, decides on each with the state as it is now, writes one batch, syncs
+//! once, and only then lets the results go. A [`Recorded`] value is the proof that this happened; nothing
+//! else can make one, and the response stage takes nothing else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, RwLock};
+
+use sealwright_core::error::Code;
+use sealwright_core::journal::{BATCH_MAX, BODY_MAX, Chain, Entry, batch_len};
+use sealwright_core::name::KeyVersionId;
+use sealwright_core::permit::Permit;
+use sealwright_core::record::{Event, Leaf, Outcome, Record, SALT_LEN, SCHEMA_VERSION, SignRecord};
+use sealwright_core::state::{State, StateError};
+use sealwright_core::tlog::Hash;
+use sealwright_core::tlog::merkle::leaf_hash;
+use tokio::sync::oneshot;
+
+use super::segments::Segments;
+use crate::clock::Clock;
+
+/// A value whose record is durable at `index`. Made only here.
+#[must_use = "what was recorded is meant to be answered"]
+#[derive(Debug)]
+pub struct Recorded<T> {
+    value: T,
+    index: u64,
+}
+
+impl<T> Recorded<T> {
+    /// Index of the record.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The value, now free to leave.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+/// Why nothing was recorded, or something else was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// A sync failed earlier; nobody knows what is on the disk.
+    #[error("the journal is poisoned: an earlier write or sync failed; check the disk, then restart sealwrightd")]
+    Poisoned,
+    /// The key changed while the signature was made. A `discarded` record was written instead.
+    #[error("discarded, see record {index}: {reason}")]
+    Discarded {
+        /// The `discarded` record.
+        index: u64,
+        /// What changed.
+        reason: String,
+    },
+    /// The event is not possible now.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The record would be larger than any may be.
+    #[error("the record has {0} bytes, more than {BODY_MAX}")]
+    TooLarge(usize),
+    /// The record could not be written as JSON.
+    #[error("the record cannot be encoded")]
+    Encoding,
+    /// The daemon is going down.
+    #[error("the journal is closed: the daemon is stopping")]
+    Closed,
+}
+
+/// The state in which a key version was when a signature was permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The version.
+    pub key: KeyVersionId,
+    /// The permit's state index.
+    pub state_index: u64,
+}
+
+impl Claim {
+    /// What `permit` relies on; the writer checks it once more before it accepts the release.
+    pub fn of(permit: &Permit) -> Self {
+        Self { key: permit.key().clone(), state_index: permit.state_index() }
+    }
+}
+
+/// What is asked of the writer.
+struct Job {
+    event: Event,
+    claims: Vec<Claim>,
+    reply: oneshot::Sender<Result<u64, RecordError>>,
+}
+
+/// What a durable batch consists of, for those who follow the journal.
+pub struct Durable {
+    /// Index of the first entry.
+    pub first: u64,
+    /// The entries with the hashes of their leaves.
+    pub entries: Vec<(Entry, Hash)>,
+    /// The chain after the batch.
+    pub chain: Chain,
+}
+
+/// Hands durable batches on; called after the replies, so followers delay nobody.
+pub trait Follower: Send {
+    /// Takes in one batch.
+    fn durable(&mut self, batch: Arc<Durable>);
+}
+
+/// A handle on the writer thread.
+#[derive(Clone)]
+pub struct Journal {
+    jobs: Sender<Job>,
+    state: Arc<RwLock<State>>,
+    poisoned: Arc<AtomicBool>,
+}
+
+impl Journal {
+    /// Starts the writer thread. It ends when the last handle is dropped and everything queued is written.
+    pub fn start(
+        segments: Segments,
+        state: State,
+        clock: Arc<dyn Clock>,
+        followers: Vec<Box<dyn Follower>>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (jobs, queue) = channel();
+        let state = Arc::new(RwLock::new(state));
+        let poisoned = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            segments,
+            state: Arc::clone(&state),
+            poisoned: Arc::clone(&poisoned),
+            clock,
+            followers,
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&queue))?;
+        Ok((Self { jobs, state, poisoned }, thread))
+    }
+
+    /// Whether a write or sync has failed.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// Looks at the state. The lock is held for the call only: `look` must not block.
+    pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Records `event`; resolves once it is durable.
+    pub async fn record(&self, event: Event) -> Result<Recorded<()>, RecordError> {
+        let index = self.submit(event, Vec::new()).await?;
+        Ok(Recorded { value: (), index })
+    }
+
+    /// Records the release of `value`, if all `claims` still hold when the writer gets to it.
+    pub async fn release<T>(
+        &self,
+        value: T,
+        record: SignRecord,
+        claims: Vec<Claim>,
+    ) -> Result<Recorded<T>, RecordError> {
+        let index = self.submit(Event::Sign(Box::new(record)), claims).await?;
+        Ok(Recorded { value, index })
+    }
+
+    async fn submit(&self, event: Event, claims: Vec<Claim>) -> Result<u64, RecordError> {
+        if self.is_poisoned() {
+            return Err(RecordError::Poisoned);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job { event, claims, reply }).map_err(|_| RecordError::Closed)?;
+        answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+}
+
+/// Room for entries in a batch.
+const PAYLOAD_MAX: usize = BATCH_MAX - 256;
+
+struct Writer {
+    segments: Segments,
+    state: Arc<RwLock<State>>,
+    poisoned: Arc<AtomicBool>,
+    clock: Arc<dyn Clock>,
+    followers: Vec<Box<dyn Follower>>,
+}
+
+/// A batch in the making, with the replies that wait for it.
+#[derive(Default)]
+struct Batch {
+    first: u64,
+    entries: Vec<Entry>,
+    payload: usize,
+    replies: Vec<(oneshot::Sender<Result<u64, RecordError>>, Result<u64, RecordError>)>,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Receiver<Job>) {
+        let mut left_over = None;
+        while let Some(job) = left_over.take().or_else(|| queue.recv().ok()) {
+            let mut batch = Batch::default();
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                self.add(&mut batch, job);
+                let is_full = batch_len(batch.payload + BODY_MAX + SALT_LEN) > PAYLOAD_MAX;
+                next = if is_full { None } else { queue.try_recv().ok() };
+            }
+            self.commit(batch);
+            left_over = queue.try_recv().ok();
+        }
+    }
+
+    /// Decides on one job. The fold takes it in at once: a later job in the same batch sees it, and if the
+    /// batch never becomes durable the journal is poisoned and nobody acts on the state any more.
+    fn add(&mut self, batch: &mut Batch, job: Job) {
+        let outcome = if self.poisoned.load(Ordering::Acquire) {
+            Err(RecordError::Poisoned)
+        } else {
+            self.decide(batch, job.event, &job.claims)
+        };
+        batch.replies.push((job.reply, outcome));
+    }
+
+    fn decide(&mut self, batch: &mut Batch, event: Event, claims: &[Claim]) -> Result<u64, RecordError> {
+        let mut state = self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let conflict =
+            claims.iter().find_map(|claim| state.check_release(&claim.key, claim.state_index).err());
+        let event = match (&conflict, event) {
+            (Some(conflict), Event::Sign(sign)) => {
+                Event::Sign(Box::new(discarded(*sign, conflict.to_string())))
+            }
+            (_, event) => event,
+        };
+        let time = self.clock.now().max(state.last_time());
+        let record = Record { v: SCHEMA_VERSION, seq: state.next_index(), time, event };
+        let entry = encode(&record)?;
+        state.apply(&record)?;
+        drop(state);
+        if batch.entries.is_empty() {
+            batch.first = record.seq;
+        }
+        batch.payload += entry.encoded_len();
+        batch.entries.push(entry);
+        match conflict {
+            None => Ok(record.seq),
+            Some(conflict) => {
+                Err(RecordError::Discarded { index: record.seq, reason: conflict.to_string() })
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) {
+        if batch.entries.is_empty() {
+            return answer(batch.replies);
+        }
+        match self.segments.commit(&batch.entries) {
+            Ok(chain) => {
+                answer(batch.replies);
+                self.follow(batch.first, batch.entries, chain);
+            }
+            Err(error) => {
+                // Nobody knows what reached the disk. A second attempt could bury a torn batch under a good
+                // one, so only a restart, which re-reads the disk, may write again.
+                self.poisoned.store(true, Ordering::Release);
+                tracing::error!(%error, "the journal failed to write or sync; signing stops until sealwrightd is restarted");
+                let poisoned = batch.replies.into_iter().map(|(reply, _)| (reply, Err(RecordError::Poisoned)));
+                answer(poisoned.collect());
+            }
+        }
+    }
+
+    fn follow(&mut self, first: u64, entries: Vec<Entry>, chain: Chain) {
+        let entries = entries
+            .into_iter()
+            .map(|entry| {
+                let hash = leaf_hash(&entry.leaf);
+                (entry, hash)
+            })
+            .collect();
+        let batch = Arc::new(Durable { first, entries, chain });
+        for follower in &mut self.followers {
+            follower.durable(Arc::clone(&batch));
+        }
+    }
+}
+
+fn answer(replies: Vec<(oneshot::Sender<Result<u64, RecordError>>, Result<u64, RecordError>)>) {
+    for (reply, outcome) in replies {
+        // A caller that stopped waiting loses the answer, not the record.
+        let _ = reply.send(outcome);
+    }
+}
+
+/// The record of a signature that was thrown away: nothing of it is kept.
+fn discarded(mut sign: SignRecord, reason: String) -> SignRecord {
+    sign.outcome = Outcome::Discarded;
+    sign.code = Some(Code::Discarded);
+    sign.reason = Some(reason);
+    sign.signature_sha256.clear();
+    sign.envelope_sha256 = None;
+    sign
+}
+
+fn encode(record: &Record) -> Result<Entry, RecordError> {
+    let body = encode_body(record)?;
+    let mut salt = [0; SALT_LEN];
+    // aws-lc aborts where the kernel has no randomness; an error here means the same.
+    aws_lc_rs::rand::fill(&mut salt).map_err(|_| RecordError::Poisoned)?;
+    let leaf = Leaf::new(record.seq, record.time, record.event.kind(), &salt, &body).to_bytes();
+    Ok(Entry { leaf, salt, body })
+}
+
+/// Subjects with very long names are left out rather than lose the record: their count and digest stay.
+fn encode_body(record: &Record) -> Result<Vec<u8>, RecordError> {
+    let to_json = |record| serde_json::to_vec(record).map_err(|_| RecordError::Encoding);
+    let body = to_json(record)?;
+    if body.len() <= BODY_MAX {
+        return Ok(body);
+    }
+    let mut shorter = record.clone();
+    if let Event::Sign(sign) = &mut shorter.event {
+        sign.subjects.clear();
+    }
+    let body = to_json(&shorter)?;
+    if body.len() <= BODY_MAX { Ok(body) } else { Err(RecordError::TooLarge(body.len())) }
+}

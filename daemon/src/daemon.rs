@@ -1,0 +1,169 @@
+//! Everything a request needs, made once at start and passed by reference.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sealwright_core::error::Code;
+use sealwright_core::permit::Permit;
+use sealwright_core::record::{Event, Outcome, SignRecord, TokenMark};
+use sealwright_core::tlog::VerifierKey;
+use tokio::sync::watch;
+
+use crate::audit::checkpoint::Published;
+use crate::audit::index::Index;
+use crate::audit::segments::Space;
+use crate::audit::tree::TileFolder;
+use crate::audit::writer::Journal;
+use crate::authn::{Directory, Tls};
+use crate::body::Budget;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::denials::Denials;
+use crate::policy::PolicyHolder;
+use crate::refusal::Refusal;
+use crate::retries::{Earlier, Retries, RetryKey, conflict};
+use crate::tokens::Tokens;
+use crate::verifier::AwsLcVerifier;
+
+/// The running daemon.
+pub struct Daemon {
+    /// As read at start.
+    pub config: Config,
+    /// TLS settings.
+    pub tls: Tls,
+    /// Known principals.
+    pub directory: Directory,
+    /// The policy in force.
+    pub policy: PolicyHolder,
+    /// The log's writer.
+    pub journal: Journal,
+    /// The log's index, for queries.
+    pub index: Index,
+    /// Whether a record would find room.
+    pub space: Arc<Space>,
+    /// The tokens.
+    pub tokens: Arc<Tokens>,
+    /// Memory for bodies.
+    pub budget: Budget,
+    /// Answers by Idempotency-Key.
+    pub retries: Retries,
+    /// Denials per principal.
+    pub denials: Denials,
+    /// The newest checkpoint.
+    pub checkpoints: watch::Receiver<Option<Published>>,
+    /// The tree's tiles.
+    pub tiles: TileFolder,
+    /// The key that verifies checkpoints.
+    pub log_key: VerifierKey,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// The first of the two verifiers.
+    pub verifier: AwsLcVerifier,
+    /// Set once the daemon is told to stop.
+    pub stopping: AtomicBool,
+    /// When this run began.
+    pub started: Instant,
+}
+
+impl Daemon {
+    /// Whether a release could be recorded: asked before a key is used.
+    pub fn can_record(&self) -> Result<(), Refusal> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(Refusal::failed(Code::ShuttingDown, "the daemon is stopping"));
+        }
+        if self.journal.is_poisoned() {
+            return Err(Refusal::failed(Code::LogPoisoned, "the journal is poisoned"));
+        }
+        if !self.space.is_enough() {
+            return Err(Refusal::failed(Code::LogFull, "too little room for the next records"));
+        }
+        let lag = Duration::from_secs(self.config.log.max_checkpoint_lag_s);
+        if self.checkpoint_lag() > lag {
+            let reason = format!("no checkpoint for more than {} s", lag.as_secs());
+            return Err(Refusal::failed(Code::CheckpointLag, reason));
+        }
+        Ok(())
+    }
+
+    /// How long records have been waiting for a checkpoint; zero where none waits.
+    pub fn checkpoint_lag(&self) -> Duration {
+        let size = self.journal.with_state(|state| state.next_index());
+        match &*self.checkpoints.borrow() {
+            Some(newest) if newest.size >= size => Duration::ZERO,
+            Some(newest) => newest.published.elapsed(),
+            None => self.started.elapsed(),
+        }
+    }
+
+    /// Refuses a message that the key's device would have to take whole and cannot.
+    pub fn check_message_size(&self, permit: &Permit, len: usize) -> Result<(), Refusal> {
+        if permit.scheme().prehash().is_some() {
+            return Ok(());
+        }
+        let limit = self.tokens.status(permit.token()).and_then(|status| status.max_message());
+        match limit {
+            Some(limit) if len > limit as usize => {
+                let detail = format!(
+                    "{} signs messages whole, up to {limit} bytes; this one has {len}",
+                    permit.key()
+                );
+                Err(Refusal::bad_input(Code::MessageTooLarge, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An earlier request with the same Idempotency-Key, in memory or in the journal.
+    pub fn earlier(
+        &self,
+        key: &RetryKey<'_>,
+        draft: &mut SignRecord,
+    ) -> Result<Earlier<'_>, Refusal> {
+        let recorded = key.idempotency.and_then(|idempotency| {
+            self.journal.with_state(|state| state.earlier(key.principal, &idempotency))
+        });
+        if let Some(recorded) = recorded {
+            if recorded.pae_sha256 != key.pae_sha256 {
+                return Err(conflict());
+            }
+            draft.retry_of = Some(recorded.index);
+        }
+        self.retries.earlier(key, Instant::now())
+    }
+
+    /// Records that a token returned something that must not be believed. Once until it is cleared: the mark
+    /// is for people, what protects callers is that every signature is verified.
+    pub async fn mark_suspect(&self, token: &str, reason: &str) {
+        if self.journal.with_state(|state| state.suspect_tokens().contains(token)) {
+            return;
+        }
+        tracing::error!(token, reason, "token marked suspect");
+        let mark = TokenMark { token: token.to_owned(), reason: reason.to_owned() };
+        if let Err(error) = self.journal.record(Event::TokenSuspect(mark)).await {
+            tracing::error!(token, %error, "the mark could not be recorded");
+        }
+    }
+
+    /// Records a request that ended without a signature; returns the record's index if it got one.
+    ///
+    /// Callers without an identity are not recorded, and denials beyond the rate are counted instead.
+    pub async fn record_refusal(&self, draft: SignRecord, refusal: &Refusal) -> Option<u64> {
+        if refusal.recorded.is_some() || draft.principal.is_empty() {
+            return refusal.recorded;
+        }
+        let is_denial = refusal.outcome == Outcome::Denied;
+        let (now, time) = (Instant::now(), self.clock.now());
+        if is_denial && !self.denials.is_recorded(&draft.principal, now, time) {
+            return None;
+        }
+        let request_id = draft.request_id.clone();
+        match self.journal.record(Event::Sign(Box::new(draft))).await {
+            Ok(recorded) => Some(recorded.index()),
+            Err(error) => {
+                tracing::error!(%request_id, %error, "a refusal could not be recorded");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! `sealwrightd`: signs DSSE attestations for authorised local workloads with keys it cannot touch itself.
+//!
+//! Begin with [`pipeline`]: it is the product in one function. [`listen`] and [`api`] lead to it, [`authn`]
+//! says who asks, [`tokens`] reaches the devices through processes that are not trusted, [`audit`] makes
+//! every answer durable before it leaves.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod api;
+pub mod audit;
+pub mod authn;
+pub mod body;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod denials;
+pub mod http;
+pub mod listen;
+pub mod monitor;
+pub mod pipeline;
+pub mod policy;
+pub mod refusal;
+pub mod retries;
+pub mod run;
+pub mod seal;
+pub mod tokens;
+pub mod verifier;

@@ -1,0 +1,355 @@
+//! The way of a signing request, from socket to response.
+//!
+//! Each stage consumes what the stage before it made. There is no other way to an answer: a device is asked
+//! only with a [`Permit`], an envelope is sealed only from verified signatures, and [`respond`] takes nothing
+//! but what is durably [`Recorded`].
+
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::dsse::Pae;
+use sealwright_core::error::Code;
+use sealwright_core::name::KeyName;
+use sealwright_core::permit::{self, Permit, SignFacts, SignIntent};
+use sealwright_core::record::{INLINE_SUBJECTS_MAX, Outcome, SignRecord};
+use sealwright_core::sign::{ToBeSigned, Unverified, VerifiedSignature};
+use sealwright_core::statement::{self, Accept, Predicate, StatementSummary};
+
+use crate::audit::writer::{Claim, Recorded};
+use crate::authn::Caller;
+use crate::body::Payload;
+use crate::daemon::Daemon;
+use crate::http::{self, Answer};
+use crate::listen::Peer;
+use crate::refusal::Refusal;
+use crate::retries::{Earlier, RetryKey};
+use crate::seal::{Format, Sealed, seal};
+
+/// Keys in one envelope.
+pub const KEYS_MAX: usize = 8;
+/// Longest time a caller can ask for.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Bodies above this are hashed and parsed off the async threads: it takes milliseconds.
+const LARGE: usize = 64 << 10;
+
+/// A signing request as it came in, its head understood and its body unread.
+pub struct SignCall {
+    /// Keys as the caller named them, one to [`KEYS_MAX`].
+    pub keys: Vec<String>,
+    /// What to answer with.
+    pub format: Format,
+    /// DSSE payloadType.
+    pub payload_type: String,
+    /// SHA-256 of the Idempotency-Key.
+    pub idempotency: Option<Sha256Digest>,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    /// The payload.
+    pub body: Incoming,
+}
+
+/// Signs, records and answers; whatever happens is in the journal before the caller hears of it.
+pub async fn sign(daemon: &Daemon, peer: &Peer, call: SignCall, request_id: &str) -> Answer {
+    let mut draft = draft(daemon, peer, &call, request_id);
+    match attempt(daemon, peer, call, &mut draft).await {
+        Ok(recorded) => respond(recorded),
+        Err(refusal) => refuse(daemon, draft, refusal).await,
+    }
+}
+
+async fn attempt(
+    daemon: &Daemon,
+    peer: &Peer,
+    call: SignCall,
+    draft: &mut SignRecord,
+) -> Result<Recorded<Sealed>, Refusal> {
+    let caller = authenticate(daemon, peer, draft)?;
+    let admitted = admit(daemon, caller, call, draft)?;
+    let received = receive(daemon, admitted).await?;
+    let inspected = inspect(received, draft).await?;
+    let permits = authorise(daemon, &inspected, draft)?;
+    let claims = permits.iter().map(Claim::of).collect();
+    let sealed = match daemon.earlier(&inspected.retry_key(), draft)? {
+        Earlier::Sealed(sealed) => sealed,
+        Earlier::No(turn) => {
+            let to_be_signed = prepare(daemon, permits, &inspected)?;
+            let unverified = sign_on_token(daemon, to_be_signed).await?;
+            let verified = verify(daemon, unverified)?;
+            turn.keep(inspected.seal(verified))
+        }
+    };
+    record(daemon, sealed, claims, draft).await
+}
+
+fn draft(daemon: &Daemon, peer: &Peer, call: &SignCall, request_id: &str) -> SignRecord {
+    SignRecord {
+        outcome: Outcome::Failed,
+        code: None,
+        reason: None,
+        request_id: request_id.to_owned(),
+        tenant: peer.identity.tenant.clone(),
+        principal: String::new(),
+        peer: peer.cred,
+        key: None,
+        key_version: None,
+        spki_sha256: None,
+        scheme: None,
+        further_keys: Vec::new(),
+        payload_type: Some(call.payload_type.clone()),
+        predicate_type: None,
+        payload_sha256: None,
+        pae_sha256: None,
+        envelope_sha256: None,
+        signature_sha256: Vec::new(),
+        subjects: Vec::new(),
+        subject_count: None,
+        subjects_sha256: None,
+        idempotency_sha256: call.idempotency,
+        retry_of: None,
+        policy_digest: daemon.policy.current().digest(),
+        config_digest: daemon.config.digest,
+    }
+}
+
+fn authenticate(daemon: &Daemon, peer: &Peer, draft: &mut SignRecord) -> Result<Caller, Refusal> {
+    if let Ok(identity) = &peer.identity.identity {
+        draft.principal = identity.to_string();
+    }
+    let caller = daemon.directory.authenticate(&peer.identity, peer.cred, daemon.clock.now())?;
+    draft.tenant = caller.principal.tenant.clone();
+    Ok(caller)
+}
+
+/// A caller that may use these keys at all, with a body still unread.
+struct Admitted {
+    caller: Caller,
+    keys: Vec<KeyName>,
+    call: SignCall,
+}
+
+/// Principal × key × action, and whether a record could be written: asked before a byte of the body is read.
+fn admit(
+    daemon: &Daemon,
+    caller: Caller,
+    call: SignCall,
+    draft: &mut SignRecord,
+) -> Result<Admitted, Refusal> {
+    let mut keys = Vec::with_capacity(call.keys.len());
+    for text in &call.keys {
+        let key = KeyName::parse_in(&caller.principal.tenant, text)
+            .map_err(|e| Refusal::bad_input(Code::InvalidRequest, e.to_string()))?;
+        draft.key.get_or_insert_with(|| key.clone());
+        if keys.contains(&key) {
+            return Err(Refusal::bad_input(Code::InvalidRequest, format!("key {key} is named twice")));
+        }
+        keys.push(key);
+    }
+    daemon.can_record()?;
+    let policy = daemon.policy.current();
+    for key in &keys {
+        daemon.journal.with_state(|state| permit::admit(state, &*policy, &caller.principal, key))?;
+    }
+    Ok(Admitted { caller, keys, call })
+}
+
+/// A caller with its whole body.
+struct Received {
+    caller: Caller,
+    keys: Vec<KeyName>,
+    format: Format,
+    payload_type: String,
+    idempotency: Option<Sha256Digest>,
+    deadline: Instant,
+    payload: Payload,
+}
+
+async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusal> {
+    let Admitted { caller, keys, call } = admitted;
+    let SignCall { format, payload_type, idempotency, deadline, body, .. } = call;
+    let payload = daemon.budget.read(body, &daemon.config.limits).await?;
+    Ok(Received { caller, keys, format, payload_type, idempotency, deadline, payload })
+}
+
+impl Received {
+    fn pae(&self) -> Pae<'_> {
+        Pae { payload_type: &self.payload_type, payload: self.payload.bytes() }
+    }
+
+    /// `application/vnd.in-toto+json` and its `application/vnd.in-toto.<predicate>+json` forms.
+    fn is_statement(&self) -> bool {
+        let inner = self.payload_type.strip_prefix("application/vnd.in-toto");
+        let inner = inner.and_then(|rest| rest.strip_suffix("+json"));
+        inner.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    fn examine(&self, draft: &mut SignRecord) -> Result<Option<StatementSummary>, Refusal> {
+        let pae = self.pae();
+        draft.payload_sha256 = Some(Sha256Digest::of(&[pae.payload]));
+        draft.pae_sha256 = Some(Sha256Digest::of(&[&pae.prefix(), pae.payload]));
+        if !self.is_statement() {
+            return Ok(None);
+        }
+        let summary = statement::check(pae.payload, Accept::V1)?;
+        draft.predicate_type = Some(summary.predicate_type.clone());
+        draft.subjects = summary.subjects.iter().take(INLINE_SUBJECTS_MAX).cloned().collect();
+        draft.subject_count = Some(summary.subjects.len() as u64);
+        draft.subjects_sha256 = Some(statement::subjects_sha256(&summary.subjects));
+        Ok(Some(summary))
+    }
+}
+
+/// A payload that has been hashed, and checked if it is a statement.
+struct Inspected {
+    received: Received,
+    pae_sha256: Sha256Digest,
+    statement: Option<StatementSummary>,
+}
+
+async fn inspect(received: Received, draft: &mut SignRecord) -> Result<Inspected, Refusal> {
+    let statement = if received.payload.bytes().len() > LARGE {
+        tokio::task::block_in_place(|| received.examine(draft))
+    } else {
+        received.examine(draft)
+    }?;
+    let pae_sha256 = draft.pae_sha256.unwrap_or_default();
+    Ok(Inspected { received, pae_sha256, statement })
+}
+
+impl Inspected {
+    fn facts(&self) -> SignFacts<'_> {
+        let statement = self.statement.as_ref();
+        SignFacts {
+            payload_type: &self.received.payload_type,
+            predicate_type: statement.map(|s| s.predicate_type.as_str()),
+            predicate_known: statement.is_some_and(|s| matches!(s.predicate, Predicate::Known(_))),
+            subjects: statement.map_or(&[], |s| &s.subjects),
+            payload_len: self.received.payload.bytes().len(),
+        }
+    }
+
+    fn retry_key(&self) -> RetryKey<'_> {
+        RetryKey {
+            principal: &self.received.caller.principal.id,
+            idempotency: self.received.idempotency,
+            pae_sha256: self.pae_sha256,
+            keys: &self.received.keys,
+            format: self.received.format,
+        }
+    }
+
+    fn seal(&self, verified: Vec<VerifiedSignature>) -> Sealed {
+        let Received { payload_type, payload, format, .. } = &self.received;
+        let run = || seal(&verified, payload_type, payload.bytes(), *format);
+        if payload.bytes().len() > LARGE { tokio::task::block_in_place(run) } else { run() }
+    }
+}
+
+fn authorise(
+    daemon: &Daemon,
+    inspected: &Inspected,
+    draft: &mut SignRecord,
+) -> Result<Vec<Permit>, Refusal> {
+    let policy = daemon.policy.current();
+    draft.policy_digest = policy.digest();
+    let now = daemon.clock.now();
+    let mut permits = Vec::with_capacity(inspected.received.keys.len());
+    let received = &inspected.received;
+    for key in &received.keys {
+        let intent = SignIntent {
+            principal: &received.caller.principal,
+            peer: received.caller.peer,
+            key,
+            facts: inspected.facts(),
+            pae_sha256: inspected.pae_sha256,
+            now,
+            deadline: received.deadline,
+        };
+        permits.push(daemon.journal.with_state(|state| permit::authorise(state, &*policy, &intent))?);
+    }
+    if let Some(first) = permits.first() {
+        draft.key_version = Some(first.key().version);
+        draft.spki_sha256 = Some(first.spki().sha256());
+        draft.scheme = Some(first.scheme());
+    }
+    Ok(permits)
+}
+
+fn prepare(
+    daemon: &Daemon,
+    permits: Vec<Permit>,
+    inspected: &Inspected,
+) -> Result<Vec<ToBeSigned>, Refusal> {
+    let pae = inspected.received.pae();
+    let prepared = permits.into_iter().map(|permit| {
+        daemon.check_message_size(&permit, pae.prefix().len() + pae.payload.len())?;
+        Ok(ToBeSigned::dsse(permit, &pae, inspected.pae_sha256)?)
+    });
+    prepared.collect()
+}
+
+async fn sign_on_token(
+    daemon: &Daemon,
+    to_be_signed: Vec<ToBeSigned>,
+) -> Result<Vec<Unverified>, Refusal> {
+    Ok(daemon.tokens.sign(to_be_signed).await?)
+}
+
+fn verify(
+    daemon: &Daemon,
+    unverified: Vec<Unverified>,
+) -> Result<Vec<VerifiedSignature>, Refusal> {
+    let verified = unverified.into_iter().map(|signature| {
+        signature
+            .verify(&daemon.verifier)
+            .map_err(|(bad, permit)| Refusal::bad_signature(permit.token(), &bad))
+    });
+    verified.collect()
+}
+
+/// The linearisation point: the journal's writer looks at the claims once more before it accepts the record.
+async fn record(
+    daemon: &Daemon,
+    sealed: Sealed,
+    claims: Vec<Claim>,
+    draft: &mut SignRecord,
+) -> Result<Recorded<Sealed>, Refusal> {
+    draft.outcome = Outcome::Signed;
+    draft.envelope_sha256 = Some(sealed.envelope_sha256());
+    draft.signature_sha256 = sealed.signature_sha256().to_vec();
+    draft.further_keys = sealed.keys().iter().skip(1).cloned().collect();
+    Ok(daemon.journal.release(sealed, draft.clone(), claims).await?)
+}
+
+/// The only way out for a signature.
+fn respond(recorded: Recorded<Sealed>) -> Answer {
+    let index = recorded.index();
+    let (bytes, content_type, digest) = recorded.release();
+    let mut answer = http::answer(StatusCode::OK, content_type, bytes);
+    let digest = format!("sha256:{digest}");
+    http::set(&mut answer, http::RECORD, &index.to_string());
+    http::set(&mut answer, http::DIGEST, &digest);
+    answer
+}
+
+/// Records why there is no signature, then says so.
+async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Answer {
+    tracing::info!(request_id = %draft.request_id, principal = %draft.principal,
+        code = %refusal.code, reason = %refusal.reason, "signing request refused");
+    if let Some(token) = &refusal.suspect {
+        daemon.mark_suspect(token, &refusal.reason).await;
+    }
+    draft.outcome = refusal.outcome;
+    draft.code = Some(refusal.code);
+    draft.reason = Some(refusal.reason.clone());
+    draft.signature_sha256.clear();
+    draft.envelope_sha256 = None;
+    let request_id = draft.request_id.clone();
+    let index = daemon.record_refusal(draft, &refusal).await;
+    let mut answer = http::problem(&refusal, &request_id);
+    if let Some(index) = index {
+        http::set(&mut answer, http::RECORD, &index.to_string());
+    }
+    answer
+}

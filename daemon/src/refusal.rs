@@ -1,0 +1,132 @@
+//! A request that ends without its result: what the client is told, and what only record and log say.
+
+use sealwright_core::error::Code;
+use sealwright_core::permit::Denial;
+use sealwright_core::record::Outcome;
+use sealwright_core::sign::{BadSignature, NotPermitted};
+use sealwright_core::statement::StatementError;
+use sealwright_driver_api::ErrorClass;
+
+use crate::audit::writer::RecordError;
+use crate::tokens::CallError;
+
+/// Two audiences, two fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code; it brings status and title.
+    pub code: Code,
+    /// For the client: only about what it sent itself.
+    pub detail: Option<String>,
+    /// For record and log.
+    pub reason: String,
+    /// How the record calls it.
+    pub outcome: Outcome,
+    /// A token that returned something that does not verify.
+    pub suspect: Option<String>,
+    /// The record, where the journal's writer has made it already.
+    pub recorded: Option<u64>,
+}
+
+impl Refusal {
+    /// Refused before a key was used; the reason stays here.
+    pub fn denied(code: Code, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: None,
+            reason: reason.into(),
+            outcome: Outcome::Denied,
+            suspect: None,
+            recorded: None,
+        }
+    }
+
+    /// Refused because of what the client sent, which it may be told.
+    pub fn bad_input(code: Code, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { detail: Some(detail.clone()), ..Self::denied(code, detail) }
+    }
+
+    /// No fault of the client's.
+    pub fn failed(code: Code, reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, ..Self::denied(code, reason) }
+    }
+
+    /// A token returned something that must not be believed.
+    pub fn suspect(token: &str, reason: impl Into<String>) -> Self {
+        Self { suspect: Some(token.to_owned()), ..Self::failed(Code::SignatureRejected, reason) }
+    }
+
+    /// The device's answer was refused by the verifier.
+    pub fn bad_signature(token: &str, bad: &BadSignature) -> Self {
+        Self::suspect(token, bad.to_string())
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        let reason = denial.to_string();
+        match denial.code() {
+            code @ Code::Denied => Self::denied(code, reason),
+            code => Self::bad_input(code, reason),
+        }
+    }
+}
+
+impl From<StatementError> for Refusal {
+    fn from(error: StatementError) -> Self {
+        let code = match error {
+            StatementError::Json(_) => Code::InvalidJson,
+            _ => Code::InvalidStatement,
+        };
+        Self::bad_input(code, error.to_string())
+    }
+}
+
+impl From<NotPermitted> for Refusal {
+    fn from(error: NotPermitted) -> Self {
+        Self::failed(Code::Internal, error.to_string())
+    }
+}
+
+impl From<RecordError> for Refusal {
+    fn from(error: RecordError) -> Self {
+        let reason = error.to_string();
+        match error {
+            RecordError::Poisoned => Self::failed(Code::LogPoisoned, reason),
+            RecordError::Closed => Self::failed(Code::ShuttingDown, reason),
+            RecordError::Discarded { index, .. } => Self {
+                outcome: Outcome::Discarded,
+                recorded: Some(index),
+                ..Self::failed(Code::Discarded, reason)
+            },
+            RecordError::State(_) => Self::bad_input(Code::InvalidRequest, reason),
+            RecordError::TooLarge(_) | RecordError::Encoding => Self::failed(Code::Internal, reason),
+        }
+    }
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        let reason = error.to_string();
+        match error {
+            CallError::UnknownToken(_) | CallError::Unavailable { .. } => {
+                Self::failed(Code::TokenUnavailable, reason)
+            }
+            CallError::Busy { .. } => Self::failed(Code::TokenBusy, reason),
+            CallError::Expired(_) => Self::failed(Code::DeadlineExceeded, reason),
+            CallError::Lost { .. } => {
+                Self { outcome: Outcome::OutcomeUnknown, ..Self::failed(Code::OutcomeUnknown, reason) }
+            }
+            CallError::Misbehaved { token, .. } => Self::suspect(&token, reason),
+            CallError::Driver { error, .. } => match error.class {
+                // The daemon checked the request: a driver that still objects cannot serve the key.
+                ErrorClass::BadRequest | ErrorClass::Unsupported => Self::failed(Code::Internal, reason),
+                ErrorClass::Lost => Self {
+                    outcome: Outcome::OutcomeUnknown,
+                    ..Self::failed(Code::OutcomeUnknown, reason)
+                },
+                _ => Self::failed(Code::TokenUnavailable, reason),
+            },
+        }
+    }
+}

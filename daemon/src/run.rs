@@ -1,0 +1,304 @@
+//! From configuration to serving, and back down again.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::name::Tenant;
+use sealwright_core::permit::PolicyEngine as _;
+use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_policy::{CedarPolicy, PolicyError};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::audit::checkpoint::{CheckpointError, Checkpointer, LogSigner};
+use crate::audit::writer::RecordError;
+use crate::audit::{self, Audit, OpenError, Settings};
+use crate::authn::{Directory, Tls, TlsError};
+use crate::body::Budget;
+use crate::clock::{self, Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::daemon::Daemon;
+use crate::denials::{self, Denials};
+use crate::policy::PolicyHolder;
+use crate::retries::Retries;
+use crate::tokens::Tokens;
+use crate::verifier::AwsLcVerifier;
+use crate::{listen, monitor};
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Policy.
+    #[error("{path}: {source}")]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PolicyError,
+    },
+    /// A file or socket.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Root.
+    #[error("sealwrightd does not run as root: start it as its own user (dev.allow_root = true allows it for development)")]
+    Root,
+    /// The log.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log key.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The first records.
+    #[error("the first records of this run could not be written: {0}")]
+    Record(#[from] RecordError),
+    /// The log has no genesis although it was opened.
+    #[error("the log has no genesis record")]
+    Genesis,
+    /// Runtime or signals.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+}
+
+/// Sends log lines to the journal where there is one, else to standard error.
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let journald = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    let stderr = journald.is_none().then(|| tracing_subscriber::fmt::layer().with_writer(io::stderr));
+    tracing_subscriber::registry().with(filter).with(journald).with(stderr).init();
+}
+
+/// Reads everything that the configuration names.
+pub fn check(config: &Config) -> Result<(), RunError> {
+    Tls::new(&config.api, &config.domains)?;
+    read_policy(config)?;
+    Ok(())
+}
+
+fn read_policy(config: &Config) -> Result<CedarPolicy, RunError> {
+    let path = config.policy.file.clone();
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| RunError::Io { path: path.clone(), source })?;
+    // A principal without a tenant of its own belongs to its domain's.
+    let tenant = config.domains.first().map_or_else(Tenant::default, |domain| domain.tenant.clone());
+    let principals = Directory::new(&config.principals).principals(&tenant);
+    CedarPolicy::parse(&text, &principals).map_err(|source| RunError::Policy { path, source })
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(config: Config) -> Result<(), RunError> {
+    if rustix::process::geteuid().is_root() && !config.dev.allow_root {
+        return Err(RunError::Root);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), RunError> {
+    // Before anything else, so that a mistake in them costs nothing.
+    let tls = Tls::new(&config.api, &config.domains)?;
+    let policy = read_policy(&config)?;
+    let metrics = install_metrics();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let settings = Settings {
+        state_dir: config.state.dir.clone(),
+        segment_bytes: config.state.segment_bytes,
+        low_water_bytes: config.state.low_water_bytes,
+    };
+    let audit = audit::open(&settings, Arc::clone(&clock)).await?;
+    begin_run(&audit, policy.digest(), config.digest).await?;
+    let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
+    let (published, checkpoints) = watch::channel(audit.newest.clone());
+    let signer = log_signer(&audit, &tokens)?;
+    let log_key = signer.verifier_key().clone();
+    let tiles = audit.tree.tiles();
+    let checkpointer = Checkpointer {
+        signer,
+        store: audit.checkpoints,
+        tree: audit.tree,
+        pending: audit.pending,
+        published,
+        interval: Duration::from_millis(config.log.checkpoint_interval_ms.max(1)),
+    };
+    let daemon = Arc::new(Daemon {
+        tls,
+        directory: Directory::new(&config.principals),
+        policy: PolicyHolder::new(Arc::new(policy)),
+        journal: audit.journal,
+        index: audit.index,
+        space: audit.space,
+        tokens,
+        budget: Budget::new(config.limits.body_budget),
+        retries: Retries::default(),
+        denials: Denials::new(config.limits.denials_per_minute),
+        checkpoints,
+        tiles,
+        log_key,
+        clock,
+        verifier: AwsLcVerifier,
+        stopping: AtomicBool::new(false),
+        started: Instant::now(),
+        config,
+    });
+    let checkpointer = tokio::spawn(checkpointer.run());
+    tokio::spawn(summarise_denials(Arc::clone(&daemon)));
+    until_stopped(daemon, metrics).await?;
+    checkpointer.abort();
+    // The last handle on the journal went with the daemon: the writer drains its queue and ends.
+    let _ = tokio::task::spawn_blocking(move || audit.writer.join()).await;
+    Ok(())
+}
+
+fn install_metrics() -> PrometheusHandle {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // Fails only where a recorder is installed already, as in a test process with two daemons.
+    let _ = metrics::set_global_recorder(recorder);
+    handle
+}
+
+/// The records that begin a run; policy and configuration only where they are not those in force already.
+async fn begin_run(
+    audit: &Audit,
+    policy: Sha256Digest,
+    config: Sha256Digest,
+) -> Result<(), RunError> {
+    let started = DaemonStarted {
+        run_id: uuid::Uuid::now_v7().to_string(),
+        boottime_ms: clock::boottime_ms(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let journal = &audit.journal;
+    let _ = journal.record(Event::DaemonStarted(started)).await?;
+    let (old_policy, old_config) =
+        journal.with_state(|state| (state.policy_digest(), state.config_digest()));
+    if old_policy != Some(policy) {
+        let _ = journal.record(Event::PolicyActivated(Activated { digest: policy })).await?;
+    }
+    if old_config != Some(config) {
+        let _ = journal.record(Event::ConfigActivated(Activated { digest: config })).await?;
+    }
+    Ok(())
+}
+
+fn log_signer(audit: &Audit, tokens: &Arc<Tokens>) -> Result<Arc<LogSigner>, RunError> {
+    let genesis = audit.journal.with_state(|state| state.genesis().cloned());
+    let genesis = genesis.ok_or(RunError::Genesis)?;
+    Ok(Arc::new(LogSigner::new(&genesis.origin, genesis.log_key, Arc::clone(tokens))?))
+}
+
+async fn summarise_denials(daemon: Arc<Daemon>) {
+    let mut tick = tokio::time::interval(denials::WINDOW);
+    loop {
+        tick.tick().await;
+        for summary in daemon.denials.close_windows(Instant::now()) {
+            if let Err(error) = daemon.journal.record(Event::DenialsSummarised(summary)).await {
+                tracing::error!(%error, "denials could not be summarised");
+            }
+        }
+    }
+}
+
+async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result<(), RunError> {
+    let (api, monitor_socket) = listeners(&daemon.config)?;
+    let signal = |kind| signal(kind).map_err(RunError::Start);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = signal(SignalKind::hangup())?;
+    if let Some(listener) = monitor_socket {
+        tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
+    }
+    tokio::spawn(reload_on(hangup, Arc::clone(&daemon)));
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(listen::serve(api, Arc::clone(&daemon), stopped));
+    // A manager that is not there does not want to know.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(socket = %daemon.config.api.socket.display(), "serving");
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!("stopping: requests in flight are finished, new ones refused");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    daemon.stopping.store(true, Ordering::Release);
+    stop.send_replace(true);
+    let _ = serving.await;
+    remove_socket(&daemon.config.api.socket);
+    Ok(())
+}
+
+/// SIGHUP: reads the policy anew. It decides only after its digest is in the log; a bad one changes nothing.
+async fn reload_on(mut hangup: Signal, daemon: Arc<Daemon>) {
+    while hangup.recv().await.is_some() {
+        let policy = match read_policy(&daemon.config) {
+            Ok(policy) => policy,
+            Err(error) => {
+                tracing::error!(%error, "the policy stays as it was");
+                continue;
+            }
+        };
+        let digest = policy.digest();
+        match daemon.journal.record(Event::PolicyActivated(Activated { digest })).await {
+            Ok(_) => {
+                daemon.policy.replace(Arc::new(policy));
+                tracing::info!(%digest, "policy activated");
+            }
+            Err(error) => tracing::error!(%error, "the policy stays as it was"),
+        }
+    }
+}
+
+/// Sockets from the service manager (first the API's, then the monitor's), else our own.
+fn listeners(config: &Config) -> Result<(UnixListener, Option<UnixListener>), RunError> {
+    let mut passed = listenfd::ListenFd::from_env();
+    let mut take = |index: usize, path: &Path| -> io::Result<UnixListener> {
+        match passed.take_unix_listener(index)? {
+            Some(listener) => {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener)
+            }
+            None => bind(path),
+        }
+    };
+    let api = take(0, &config.api.socket)
+        .map_err(|source| RunError::Io { path: config.api.socket.clone(), source })?;
+    let monitor = config.monitor.as_ref().map(|monitor| {
+        take(1, &monitor.socket)
+            .map_err(|source| RunError::Io { path: monitor.socket.clone(), source })
+    });
+    Ok((api, monitor.transpose()?))
+}
+
+/// Binds a socket that its group may use. The state directory's lock is held already, so a socket file that
+/// is there was left behind by a daemon that is gone.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    remove_socket(path);
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+fn remove_socket(path: &Path) {
+    // Absent, or passed in by the service manager and not ours to remove: both are fine.
+    let _ = std::fs::remove_file(path);
+}

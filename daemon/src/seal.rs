@@ -1,0 +1,137 @@
+//! Sealing: verified signatures and their payload become the bytes that a caller will get.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sealwright_core::bundle;
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::dsse;
+use sealwright_core::record::UsedKey;
+use sealwright_core::sign::VerifiedSignature;
+
+use crate::audit::writer::Recorded;
+
+/// What the caller asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A DSSE envelope.
+    Dsse,
+    /// A Sigstore bundle v0.3 around one.
+    Bundle,
+}
+
+impl Format {
+    /// The answer's media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Dsse => "application/vnd.dsse.envelope.v1+json",
+            Self::Bundle => "application/vnd.dev.sigstore.bundle.v0.3+json",
+        }
+    }
+}
+
+/// A finished envelope. Its bytes cannot be had from here: only [`Recorded`] lets them go.
+#[must_use = "a sealed envelope is meant to be recorded"]
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    bytes: Bytes,
+    sha256: Sha256Digest,
+    format: Format,
+    envelope_sha256: Sha256Digest,
+    signature_sha256: Vec<Sha256Digest>,
+    keys: Vec<UsedKey>,
+}
+
+impl Sealed {
+    /// SHA-256 of the DSSE envelope's JCS bytes.
+    pub fn envelope_sha256(&self) -> Sha256Digest {
+        self.envelope_sha256
+    }
+
+    /// SHA-256 of each signature, in order.
+    pub fn signature_sha256(&self) -> &[Sha256Digest] {
+        &self.signature_sha256
+    }
+
+    /// The keys, in the same order.
+    pub fn keys(&self) -> &[UsedKey] {
+        &self.keys
+    }
+
+    /// Bytes it holds in memory.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl Recorded<Sealed> {
+    /// The bytes, their media type and their SHA-256, now that the record is durable.
+    pub fn release(self) -> (Bytes, &'static str, Sha256Digest) {
+        let sealed = self.into_value();
+        (sealed.bytes, sealed.format.content_type(), sealed.sha256)
+    }
+}
+
+/// Stage *seal*. Both formats come out as JCS bytes, so equal content has equal digests.
+pub fn seal(
+    verified: &[VerifiedSignature],
+    payload_type: &str,
+    payload: &[u8],
+    format: Format,
+) -> Sealed {
+    let encoded = match (format, verified) {
+        (Format::Bundle, [only]) => bundle(only, payload_type, payload),
+        _ => envelope(verified, payload_type, payload),
+    };
+    let signatures = verified.iter().map(|signature| Sha256Digest::of(&[signature.encoded()]));
+    Sealed {
+        bytes: encoded.bytes.into(),
+        sha256: encoded.sha256,
+        format,
+        envelope_sha256: encoded.envelope_sha256,
+        signature_sha256: signatures.collect(),
+        keys: verified.iter().map(used_key).collect(),
+    }
+}
+
+struct Encoded {
+    bytes: Vec<u8>,
+    sha256: Sha256Digest,
+    envelope_sha256: Sha256Digest,
+}
+
+fn envelope(verified: &[VerifiedSignature], payload_type: &str, payload: &[u8]) -> Encoded {
+    let keyids: Vec<String> = verified.iter().map(|s| s.permit().spki().keyid()).collect();
+    let encoded = verified.iter().map(VerifiedSignature::encoded);
+    let signatures: Vec<_> = keyids.iter().map(String::as_str).zip(encoded).collect();
+    let bytes = dsse::encode_envelope(payload_type, payload, &signatures);
+    let sha256 = Sha256Digest::of(&[&bytes]);
+    Encoded { bytes, sha256, envelope_sha256: sha256 }
+}
+
+fn bundle(signature: &VerifiedSignature, payload_type: &str, payload: &[u8]) -> Encoded {
+    let permit = signature.permit();
+    // Enrolment has checked that it decodes and is for this key.
+    let certificate = permit.certificate().and_then(|text| STANDARD.decode(text).ok());
+    let keyid = permit.spki().keyid();
+    let bundle = bundle::encode_bundle(
+        payload_type,
+        payload,
+        &keyid,
+        signature.encoded(),
+        certificate.as_deref(),
+    );
+    let envelope_sha256 = Sha256Digest::of(&[bundle.envelope()]);
+    let sha256 = Sha256Digest::of(&[bundle.bytes()]);
+    Encoded { bytes: bundle.into_bytes(), sha256, envelope_sha256 }
+}
+
+fn used_key(signature: &VerifiedSignature) -> UsedKey {
+    let permit = signature.permit();
+    UsedKey {
+        key: permit.key().key.clone(),
+        key_version: permit.key().version,
+        spki_sha256: permit.spki().sha256(),
+        scheme: permit.scheme(),
+    }
+}

@@ -1,0 +1,79 @@
+//! What operators see of a token.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use sealwright_driver_api::Descriptor;
+
+/// Whether a token serves.
+#[derive(Debug, Clone)]
+pub enum Service {
+    /// The driver is being reached.
+    Connecting,
+    /// It serves.
+    Ready(Box<Descriptor>),
+    /// It does not, and why.
+    OutOfService(String),
+}
+
+/// Written by the token's actor, read by everybody.
+#[derive(Debug)]
+pub struct Status {
+    service: RwLock<Service>,
+    queued: AtomicUsize,
+    in_flight: AtomicUsize,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            service: RwLock::new(Service::Connecting),
+            queued: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Status {
+    /// A copy of the service state.
+    pub fn service(&self) -> Service {
+        self.service.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Longest message the token takes whole, where it is known.
+    pub fn max_message(&self) -> Option<u32> {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => Some(descriptor.max_message),
+            _ => None,
+        }
+    }
+
+    /// Requests that wait for a session.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Requests that the driver has.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, service: Service) {
+        *self.service.write().unwrap_or_else(PoisonError::into_inner) = service;
+    }
+
+    pub(super) fn set_in_flight(&self, n: usize) {
+        self.in_flight.store(n, Ordering::Relaxed);
+    }
+
+    /// Counts one more waiting request, unless `limit` wait already.
+    pub(super) fn enter_queue(&self, limit: usize) -> bool {
+        self.queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1))
+            .is_ok()
+    }
+
+    pub(super) fn left_queue(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
