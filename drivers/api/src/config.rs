@@ -69,28 +69,49 @@ pub enum TokenConfigError {
 impl TokenConfig {
     /// Reads `tokens/<name>.toml`.
     pub fn read(path: &Path) -> Result<Self, TokenConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TokenConfigError::Read { path: path.to_owned(), source })?;
-        let invalid = |reason: String| TokenConfigError::Invalid { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|source| TokenConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let invalid = |reason: String| TokenConfigError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
         let mut config: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
-        config.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        config.name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         config.check().map_err(invalid)?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), String> {
         if self.name.parse::<sealwright_core::name::Tenant>().is_err() {
-            return Err(format!("a token's name is a label of a-z, 0-9, '.', '_' and '-', not {:?}", self.name));
+            return Err(format!(
+                "a token's name is a label of a-z, 0-9, '.', '_' and '-', not {:?}",
+                self.name
+            ));
         }
         if !(1..=64).contains(&self.sessions) {
-            return Err(format!("sessions = {} is not between 1 and 64", self.sessions));
+            return Err(format!(
+                "sessions = {} is not between 1 and 64",
+                self.sessions
+            ));
         }
         if self.max_message == 0 || self.max_message > 64 << 20 {
-            return Err(format!("max_message = {} is not between 1 and 64 MiB", self.max_message));
+            return Err(format!(
+                "max_message = {} is not between 1 and 64 MiB",
+                self.max_message
+            ));
         }
         // 108 bytes is sockaddr_un's room, one of them for the final NUL.
         if self.socket.as_os_str().len() > 107 {
-            return Err(format!("socket path {} is longer than 107 bytes", self.socket.display()));
+            return Err(format!(
+                "socket path {} is longer than 107 bytes",
+                self.socket.display()
+            ));
         }
         Ok(())
     }
@@ -116,9 +137,25 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_impossible_values_are_refused() {
-        assert!(parse(&format!("{GOOD}pin = '1234'\n")).unwrap_err().contains("pin"));
-        assert!(parse(&format!("{GOOD}sessions = 0\n")).unwrap_err().contains("sessions"));
-        assert!(parse(&format!("{GOOD}max_message = 0\n")).unwrap_err().contains("max_message"));
-        assert!(parse(&GOOD.replace("/run/t.sock", &"x".repeat(108))).unwrap_err().contains("107"));
+        assert!(
+            parse(&format!("{GOOD}pin = '1234'\n"))
+                .unwrap_err()
+                .contains("pin")
+        );
+        assert!(
+            parse(&format!("{GOOD}sessions = 0\n"))
+                .unwrap_err()
+                .contains("sessions")
+        );
+        assert!(
+            parse(&format!("{GOOD}max_message = 0\n"))
+                .unwrap_err()
+                .contains("max_message")
+        );
+        assert!(
+            parse(&GOOD.replace("/run/t.sock", &"x".repeat(108)))
+                .unwrap_err()
+                .contains("107")
+        );
     }
 }

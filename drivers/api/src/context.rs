@@ -37,7 +37,11 @@ pub struct SignContext<'a> {
 impl<'a> SignContext<'a> {
     /// A context until `deadline`, cancelled once `cancelled` is set.
     pub fn new(deadline: Instant, cancelled: &'a AtomicBool, sink: &'a dyn ProgressSink) -> Self {
-        Self { deadline, cancelled, sink }
+        Self {
+            deadline,
+            cancelled,
+            sink,
+        }
     }
 
     /// When the caller stops waiting.

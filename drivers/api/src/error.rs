@@ -44,7 +44,11 @@ pub struct DriverError {
 impl DriverError {
     /// An error with a device code.
     pub fn new(class: ErrorClass, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { class, code: code.into(), detail: detail.into() }
+        Self {
+            class,
+            code: code.into(),
+            detail: detail.into(),
+        }
     }
 
     /// The request is wrong.

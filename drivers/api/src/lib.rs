@@ -7,10 +7,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod conformance;
 mod config;
+pub mod conformance;
 mod context;
 mod error;
+mod task;
 pub mod wire;
 
 pub use config::{TokenConfig, TokenConfigError};
@@ -20,6 +21,7 @@ pub use sealwright_core::key::EvidenceGrade;
 pub use sealwright_core::scheme::{HashAlg, Scheme};
 pub use sealwright_core::sign::{SignInput, Signature};
 pub use sealwright_core::uri::KeyUri;
+pub use task::Task;
 
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +128,11 @@ pub trait KeyDriver {
     fn describe(&mut self, key: &KeyUri) -> Result<KeyDescription, DriverError>;
 
     /// Signs. The request has passed [`SignRequest::check`]. ECDSA comes back as r‖s at fixed width.
-    fn sign(&mut self, request: &SignRequest, ctx: &SignContext<'_>) -> Result<Signature, DriverError>;
+    fn sign(
+        &mut self,
+        request: &SignRequest,
+        ctx: &SignContext<'_>,
+    ) -> Result<Signature, DriverError>;
 
     /// The optional ability to make keys.
     fn generator(&mut self) -> Option<&mut dyn Generate> {

@@ -155,7 +155,10 @@ pub enum WireError {
 pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, WireError> {
     let mut out = postcard::to_extend(frame, vec![0; 4]).map_err(|_| WireError::Malformed)?;
     let len = out.len() - 4;
-    let prefix = u32::try_from(len).ok().filter(|_| len <= FRAME_MAX).ok_or(WireError::Length(len))?;
+    let prefix = u32::try_from(len)
+        .ok()
+        .filter(|_| len <= FRAME_MAX)
+        .ok_or(WireError::Length(len))?;
     out[..4].copy_from_slice(&prefix.to_le_bytes());
     Ok(out)
 }
@@ -163,7 +166,11 @@ pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, WireError> {
 /// Checks a length prefix.
 pub fn frame_len(prefix: [u8; 4]) -> Result<usize, WireError> {
     let len = u32::from_le_bytes(prefix) as usize;
-    if (1..=FRAME_MAX).contains(&len) { Ok(len) } else { Err(WireError::Length(len)) }
+    if (1..=FRAME_MAX).contains(&len) {
+        Ok(len)
+    } else {
+        Err(WireError::Length(len))
+    }
 }
 
 /// Decodes the bytes of one frame, all of them.
@@ -198,9 +205,20 @@ mod tests {
 
     fn request() -> ToDriver {
         let key = "pkcs11:object=release".parse().unwrap();
-        let input = WireInput::Digest { hash: HashAlg::Sha256, bytes: vec![7; 32] };
-        let call = Call::Sign { key, scheme: Scheme::EcdsaP256Sha256, input };
-        ToDriver::Request { id: 1, remaining_ms: 250, call }
+        let input = WireInput::Digest {
+            hash: HashAlg::Sha256,
+            bytes: vec![7; 32],
+        };
+        let call = Call::Sign {
+            key,
+            scheme: Scheme::EcdsaP256Sha256,
+            input,
+        };
+        ToDriver::Request {
+            id: 1,
+            remaining_ms: 250,
+            call,
+        }
     }
 
     #[test]
@@ -210,22 +228,37 @@ mod tests {
         write(&mut bytes, &ToDriver::Cancel { id: 9 }).unwrap();
         let mut stream = bytes.as_slice();
         assert_eq!(read::<ToDriver>(&mut stream).unwrap(), request());
-        assert_eq!(read::<ToDriver>(&mut stream).unwrap(), ToDriver::Cancel { id: 9 });
-        assert!(matches!(read::<ToDriver>(&mut stream), Err(WireError::Closed)));
+        assert_eq!(
+            read::<ToDriver>(&mut stream).unwrap(),
+            ToDriver::Cancel { id: 9 }
+        );
+        assert!(matches!(
+            read::<ToDriver>(&mut stream),
+            Err(WireError::Closed)
+        ));
     }
 
     #[test]
     fn bytes_after_a_frame_are_refused() {
         let mut bytes = encode(&request()).unwrap().split_off(4);
         bytes.push(0);
-        assert!(matches!(decode::<ToDriver>(&bytes), Err(WireError::Malformed)));
+        assert!(matches!(
+            decode::<ToDriver>(&bytes),
+            Err(WireError::Malformed)
+        ));
     }
 
     #[test]
     fn frames_over_the_limit_are_neither_sent_nor_read() {
-        let chunk = |len| ToDriver::Chunk { id: u64::MAX, bytes: vec![0; len] };
+        let chunk = |len| ToDriver::Chunk {
+            id: u64::MAX,
+            bytes: vec![0; len],
+        };
         assert!(encode(&chunk(CHUNK_MAX)).is_ok());
-        assert!(matches!(encode(&chunk(FRAME_MAX)), Err(WireError::Length(_))));
+        assert!(matches!(
+            encode(&chunk(FRAME_MAX)),
+            Err(WireError::Length(_))
+        ));
         assert!(matches!(frame_len([0; 4]), Err(WireError::Length(0))));
         assert!(frame_len(u32::try_from(FRAME_MAX).unwrap().to_le_bytes()).is_ok());
         assert!(frame_len(u32::try_from(FRAME_MAX + 1).unwrap().to_le_bytes()).is_err());

@@ -2,16 +2,22 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use sealwright_core::spki::Spki;
+use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{
-    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeyDriver, KeySpec, KeyUri, Scheme,
-    Token, TokenConfig,
+    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeySpec, KeyUri, Scheme, SignContext,
+    Task, Token, TokenConfig,
 };
 use serde::Serialize;
 
 use crate::args::{Args, Command};
 use crate::{Driver, HostError, Secrets};
+
+/// For tasks whose time a person decides about.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Runs a command other than `serve`.
 pub(crate) fn run(
@@ -24,37 +30,33 @@ pub(crate) fn run(
         return check(driver, config, secrets);
     }
     let token = (driver.open)(config, secrets)?;
-    let mut session = token.open_worker()?;
-    let description = match args.command() {
+    let task = match args.command() {
+        Command::Describe { uri } => Task::Describe(uri),
         Command::Generate {
             scheme,
             rsa_bits,
             uri,
-        } => generate(
-            session.as_mut(),
-            &KeySpec {
+        } => {
+            tracing::info!(%scheme, %uri, "making a key; some devices take minutes");
+            Task::Generate(KeySpec {
                 uri,
                 scheme,
                 rsa_bits,
-            },
-        )?,
-        Command::Describe { uri } => session.describe(&uri)?,
-        Command::Serve | Command::Check => return Ok(ExitCode::FAILURE),
+            })
+        }
+        Command::Serve | Command::Check => Task::Health,
     };
-    print(&KeyJson::from(description))?;
+    if let Answer::Key(key) = ask(&*token, &task)? {
+        print(&KeyJson::from(key))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn generate(session: &mut dyn KeyDriver, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
-    let generator = session.generator().ok_or_else(|| {
-        DriverError::new(
-            ErrorClass::Unsupported,
-            "",
-            "this token makes no keys; make one with its maker's tools",
-        )
-    })?;
-    tracing::info!(scheme = %spec.scheme, uri = %spec.uri, "making a key; some devices take minutes");
-    generator.generate(spec)
+/// Has one task done with a session of its own, with as much time as it takes.
+fn ask(token: &dyn Token, task: &Task) -> Result<Answer, DriverError> {
+    let cancelled = AtomicBool::new(false);
+    let ctx = SignContext::new(Instant::now() + PATIENCE, &cancelled, &());
+    task.perform(token.open_worker()?.as_mut(), &ctx)
 }
 
 /// A key as people and scripts read it.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_driver_api::wire::{self, Call, ToDriver, WireError, WireInput};
-use sealwright_driver_api::{DriverError, ErrorClass, KeyUri, Scheme, SignInput, SignRequest};
+use sealwright_driver_api::{
+    DriverError, ErrorClass, KeyUri, Scheme, SignInput, SignRequest, Task,
+};
 
 use crate::replies::Replies;
-use crate::work::{Job, NotAdmitted, Task, Work};
+use crate::work::{Job, NotAdmitted, Work};
 
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -185,7 +187,7 @@ impl<'a> Reader<'a> {
         self.work.cancel(id);
         // Its chunks may never come; a request that waits for them would stay for ever.
         if self.assemblies.remove(&id).is_some() {
-            self.work.finish(id);
+            self.work.finish(id, false);
             let error = DriverError::new(
                 ErrorClass::Cancelled,
                 "",

@@ -57,6 +57,9 @@ fn run(
             );
             exit::now(exit::PROTOCOL);
         }
+        if work.is_lost() {
+            exit::now(exit::LOST);
+        }
         let in_flight = work.in_flight();
         if in_flight > 0 {
             tracing::warn!(

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sealwright_driver_api::Task;
 use sealwright_driver_api::wire::IN_FLIGHT_MAX;
-use sealwright_driver_api::{KeySpec, KeyUri, SignRequest};
 
 use crate::replies::Replies;
 
@@ -17,15 +17,6 @@ use crate::replies::Replies;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How long after its deadline a request may still run, so that a driver that minds the deadline can answer.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
-
-/// What the device is asked for, complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Task {
-    Health,
-    Describe(KeyUri),
-    Sign(SignRequest),
-    Generate(KeySpec),
-}
 
 /// A request that is ready for a worker.
 pub(crate) struct Job {
@@ -59,6 +50,7 @@ struct State {
     flights: HashMap<u64, Flight>,
     message_bytes: usize,
     opening: Option<Instant>,
+    lost: bool,
     // What the watchdog sleeps until; `None` means until it is woken.
     watched: Option<Instant>,
 }
@@ -126,11 +118,19 @@ impl Work {
     }
 
     /// The request is over. Called before its reply is written, because the daemon may then use the id again.
-    pub(crate) fn finish(&self, id: u64) {
+    ///
+    /// `lost`: so is the device, and the process with it. Said before the reply too, so that a daemon which
+    /// connects again at once is not accepted by a process that is about to end.
+    pub(crate) fn finish(&self, id: u64, lost: bool) {
         let mut state = self.lock();
+        state.lost |= lost;
         if let Some(flight) = state.flights.remove(&id) {
             state.message_bytes -= flight.message_bytes;
         }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lock().lost
     }
 
     /// Nobody waits for the request any more. An id that is over already is no error: the two crossed.

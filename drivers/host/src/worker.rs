@@ -5,13 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use sealwright_driver_api::wire::Answer;
-use sealwright_driver_api::{
-    DriverError, ErrorClass, KeyDriver, KeySpec, SignContext, SignRequest, Token,
-};
+use sealwright_driver_api::{DriverError, ErrorClass, KeyDriver, SignContext, Task, Token};
 
 use crate::exit;
 use crate::replies::WireProgress;
-use crate::work::{Job, Task, Work};
+use crate::work::{Job, Work};
 
 /// Starts the token's workers, as many as its descriptor has sessions.
 pub(crate) fn start(token: &Arc<dyn Token>, work: &Arc<Work>) -> std::io::Result<()> {
@@ -47,7 +45,7 @@ fn run(token: &dyn Token, work: &Work) {
         let result =
             refusal(&job).map_or_else(|| perform(token, &mut session, &job, max_message), Err);
         let lost = matches!(&result, Err(error) if error.class == ErrorClass::Lost);
-        work.finish(job.id);
+        work.finish(job.id, lost);
         if let Err(error) = &result {
             tracing::info!(id = job.id, class = ?error.class, "{error}");
         }
@@ -87,36 +85,13 @@ fn perform(
         Some(driver) => driver,
         None => session.insert(token.open_worker()?),
     };
-    match &job.task {
-        Task::Health => driver.health().map(|()| Answer::Healthy),
-        Task::Describe(key) => driver.describe(key).map(Answer::Key),
-        Task::Sign(request) => sign(driver.as_mut(), request, job, max_message),
-        Task::Generate(spec) => generate(driver.as_mut(), spec),
+    if let Task::Sign(request) = &job.task {
+        request.check(max_message)?;
     }
-}
-
-fn sign(
-    driver: &mut dyn KeyDriver,
-    request: &SignRequest,
-    job: &Job,
-    max_message: u32,
-) -> Result<Answer, DriverError> {
-    request.check(max_message)?;
     let sink = WireProgress {
         id: job.id,
         replies: &job.replies,
     };
     let ctx = SignContext::new(job.deadline, &job.cancelled, &sink);
-    driver.sign(request, &ctx).map(Answer::Signature)
-}
-
-fn generate(driver: &mut dyn KeyDriver, spec: &KeySpec) -> Result<Answer, DriverError> {
-    let generator = driver.generator().ok_or_else(|| {
-        DriverError::new(
-            ErrorClass::Unsupported,
-            "",
-            "this token makes no keys; make one with its maker's tools",
-        )
-    })?;
-    generator.generate(spec).map(Answer::Key)
+    job.task.perform(driver.as_mut(), &ctx)
 }
