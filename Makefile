@@ -1,0 +1,44 @@
+# Short verbs; what they do is in scripts/ and in Rust.
+
+.PHONY: demo demo-stop test test-vectors test-interop check bench crash fuzz clean-room help
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo:            ## two real tokens sign a real SBOM; KEEP=1 leaves the daemon running
+	@scripts/setup
+	@scripts/demo $(if $(KEEP),--keep)
+
+demo-stop:       ## ends what `make demo KEEP=1` left running
+	@scripts/demo --stop
+
+test:            ## every test
+	@scripts/setup
+	@scripts/test
+
+test-vectors:    ## the vectors in $$SEALWRIGHT_VECTORS
+	@scripts/vectors
+
+test-interop:    ## other people's verifiers over our envelopes
+	@scripts/setup interop
+	@scripts/interop
+
+check:           ## format, lints, dependency rules
+	@scripts/setup check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo deny --locked check bans licenses sources
+
+bench:           ## raw token, driver process and daemon side by side
+	@scripts/setup
+	@scripts/bench
+
+crash:           ## the long crash storm
+	@scripts/setup
+	@SEALWRIGHT_CRASH_KILLS=300 scripts/test -p sealwright-softhsm-tests --test crash_storm -- --nocapture
+
+fuzz:            ## each parser for FUZZ_SECONDS (default 60)
+	@scripts/fuzz
+
+clean-room:      ## the demo inside a bare Debian 12 with only the toolchain of this machine
+	@scripts/clean-room
