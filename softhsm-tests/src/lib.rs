@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test without its token must fail loudly
 
 pub mod softhsm;
+pub mod swtpm;
