@@ -184,3 +184,169 @@ fn verify_message(
         (Artifact::Sha256(_), _) => Err(BundleVerifyError::NeedsBytes(key.scheme())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::encode_bundle;
+    use crate::digest::Sha256Digest;
+    use crate::dsse::Pae;
+    use crate::spki::Spki;
+    use crate::statement::{Subject, build};
+    use p256::ecdsa::signature::Signer as _;
+    use p256::pkcs8::EncodePublicKey as _;
+    use std::collections::BTreeMap;
+
+    const ARTIFACT: &[u8] = b"artifact";
+
+    fn signer(seed: u8) -> (p256::ecdsa::SigningKey, TrustedKey) {
+        let key = p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap();
+        let der = key.verifying_key().to_public_key_der().unwrap().into_vec();
+        (
+            key,
+            TrustedKey::with_default_scheme(Spki::from_der(der)).unwrap(),
+        )
+    }
+
+    fn sign(key: &p256::ecdsa::SigningKey, message: &[u8]) -> Vec<u8> {
+        let signature: p256::ecdsa::DerSignature = key.sign(message);
+        signature.as_bytes().to_vec()
+    }
+
+    fn statement() -> Vec<u8> {
+        let sha256 = Sha256Digest::of(&[ARTIFACT]).to_string();
+        let digests = BTreeMap::from([("sha256".to_owned(), sha256)]);
+        build(
+            &[Subject {
+                digests,
+                name: None,
+            }],
+            "https://e/p",
+            b"{}",
+        )
+        .unwrap()
+    }
+
+    fn bundle_of(payload_type: &str, payload: &[u8], seed: u8) -> String {
+        let (key, trusted) = signer(seed);
+        let signature = sign(
+            &key,
+            &Pae {
+                payload_type,
+                payload,
+            }
+            .to_vec(),
+        );
+        let keyid = trusted.spki().keyid();
+        let encoded = encode_bundle(payload_type, payload, &keyid, &signature, None);
+        String::from_utf8(encoded.into_bytes()).unwrap()
+    }
+
+    fn verify(text: &str, artifact: Artifact<'_>) -> Result<VerifiedBundle, BundleVerifyError> {
+        Bundle::parse(text.as_bytes())
+            .unwrap()
+            .verify(&signer(1).1, artifact)
+    }
+
+    #[test]
+    fn a_bundle_we_wrote_verifies_for_its_artifact_only() {
+        let text = bundle_of(statement::PAYLOAD_TYPE, &statement(), 1);
+        let verified = verify(&text, Artifact::Bytes(ARTIFACT)).unwrap();
+        assert_eq!(verified.payload.unwrap(), statement());
+        let digest = Sha256Digest::of(&[ARTIFACT]).0;
+        verify(&text, Artifact::Sha256(digest)).unwrap();
+        let error = verify(&text, Artifact::Bytes(b"other")).unwrap_err();
+        assert!(
+            matches!(error, BundleVerifyError::NotASubject(_)),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn another_keys_bundle_is_refused() {
+        let text = bundle_of(statement::PAYLOAD_TYPE, &statement(), 2);
+        let error = verify(&text, Artifact::Bytes(ARTIFACT)).unwrap_err();
+        assert!(matches!(error, BundleVerifyError::Envelope(_)), "{error}");
+    }
+
+    #[test]
+    fn hint_and_keyid_must_not_contradict_each_other() {
+        let text = bundle_of(statement::PAYLOAD_TYPE, &statement(), 1);
+        let keyid = signer(1).1.spki().keyid();
+        let other_hint = text.replace(&format!("\"hint\":\"{keyid}\""), "\"hint\":\"x\"");
+        let error = verify(&other_hint, Artifact::Bytes(ARTIFACT)).unwrap_err();
+        assert!(
+            matches!(error, BundleVerifyError::HintDiffers { .. }),
+            "{error}"
+        );
+        let no_keyid = other_hint.replace(&format!("\"keyid\":\"{keyid}\","), "");
+        verify(&no_keyid, Artifact::Bytes(ARTIFACT)).unwrap();
+    }
+
+    #[test]
+    fn only_statements_are_accepted_in_an_envelope() {
+        let text = bundle_of("text/plain", &statement(), 1);
+        let error = verify(&text, Artifact::Bytes(ARTIFACT)).unwrap_err();
+        assert!(
+            matches!(error, BundleVerifyError::PayloadType(_)),
+            "{error}"
+        );
+        let text = bundle_of(statement::PAYLOAD_TYPE, b"{}", 1);
+        let error = verify(&text, Artifact::Bytes(ARTIFACT)).unwrap_err();
+        assert!(matches!(error, BundleVerifyError::Statement(_)), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_for_another_key_is_refused() {
+        let (key, trusted) = signer(1);
+        let payload = statement();
+        let pae = Pae {
+            payload_type: statement::PAYLOAD_TYPE,
+            payload: &payload,
+        };
+        let signature = sign(&key, &pae.to_vec());
+        let encoded = encode_bundle(
+            pae.payload_type,
+            &payload,
+            "k",
+            &signature,
+            Some(b"no certificate"),
+        );
+        let bundle = Bundle::parse(encoded.bytes()).unwrap();
+        let error = bundle
+            .verify(&trusted, Artifact::Bytes(ARTIFACT))
+            .unwrap_err();
+        assert!(
+            matches!(error, BundleVerifyError::OtherCertificate),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_message_signature_covers_the_artifact_and_its_own_note_of_the_digest_must_fit() {
+        use base64::Engine as _;
+        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let digest = Sha256Digest::of(&[ARTIFACT]).0;
+        let message = |noted: &[u8]| {
+            format!(
+                r#"{{"mediaType":"{}","verificationMaterial":{{"publicKey":{{}}}},"messageSignature":{{"messageDigest":{{"algorithm":"SHA2_256","digest":"{}"}},"signature":"{}"}}}}"#,
+                crate::bundle::MEDIA_TYPE,
+                base64(noted),
+                base64(&sign(&signer(1).0, ARTIFACT)),
+            )
+        };
+        verify(&message(&digest), Artifact::Bytes(ARTIFACT)).unwrap();
+        verify(&message(&digest), Artifact::Sha256(digest)).unwrap();
+        let error = verify(&message(&[0; 32]), Artifact::Bytes(ARTIFACT)).unwrap_err();
+        assert!(matches!(error, BundleVerifyError::MessageDigest), "{error}");
+        let error = verify(
+            &message(&Sha256Digest::of(&[b"x"]).0),
+            Artifact::Bytes(b"x"),
+        )
+        .unwrap_err();
+        assert!(matches!(error, BundleVerifyError::Signature(_)), "{error}");
+        let bundle = Bundle::parse(message(&digest).as_bytes()).unwrap();
+        let error = bundle.verify_statement(&signer(1).1).unwrap_err();
+        assert!(matches!(error, BundleVerifyError::NoStatement), "{error}");
+    }
+}

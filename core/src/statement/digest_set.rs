@@ -97,7 +97,10 @@ fn check_one(algorithm: &str, value: &str) -> Result<(), DigestError> {
             algorithm: algorithm.to_owned(),
             digits,
         }),
-        None if hex && value.len() % 2 == 0 && (2..=UNKNOWN_HEX_MAX).contains(&value.len()) => {
+        None if hex
+            && value.len().is_multiple_of(2)
+            && (2..=UNKNOWN_HEX_MAX).contains(&value.len()) =>
+        {
             Ok(())
         }
         None => Err(DigestError::UnknownValue(algorithm.to_owned())),
