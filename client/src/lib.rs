@@ -1,1 +1,34 @@
-//! placeholder
+//! Client of the Sealwright API: HTTP/1.1 over mutual TLS 1.3 over a Unix socket.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use sealwright_client::{Client, Format, Settings, SignRequest};
+//!
+//! let mut client = Client::connect(Settings::from_env()?).await?;
+//! let keys = ["release".to_owned()];
+//! let statement = std::fs::read("statement.json")?;
+//! let signed = client.sign(SignRequest::statement(&keys, Format::Bundle, statement)).await?;
+//! std::fs::write("out.sigstore.json", &signed.body)?;
+//! println!("record {}", signed.record);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod calls;
+mod connection;
+mod error;
+mod settings;
+mod sign;
+mod tls;
+mod types;
+
+pub use connection::{Client, RESPONSE_MAX};
+pub use error::{ApiError, ClientError};
+pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
+pub use sign::{Format, SignRequest, Signed};
+pub use types::{
+    DescribedKey, Enrol, Generate, Key, LogStatus, PrincipalStatus, RecordPage, RecordQuery,
+    RecordView, Status, TokenStatus,
+};

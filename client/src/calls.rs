@@ -1,0 +1,182 @@
+//! The calls that answer JSON or text.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::CONTENT_TYPE;
+use sealwright_core::key::KeyEvent;
+use sealwright_core::name::{KeyName, KeyVersionId};
+use sealwright_core::uri::KeyUri;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::connection::Client;
+use crate::error::ClientError;
+use crate::types::{
+    DescribedKey, Enrol, Generate, Key, KeyList, RecordPage, RecordQuery, RecordView, Status,
+};
+
+impl Client {
+    /// How the daemon, its log and its tokens are.
+    pub async fn status(&mut self) -> Result<Status, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// The key versions that the caller may see.
+    pub async fn keys(&mut self) -> Result<Vec<Key>, ClientError> {
+        Ok(self.get::<KeyList>("/v1/keys").await?.keys)
+    }
+
+    /// The versions of one key.
+    pub async fn key(&mut self, name: &KeyName) -> Result<Vec<Key>, ClientError> {
+        Ok(self.get::<KeyList>(&format!("/v1/keys/{name}")).await?.keys)
+    }
+
+    /// Asks a token for a key; enrols nothing.
+    pub async fn describe_key(
+        &mut self,
+        token: &str,
+        uri: &KeyUri,
+    ) -> Result<DescribedKey, ClientError> {
+        self.post("/v1/keys/describe", &json!({ "token": token, "uri": uri }))
+            .await
+    }
+
+    /// Makes a key on a token; enrols nothing.
+    pub async fn generate_key(&mut self, wanted: &Generate) -> Result<DescribedKey, ClientError> {
+        self.post("/v1/keys/generate", wanted).await
+    }
+
+    /// Enrols a key whose fingerprint was confirmed.
+    pub async fn enrol_key(&mut self, wanted: &Enrol) -> Result<Key, ClientError> {
+        self.post("/v1/keys", wanted).await
+    }
+
+    /// Brings a key version into another state.
+    pub async fn change_key(
+        &mut self,
+        id: &KeyVersionId,
+        event: KeyEvent,
+        reason: &str,
+    ) -> Result<Key, ClientError> {
+        let path = format!("/v1/keys/{}/{}/events", id.key, id.version);
+        self.post(&path, &json!({ "event": event, "reason": reason }))
+            .await
+    }
+
+    /// Takes the suspicion from a token, after somebody looked into it.
+    pub async fn clear_token(&mut self, token: &str, reason: &str) -> Result<(), ClientError> {
+        let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
+        let path = format!("/v1/tokens/{token}/clear");
+        self.post::<serde_json::Value>(&path, &json!({ "reason": reason }))
+            .await
+            .map(|_| ())
+    }
+
+    /// Lists records.
+    pub async fn records(&mut self, query: &RecordQuery) -> Result<RecordPage, ClientError> {
+        self.get(&format!("/v1/audit/records{}", query_text(query)))
+            .await
+    }
+
+    /// One record.
+    pub async fn record(&mut self, index: u64) -> Result<RecordView, ClientError> {
+        self.get(&format!("/v1/audit/records/{index}")).await
+    }
+
+    /// The newest checkpoint, a signed note.
+    pub async fn checkpoint(&mut self) -> Result<String, ClientError> {
+        self.get_text("/v1/log/checkpoint").await
+    }
+
+    /// The log's key, one C2SP vkey line.
+    pub async fn log_key(&mut self) -> Result<String, ClientError> {
+        self.get_text("/v1/log/key").await
+    }
+
+    /// The proof that a record is in the log (C2SP `tlog-proof`); with `wait`, as soon as there is one.
+    pub async fn proof(&mut self, index: u64, wait: bool) -> Result<String, ClientError> {
+        self.get_text(&format!("/v1/log/proof/{index}?wait={wait}"))
+            .await
+    }
+
+    async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
+        parse(&self.get_bytes(path).await?)
+    }
+
+    async fn get_text(&mut self, path: &str) -> Result<String, ClientError> {
+        let body = self.get_bytes(path).await?;
+        let not_text = |_| ClientError::Unexpected("the answer is not UTF-8 text".to_owned());
+        String::from_utf8(body.into()).map_err(not_text)
+    }
+
+    async fn get_bytes(&mut self, path: &str) -> Result<Bytes, ClientError> {
+        let request = Request::get(path).body(Full::default());
+        let request = request.map_err(|e| ClientError::Request(e.to_string()))?;
+        Ok(self.send(request).await?.body)
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|e| ClientError::Request(e.to_string()))?;
+        let request = Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body.into()));
+        let request = request.map_err(|e| ClientError::Request(e.to_string()))?;
+        parse(&self.send(request).await?.body)
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|e| {
+        ClientError::Unexpected(format!("{e}; are daemon and client of the same release?"))
+    })
+}
+
+fn query_text(query: &RecordQuery) -> String {
+    let number = |value: Option<u64>| value.map(|value| value.to_string());
+    let pairs = [
+        ("from", number(query.from)),
+        ("limit", query.limit.map(|value| value.to_string())),
+        ("key", query.key.clone()),
+        ("principal", query.principal.clone()),
+        ("outcome", query.outcome.clone()),
+        ("subject", query.subject.clone()),
+        ("kind", query.kind.clone()),
+    ];
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            text.append_pair(name, &value);
+        }
+    }
+    let text = text.finish();
+    if text.is_empty() {
+        text
+    } else {
+        format!("?{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_holds_only_what_was_asked_for() {
+        assert_eq!(query_text(&RecordQuery::default()), "");
+        let query = RecordQuery {
+            from: Some(7),
+            principal: Some("spiffe://a/b c".to_owned()),
+            ..RecordQuery::default()
+        };
+        assert_eq!(
+            query_text(&query),
+            "?from=7&principal=spiffe%3A%2F%2Fa%2Fb+c"
+        );
+    }
+}

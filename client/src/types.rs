@@ -1,0 +1,216 @@
+//! What the API answers and takes besides signatures.
+
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::key::{EvidenceGrade, KeyState, Purpose};
+use sealwright_core::name::{KeyVersionId, Tenant};
+use sealwright_core::scheme::Scheme;
+use sealwright_core::uri::KeyUri;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// How the daemon is. Members that a newer daemon adds are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// The log's origin.
+    pub origin: String,
+    /// Whom the daemon takes the caller for.
+    pub principal: PrincipalStatus,
+    /// The audit log.
+    pub log: LogStatus,
+    /// SHA-256 of the policy in force.
+    pub policy_digest: Sha256Digest,
+    /// SHA-256 of the configuration in force.
+    pub config_digest: Sha256Digest,
+    /// Every configured token.
+    pub tokens: Vec<TokenStatus>,
+}
+
+/// The caller, as the daemon knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrincipalStatus {
+    /// The identity in its certificate.
+    pub id: String,
+    /// Its tenant.
+    pub tenant: Tenant,
+    /// Its roles, by name.
+    pub roles: Vec<String>,
+}
+
+/// How the audit log is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Records so far.
+    pub size: u64,
+    /// Records covered by the newest checkpoint.
+    pub checkpoint_size: u64,
+    /// `ok`, or the code that says why nothing is recorded now.
+    pub state: String,
+}
+
+/// How a token is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `ready`, `connecting` or `out-of-service`.
+    pub state: String,
+    /// Why it is out of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether it returned something that did not verify, and nobody cleared it.
+    pub suspect: bool,
+    /// Requests that wait.
+    pub queued: u64,
+    /// Requests at the device.
+    pub in_flight: u64,
+    /// The driver's kind; known once it was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The token's label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The token's serial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+}
+
+/// An enrolled key version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Its name: `default/release#1`.
+    pub key: KeyVersionId,
+    /// Where it stands in its life.
+    pub state: KeyState,
+    /// The token it lies on.
+    pub token: String,
+    /// Its address there.
+    pub uri: KeyUri,
+    /// What it signs with.
+    pub scheme: Scheme,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The payload types it signs.
+    #[serde(default)]
+    pub payload_types: Vec<String>,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki_sha256: Sha256Digest,
+    /// DSSE keyid and bundle hint.
+    pub keyid: String,
+    /// `PUBLIC KEY` PEM.
+    pub public_key_pem: String,
+    /// What is known of its origin.
+    pub evidence: EvidenceGrade,
+    /// Its certificate, base64 of DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct KeyList {
+    pub(crate) keys: Vec<Key>,
+}
+
+/// A key as its token describes it; not enrolled by that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribedKey {
+    /// Its address, as precisely as the driver knows it.
+    pub uri: KeyUri,
+    /// SHA-256 of its SubjectPublicKeyInfo: what an operator confirms.
+    pub spki_sha256: Sha256Digest,
+    /// DSSE keyid.
+    pub keyid: String,
+    /// `PUBLIC KEY` PEM.
+    pub public_key_pem: String,
+    /// Schemes it can sign with, the preferred one first.
+    pub schemes: Vec<Scheme>,
+    /// Grade of the evidence for its origin.
+    pub evidence: EvidenceGrade,
+    /// What the grade rests on.
+    pub claims: Vec<(String, String)>,
+}
+
+/// A key to be made on a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Generate {
+    /// The name it will be enrolled under.
+    pub key: String,
+    /// The configured token.
+    pub token: String,
+    /// Where it shall be; no key may be there yet.
+    pub uri: KeyUri,
+    /// What it shall sign with.
+    pub scheme: Scheme,
+    /// Modulus length for RSA schemes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rsa_bits: Option<u16>,
+}
+
+/// A key to be enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Enrol {
+    /// Its name, with or without tenant.
+    pub key: String,
+    /// The configured token.
+    pub token: String,
+    /// Its address there.
+    pub uri: KeyUri,
+    /// The fingerprint that the operator confirmed.
+    pub spki_sha256: Sha256Digest,
+    /// The scheme; the key's preferred one where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The payload types it signs; in-toto statements where none are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_types: Option<Vec<String>>,
+    /// A certificate for it, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// Whether it signs from now on.
+    pub activate: bool,
+}
+
+/// Which records to list; `None` leaves a condition out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RecordQuery {
+    /// First index.
+    pub from: Option<u64>,
+    /// Most records; the daemon has a limit of its own.
+    pub limit: Option<usize>,
+    /// Records of this key.
+    pub key: Option<String>,
+    /// Records of this caller.
+    pub principal: Option<String>,
+    /// `signed`, `denied`, `failed`, `discarded` or `outcome_unknown`.
+    pub outcome: Option<String>,
+    /// Records with this subject, by SHA-256 in hex.
+    pub subject: Option<String>,
+    /// Records of this kind, such as `sign` or `key.enrolled`.
+    pub kind: Option<String>,
+}
+
+/// Some records, and where the next ones begin.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordPage {
+    /// In the order of the log.
+    pub records: Vec<RecordView>,
+    /// The index to go on from; `None` at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// One record with what ties it to the log.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordView {
+    /// Its index.
+    pub index: u64,
+    /// The bytes that are hashed into the tree, as text.
+    pub leaf: String,
+    /// The salt, base64.
+    pub salt: String,
+    /// The body, byte for byte as the leaf commits to it (`docs/audit-record.md`).
+    pub record: Box<RawValue>,
+}
