@@ -39,7 +39,7 @@ fn the_default_policy_lets_each_role_do_its_own_work_only() {
     for (action, ci_may, operator_may) in [
         (Action::ReadKey, true, true),
         (Action::ManageKey, false, true),
-        (Action::ReadAudit, true, true),
+        (Action::ReadAudit, false, true),
         (Action::Operate, false, true),
     ] {
         assert_eq!(may(&ci(), action, of_key()), ci_may, "{action:?}");
