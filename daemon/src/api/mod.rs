@@ -43,7 +43,11 @@ pub async fn handle(
     request: Request<Incoming>,
     request_id: String,
 ) -> Answer {
-    let call = Call { daemon: &daemon, peer: &peer, request_id: &request_id };
+    let call = Call {
+        daemon: &daemon,
+        peer: &peer,
+        request_id: &request_id,
+    };
     match route(&call, request).await {
         Ok(answer) => answer,
         Err(refusal) => {
@@ -82,36 +86,65 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             Code::MethodNotAllowed,
             format!("{path} does not take {}", head.method),
         )),
-        _ => Err(Refusal::bad_input(Code::UnknownEndpoint, format!("there is nothing at {path}"))),
+        _ => Err(Refusal::bad_input(
+            Code::UnknownEndpoint,
+            format!("there is nothing at {path}"),
+        )),
     }
 }
 
+/// Every endpoint as the API description lists it: method and path. `{tile}` stands for the rest of the path.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", "/v1/sign"),
+    ("GET", "/v1/status"),
+    ("GET", "/v1/keys"),
+    ("POST", "/v1/keys"),
+    ("POST", "/v1/keys/describe"),
+    ("POST", "/v1/keys/generate"),
+    ("GET", "/v1/keys/{tenant}/{label}"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
+    ("GET", "/v1/audit/records"),
+    ("GET", "/v1/audit/records/{index}"),
+    ("GET", "/v1/log/checkpoint"),
+    ("GET", "/v1/log/key"),
+    ("GET", "/v1/log/proof/{index}"),
+    ("GET", "/v1/log/tile/{tile}"),
+    ("POST", "/v1/tokens/{name}/clear"),
+];
+
 /// Paths that exist for some method.
 fn is_known(segments: &[&str]) -> bool {
-    matches!(
-        segments,
-        ["v1", "sign" | "status" | "keys"]
-            | ["v1", "keys", _, _]
-            | ["v1", "keys", "describe" | "generate"]
-            | ["v1", "keys", _, _, _, "events"]
-            | ["v1", "audit", "records"]
-            | ["v1", "audit", "records", _]
-            | ["v1", "log", "checkpoint" | "key"]
-            | ["v1", "log", "proof", _]
-            | ["v1", "log", "tile", ..]
-            | ["v1", "tokens", _, "clear"]
-    )
+    ROUTES.iter().any(|(_, path)| fits(path, segments))
+}
+
+fn fits(path: &str, segments: &[&str]) -> bool {
+    let mut given = segments.iter();
+    for part in path.split('/').skip(1) {
+        match (part, given.next()) {
+            ("{tile}", Some(_)) => return true,
+            (part, Some(segment)) if part.starts_with('{') || part == *segment => {}
+            _ => return false,
+        }
+    }
+    given.next().is_none()
 }
 
 impl Call<'_> {
     /// Authenticates the caller for this request.
     fn caller(&self) -> Result<Caller, Refusal> {
         let peer = self.peer;
-        self.daemon.directory.authenticate(&peer.identity, peer.cred, self.daemon.clock.now())
+        self.daemon
+            .directory
+            .authenticate(&peer.identity, peer.cred, self.daemon.clock.now())
     }
 
     /// Asks policy whether the caller may do this.
-    fn check(&self, caller: &Caller, action: Action, resource: Resource<'_>) -> Result<(), Refusal> {
+    fn check(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource<'_>,
+    ) -> Result<(), Refusal> {
         let question = Question {
             principal: &caller.principal,
             peer: caller.peer,
@@ -128,12 +161,18 @@ impl Call<'_> {
 }
 
 fn actor(caller: &Caller) -> Actor {
-    Actor { principal: caller.principal.id.clone(), peer: caller.peer }
+    Actor {
+        principal: caller.principal.id.clone(),
+        peer: caller.peer,
+    }
 }
 
 /// Reads a JSON body: UTF-8, no duplicate keys, nothing unknown.
 async fn read_json<T: DeserializeOwned>(call: &Call<'_>, body: Incoming) -> Result<T, Refusal> {
-    let limits = Limits { max_body: JSON_MAX, ..call.daemon.config.limits.clone() };
+    let limits = Limits {
+        max_body: JSON_MAX,
+        ..call.daemon.config.limits.clone()
+    };
     let payload = call.daemon.budget.read(body, &limits).await?;
     json::from_slice(payload.bytes())
         .map_err(|e| Refusal::bad_input(Code::InvalidJson, e.to_string()))
@@ -145,14 +184,40 @@ fn content_type(headers: &hyper::HeaderMap) -> Result<String, Refusal> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => {
-            let text = value.to_str().map_err(|_| bad("Content-Type is not visible ASCII"))?;
+            let text = value
+                .to_str()
+                .map_err(|_| bad("Content-Type is not visible ASCII"))?;
             if (1..=255).contains(&text.len()) {
                 Ok(text.to_owned())
             } else {
-                Err(bad("Content-Type, which is the payloadType, has 1 to 255 characters"))
+                Err(bad(
+                    "Content-Type, which is the payloadType, has 1 to 255 characters",
+                ))
             }
         }
-        (None, _) => Err(bad("Content-Type is missing; it is the payloadType of the envelope")),
+        (None, _) => Err(bad(
+            "Content-Type is missing; it is the payloadType of the envelope",
+        )),
         (Some(_), Some(_)) => Err(bad("Content-Type stands twice")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_known_with_its_parameters_and_no_other_way() {
+        let known = |path: &str| is_known(&path.split('/').skip(1).collect::<Vec<_>>());
+        for path in [
+            "/v1/keys/default/release/1/events",
+            "/v1/audit/records/7",
+            "/v1/log/tile/0/x001/234.p/7",
+        ] {
+            assert!(known(path), "{path}");
+        }
+        for path in ["/", "/v1", "/v1/keys/", "/v1/log/tile", "/v1/sign/x"] {
+            assert!(!known(path), "{path}");
+        }
     }
 }
