@@ -18,6 +18,41 @@ use crate::uri::KeyUri;
 ///
 /// There is no public constructor and no `Clone`: whoever holds a permit got it from [`authorise`] and loses
 /// it by using it.
+///
+/// ```
+/// # use sealwright_core::{digest::Sha256Digest, dsse::Pae, permit::Permit, sign::ToBeSigned};
+/// fn once(permit: Permit, pae: &Pae<'_>, sha256: Sha256Digest) {
+///     let _ = ToBeSigned::dsse(permit, pae, sha256);
+/// }
+/// ```
+///
+/// Spending it twice does not compile:
+///
+/// ```compile_fail,E0382
+/// # use sealwright_core::{digest::Sha256Digest, dsse::Pae, permit::Permit, sign::ToBeSigned};
+/// fn twice(permit: Permit, pae: &Pae<'_>, sha256: Sha256Digest) {
+///     let _ = ToBeSigned::dsse(permit, pae, sha256);
+///     let _ = ToBeSigned::dsse(permit, pae, sha256);
+/// }
+/// ```
+///
+/// Nor does copying one:
+///
+/// ```compile_fail,E0599
+/// # use sealwright_core::permit::Permit;
+/// fn copy(permit: &Permit) -> Permit {
+///     Permit::clone(permit)
+/// }
+/// ```
+///
+/// Nor making one up, here by changing what it says:
+///
+/// ```compile_fail,E0451
+/// # use sealwright_core::{digest::Sha256Digest, permit::Permit};
+/// fn forge(permit: Permit, message_sha256: Sha256Digest) -> Permit {
+///     Permit { message_sha256, ..permit }
+/// }
+/// ```
 #[must_use = "a permit that is dropped was granted for nothing"]
 #[derive(Debug)]
 pub struct Permit {
@@ -119,8 +154,13 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] =
-        [Self::Sign, Self::ReadKey, Self::ManageKey, Self::ReadAudit, Self::Operate];
+    pub const ALL: [Self; 5] = [
+        Self::Sign,
+        Self::ReadKey,
+        Self::ManageKey,
+        Self::ReadAudit,
+        Self::Operate,
+    ];
 
     /// The name used in policy.
     pub const fn as_str(self) -> &'static str {
@@ -268,7 +308,10 @@ pub enum Denial {
 fn explain(policies: &[String], errors: &[String]) -> String {
     match (policies.is_empty(), errors.is_empty()) {
         (true, true) => "no policy permits it".to_owned(),
-        (_, false) => format!("evaluation failed ({}), which counts as a deny", errors.join("; ")),
+        (_, false) => format!(
+            "evaluation failed ({}), which counts as a deny",
+            errors.join("; ")
+        ),
         (false, true) => format!("forbidden by {}", policies.join(", ")),
     }
 }
@@ -314,17 +357,27 @@ pub fn signing_version<'s>(
     key: &KeyName,
 ) -> Result<(KeyVersionId, &'s KeyVersion), Denial> {
     if key.tenant() != &principal.tenant {
-        return Err(Denial::OtherTenant { key: key.clone(), tenant: principal.tenant.clone() });
+        return Err(Denial::OtherTenant {
+            key: key.clone(),
+            tenant: principal.tenant.clone(),
+        });
     }
-    let (number, version) =
-        state.signing_version(key).ok_or_else(|| Denial::UnknownKey(key.clone()))?;
+    let (number, version) = state
+        .signing_version(key)
+        .ok_or_else(|| Denial::UnknownKey(key.clone()))?;
     let id = key.version(number);
     let purpose = version.enrolment.purpose;
     if purpose != Purpose::Dsse {
-        return Err(Denial::WrongPurpose { key: id, actual: purpose });
+        return Err(Denial::WrongPurpose {
+            key: id,
+            actual: purpose,
+        });
     }
     if version.state != KeyState::Active {
-        return Err(Denial::NotActive { key: id, state: version.state });
+        return Err(Denial::NotActive {
+            key: id,
+            state: version.state,
+        });
     }
     Ok((id, version))
 }
@@ -337,11 +390,17 @@ pub fn admit(
     key: &KeyName,
 ) -> Result<(), Denial> {
     let (_, version) = signing_version(state, principal, key)?;
-    let resource = Resource::Key { name: key, purpose: version.enrolment.purpose };
+    let resource = Resource::Key {
+        name: key,
+        purpose: version.enrolment.purpose,
+    };
     if policy.could_allow(principal, Action::Sign, &resource) {
         Ok(())
     } else {
-        Err(Denial::Policy { policies: Vec::new(), errors: Vec::new() })
+        Err(Denial::Policy {
+            policies: Vec::new(),
+            errors: Vec::new(),
+        })
     }
 }
 
@@ -354,10 +413,20 @@ pub fn authorise(
     let (key, version) = signing_version(state, intent.principal, intent.key)?;
     let enrolment = &version.enrolment;
     let payload_type = intent.facts.payload_type;
-    if !enrolment.payload_types.iter().any(|allowed| allowed == payload_type) {
-        return Err(Denial::PayloadType { key, payload_type: payload_type.to_owned() });
+    if !enrolment
+        .payload_types
+        .iter()
+        .any(|allowed| allowed == payload_type)
+    {
+        return Err(Denial::PayloadType {
+            key,
+            payload_type: payload_type.to_owned(),
+        });
     }
-    let unknown = intent.facts.predicate_type.filter(|_| !intent.facts.predicate_known);
+    let unknown = intent
+        .facts
+        .predicate_type
+        .filter(|_| !intent.facts.predicate_known);
     if let Some(predicate_type) = unknown.filter(|t| !policy.names_predicate_type(t)) {
         return Err(Denial::PredicateType(predicate_type.to_owned()));
     }
@@ -365,7 +434,10 @@ pub fn authorise(
         principal: intent.principal,
         peer: intent.peer,
         action: Action::Sign,
-        resource: Resource::Key { name: intent.key, purpose: enrolment.purpose },
+        resource: Resource::Key {
+            name: intent.key,
+            purpose: enrolment.purpose,
+        },
         sign: Some(intent.facts),
         now: intent.now,
     };

@@ -79,18 +79,27 @@ impl Tls {
     /// Reads certificates and keys.
     pub fn new(api: &Api, domains: &[DomainConfig]) -> Result<Self, TlsError> {
         let provider = Arc::new(default_provider());
-        let domains: Result<Vec<_>, _> =
-            domains.iter().map(|domain| Domain::new(domain, &provider)).collect();
+        let domains: Result<Vec<_>, _> = domains
+            .iter()
+            .map(|domain| Domain::new(domain, &provider))
+            .collect();
         let chain = certificates(&api.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&api.key)
-            .map_err(|e| TlsError::Pem { path: api.key.clone(), reason: e.to_string() })?;
-        let own = CertifiedKey::from_der(chain, key, &provider).map_err(|e| TlsError::Identity {
-            certificate: api.certificate.clone(),
-            key: api.key.clone(),
+        let key = PrivateKeyDer::from_pem_file(&api.key).map_err(|e| TlsError::Pem {
+            path: api.key.clone(),
             reason: e.to_string(),
         })?;
+        let own =
+            CertifiedKey::from_der(chain, key, &provider).map_err(|e| TlsError::Identity {
+                certificate: api.certificate.clone(),
+                key: api.key.clone(),
+                reason: e.to_string(),
+            })?;
         let own = Arc::new(SingleCertAndKey::from(own));
-        Ok(Self { provider, own, domains: Arc::new(domains?) })
+        Ok(Self {
+            provider,
+            own,
+            domains: Arc::new(domains?),
+        })
     }
 
     /// Settings for one connection, and the verifier that will know which domain the peer belongs to.
@@ -139,11 +148,19 @@ impl Domain {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bad = |reason: String| TlsError::Pem { path: path.to_owned(), reason };
-    let all: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))?.collect();
+    let bad = |reason: String| TlsError::Pem {
+        path: path.to_owned(),
+        reason,
+    };
+    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .map_err(|e| bad(e.to_string()))?
+        .collect();
     let all = all.map_err(|e| bad(e.to_string()))?;
-    if all.is_empty() { Err(bad("it holds no certificate".to_owned())) } else { Ok(all) }
+    if all.is_empty() {
+        Err(bad("it holds no certificate".to_owned()))
+    } else {
+        Ok(all)
+    }
 }
 
 /// Verifies a client certificate against each domain's own roots and remembers whose it was.
@@ -174,7 +191,10 @@ impl ClientCertVerifier for ConnectionVerifier {
     ) -> Result<ClientCertVerified, rustls::Error> {
         let mut first_error = None;
         for (index, domain) in self.domains.iter().enumerate() {
-            match domain.verifier.verify_client_cert(end_entity, intermediates, now) {
+            match domain
+                .verifier
+                .verify_client_cert(end_entity, intermediates, now)
+            {
                 Ok(verified) => {
                     let _ = self.found.set(index);
                     return Ok(verified);
@@ -209,7 +229,9 @@ impl ClientCertVerifier for ConnectionVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.any().map(|verifier| verifier.supported_verify_schemes()).unwrap_or_default()
+        self.any()
+            .map(|verifier| verifier.supported_verify_schemes())
+            .unwrap_or_default()
     }
 }
 
@@ -233,9 +255,16 @@ pub struct ClientIdentity {
 impl ClientIdentity {
     /// Reads the certificate that `verifier` accepted in the handshake.
     pub fn of(certificate: &CertificateDer<'_>, verifier: &ConnectionVerifier) -> Option<Self> {
-        let domain = verifier.found.get().and_then(|index| verifier.domains.get(*index))?;
+        let domain = verifier
+            .found
+            .get()
+            .and_then(|index| verifier.domains.get(*index))?;
         let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
-        let not_after = parsed.tbs_certificate().validity().not_after.to_unix_duration();
+        let not_after = parsed
+            .tbs_certificate()
+            .validity()
+            .not_after
+            .to_unix_duration();
         let certificate_sha256 = Sha256Digest::of(&[certificate]);
         Some(Self {
             domain: domain.name.clone(),
@@ -274,7 +303,14 @@ impl Directory {
     /// The directory of the configuration.
     pub fn new(entries: &[PrincipalEntry]) -> Self {
         let entry = |e: &PrincipalEntry| {
-            (e.id.clone(), Entry { tenant: e.tenant.clone(), uid: e.uid, roles: e.roles.clone() })
+            (
+                e.id.clone(),
+                Entry {
+                    tenant: e.tenant.clone(),
+                    uid: e.uid,
+                    roles: e.roles.clone(),
+                },
+            )
         };
         Self(entries.iter().map(entry).collect())
     }
@@ -297,14 +333,23 @@ impl Directory {
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
         let refused = |detail: String| Refusal::bad_input(Code::CertificateRefused, detail);
-        let identity = client.identity.as_ref().map_err(|e| refused(e.to_string()))?;
+        let identity = client
+            .identity
+            .as_ref()
+            .map_err(|e| refused(e.to_string()))?;
         if now > client.not_after {
-            return Err(refused(format!("the client certificate ran out at {}", client.not_after)));
+            return Err(refused(format!(
+                "the client certificate ran out at {}",
+                client.not_after
+            )));
         }
         if client.is_denied {
-            return Err(refused("the client certificate is on its domain's deny list".to_owned()));
+            return Err(refused(
+                "the client certificate is on its domain's deny list".to_owned(),
+            ));
         }
-        let unknown = || Refusal::denied(Code::Denied, format!("{identity} is not in the directory"));
+        let unknown =
+            || Refusal::denied(Code::Denied, format!("{identity} is not in the directory"));
         let entry = self.0.get(identity.as_str()).ok_or_else(unknown)?;
         if let Some(uid) = entry.uid.filter(|uid| *uid != peer.uid) {
             let reason = format!("{identity} must come from uid {uid}, not {}", peer.uid);
@@ -312,9 +357,15 @@ impl Directory {
         }
         let principal = Principal {
             id: identity.to_string(),
-            tenant: entry.tenant.clone().unwrap_or_else(|| client.tenant.clone()),
+            tenant: entry
+                .tenant
+                .clone()
+                .unwrap_or_else(|| client.tenant.clone()),
             roles: entry.roles.clone(),
         };
-        Ok(Caller { principal: Arc::new(principal), peer })
+        Ok(Caller {
+            principal: Arc::new(principal),
+            peer,
+        })
     }
 }

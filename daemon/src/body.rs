@@ -56,7 +56,10 @@ impl Budget {
         }
         let late = || {
             let ms = limits.body_ms;
-            Refusal::bad_input(Code::BodyTimeout, format!("the body did not arrive within {ms} ms"))
+            Refusal::bad_input(
+                Code::BodyTimeout,
+                format!("the body did not arrive within {ms} ms"),
+            )
         };
         let read = async {
             let share = self.share(announced).await?;
@@ -74,15 +77,23 @@ impl Budget {
                     bytes.extend_from_slice(data);
                 }
             }
-            Ok(Payload { bytes, _share: share })
+            Ok(Payload {
+                bytes,
+                _share: share,
+            })
         };
-        timeout(limits.body(), read).await.unwrap_or_else(|_| Err(late()))
+        timeout(limits.body(), read)
+            .await
+            .unwrap_or_else(|_| Err(late()))
     }
 
     /// Waits for a share; the caller's time-out bounds the wait.
     async fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let closed = |_| Refusal::failed(Code::ShuttingDown, "the body budget is closed");
-        Arc::clone(&self.0).acquire_many_owned(units).await.map_err(closed)
+        Arc::clone(&self.0)
+            .acquire_many_owned(units)
+            .await
+            .map_err(closed)
     }
 }

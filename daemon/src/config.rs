@@ -101,7 +101,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { checkpoint_interval_ms: 1000, max_checkpoint_lag_s: 3600 }
+        Self {
+            checkpoint_interval_ms: 1000,
+            max_checkpoint_lag_s: 3600,
+        }
     }
 }
 
@@ -115,7 +118,9 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { file: "policy.cedar".into() }
+        Self {
+            file: "policy.cedar".into(),
+        }
     }
 }
 
@@ -250,7 +255,10 @@ impl Config {
     /// Reads `sealwright.toml` and the token files beside it.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
-        let invalid = |reason: String| ConfigError::Invalid { path: path.to_owned(), reason };
+        let invalid = |reason: String| ConfigError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
         let mut config: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.make_absolute(base);
@@ -265,8 +273,14 @@ impl Config {
     }
 
     fn make_absolute(&mut self, base: &Path) {
-        let paths = [&mut self.api.socket, &mut self.api.certificate, &mut self.api.key];
-        let paths = paths.into_iter().chain([&mut self.state.dir, &mut self.policy.file]);
+        let paths = [
+            &mut self.api.socket,
+            &mut self.api.certificate,
+            &mut self.api.key,
+        ];
+        let paths = paths
+            .into_iter()
+            .chain([&mut self.state.dir, &mut self.policy.file]);
         let paths = paths.chain(self.monitor.iter_mut().map(|monitor| &mut monitor.socket));
         for path in paths.chain(self.domains.iter_mut().map(|domain| &mut domain.ca)) {
             // Joining an absolute path gives that path.
@@ -288,9 +302,19 @@ impl Config {
         if limits.max_connections == 0 || limits.queue == 0 {
             return Err("limits.max_connections and limits.queue must be at least 1".to_owned());
         }
-        let sockets = [Some(&self.api.socket), self.monitor.as_ref().map(|monitor| &monitor.socket)];
-        if let Some(long) = sockets.into_iter().flatten().find(|path| path.as_os_str().len() > 107) {
-            return Err(format!("socket path {} is longer than 107 bytes", long.display()));
+        let sockets = [
+            Some(&self.api.socket),
+            self.monitor.as_ref().map(|monitor| &monitor.socket),
+        ];
+        if let Some(long) = sockets
+            .into_iter()
+            .flatten()
+            .find(|path| path.as_os_str().len() > 107)
+        {
+            return Err(format!(
+                "socket path {} is longer than 107 bytes",
+                long.display()
+            ));
         }
         let mut ids: Vec<&str> = self.principals.iter().map(|p| p.id.as_str()).collect();
         ids.sort_unstable();
@@ -302,15 +326,24 @@ impl Config {
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn token_files(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let read = |source| ConfigError::Read { path: folder.to_owned(), source };
+    let read = |source| ConfigError::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             files.push(path);
         }
     }
@@ -336,7 +369,10 @@ mod tests {
     fn defaults_are_the_documented_ones_and_paths_are_relative_to_the_file() {
         let config = read(GOOD).unwrap();
         assert_eq!(config.limits.max_connections, 1024);
-        assert_eq!((config.limits.handshake_ms, config.limits.idle_ms), (5000, 60_000));
+        assert_eq!(
+            (config.limits.handshake_ms, config.limits.idle_ms),
+            (5000, 60_000)
+        );
         assert_eq!(config.state.segment_bytes, 64 << 20);
         assert!(config.policy.file.is_absolute() && config.policy.file.ends_with("policy.cedar"));
         assert!(!config.dev.allow_root);
@@ -347,9 +383,20 @@ mod tests {
         let error = |more: &str| read(&format!("{GOOD}{more}")).unwrap_err();
         assert!(error("[limits]\nmax_conections=3\n").contains("max_conections"));
         assert!(error("[limits]\nmax_body=0\n").contains("max_body"));
-        assert!(error("[[principal]]\nid='a'\nroles=['client']\n[[principal]]\nid='a'\nroles=[]\n").contains("stands twice"));
+        assert!(
+            error("[[principal]]\nid='a'\nroles=['client']\n[[principal]]\nid='a'\nroles=[]\n")
+                .contains("stands twice")
+        );
         assert!(error("[[principal]]\nid='a'\nroles=['root']\n").contains("root"));
-        assert!(read(&GOOD.replace("'/v'", "'/v'\nsegment_bytes=4096")).unwrap_err().contains("segment_bytes"));
-        assert!(read(&GOOD.replace("'s'", &format!("'{}'", "x".repeat(120)))).unwrap_err().contains("107"));
+        assert!(
+            read(&GOOD.replace("'/v'", "'/v'\nsegment_bytes=4096"))
+                .unwrap_err()
+                .contains("segment_bytes")
+        );
+        assert!(
+            read(&GOOD.replace("'s'", &format!("'{}'", "x".repeat(120))))
+                .unwrap_err()
+                .contains("107")
+        );
     }
 }

@@ -20,6 +20,7 @@ use crate::body::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::denials::Denials;
+use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, Retries, RetryKey, conflict};
@@ -58,6 +59,8 @@ pub struct Daemon {
     pub log_key: VerifierKey,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// Where a test wants this process to die.
+    pub failpoints: Arc<Failpoints>,
     /// The first of the two verifiers.
     pub verifier: AwsLcVerifier,
     /// Set once the daemon is told to stop.
@@ -70,13 +73,22 @@ impl Daemon {
     /// Whether a release could be recorded: asked before a key is used.
     pub fn can_record(&self) -> Result<(), Refusal> {
         if self.stopping.load(Ordering::Acquire) {
-            return Err(Refusal::failed(Code::ShuttingDown, "the daemon is stopping"));
+            return Err(Refusal::failed(
+                Code::ShuttingDown,
+                "the daemon is stopping",
+            ));
         }
         if self.journal.is_poisoned() {
-            return Err(Refusal::failed(Code::LogPoisoned, "the journal is poisoned"));
+            return Err(Refusal::failed(
+                Code::LogPoisoned,
+                "the journal is poisoned",
+            ));
         }
         if !self.space.is_enough() {
-            return Err(Refusal::failed(Code::LogFull, "too little room for the next records"));
+            return Err(Refusal::failed(
+                Code::LogFull,
+                "too little room for the next records",
+            ));
         }
         let lag = Duration::from_secs(self.config.log.max_checkpoint_lag_s);
         if self.checkpoint_lag() > lag {
@@ -101,7 +113,10 @@ impl Daemon {
         if permit.scheme().prehash().is_some() {
             return Ok(());
         }
-        let limit = self.tokens.status(permit.token()).and_then(|status| status.max_message());
+        let limit = self
+            .tokens
+            .status(permit.token())
+            .and_then(|status| status.max_message());
         match limit {
             Some(limit) if len > limit as usize => {
                 let detail = format!(
@@ -121,7 +136,8 @@ impl Daemon {
         draft: &mut SignRecord,
     ) -> Result<Earlier<'_>, Refusal> {
         let recorded = key.idempotency.and_then(|idempotency| {
-            self.journal.with_state(|state| state.earlier(key.principal, &idempotency))
+            self.journal
+                .with_state(|state| state.earlier(key.principal, &idempotency))
         });
         if let Some(recorded) = recorded {
             if recorded.pae_sha256 != key.pae_sha256 {
@@ -135,11 +151,17 @@ impl Daemon {
     /// Records that a token returned something that must not be believed. Once until it is cleared: the mark
     /// is for people, what protects callers is that every signature is verified.
     pub async fn mark_suspect(&self, token: &str, reason: &str) {
-        if self.journal.with_state(|state| state.suspect_tokens().contains(token)) {
+        if self
+            .journal
+            .with_state(|state| state.suspect_tokens().contains(token))
+        {
             return;
         }
         tracing::error!(token, reason, "token marked suspect");
-        let mark = TokenMark { token: token.to_owned(), reason: reason.to_owned() };
+        let mark = TokenMark {
+            token: token.to_owned(),
+            reason: reason.to_owned(),
+        };
         if let Err(error) = self.journal.record(Event::TokenSuspect(mark)).await {
             tracing::error!(token, %error, "the mark could not be recorded");
         }

@@ -28,7 +28,10 @@ pub struct Denials {
 impl Denials {
     /// `per_window` denials of a principal get a record of their own.
     pub fn new(per_window: u32) -> Self {
-        Self { per_window, windows: Mutex::new(HashMap::new()) }
+        Self {
+            per_window,
+            windows: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Whether this denial gets a record; otherwise it has been counted.
@@ -37,7 +40,12 @@ impl Denials {
         if !windows.contains_key(principal) && windows.len() >= PRINCIPALS_MAX {
             return false;
         }
-        let fresh = || Window { began: now, since: time, recorded: 0, counted: 0 };
+        let fresh = || Window {
+            began: now,
+            since: time,
+            recorded: 0,
+            counted: 0,
+        };
         let window = windows.entry(principal.to_owned()).or_insert_with(fresh);
         if window.recorded < self.per_window {
             window.recorded += 1;
@@ -75,12 +83,18 @@ mod tests {
     fn denials_beyond_the_rate_are_counted_and_summarised_once() {
         let denials = Denials::new(2);
         let (now, time) = (Instant::now(), Timestamp::from_unix_millis(5));
-        let recorded: Vec<bool> = (0..5).map(|_| denials.is_recorded("a", now, time)).collect();
+        let recorded: Vec<bool> = (0..5)
+            .map(|_| denials.is_recorded("a", now, time))
+            .collect();
         assert_eq!(recorded, [true, true, false, false, false]);
         assert!(denials.is_recorded("b", now, time));
         assert!(denials.close_windows(now).is_empty());
         let later = now + WINDOW;
-        let summary = DenialsSummarised { principal: "a".into(), count: 3, since: time };
+        let summary = DenialsSummarised {
+            principal: "a".into(),
+            count: 3,
+            since: time,
+        };
         assert_eq!(denials.close_windows(later), [summary]);
         assert!(denials.close_windows(later).is_empty());
         assert!(denials.is_recorded("a", later, time));

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod denials;
+pub mod failpoints;
 pub mod http;
 pub mod listen;
 pub mod monitor;

@@ -64,20 +64,27 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, mut stop: watch:
     }
     drop(listener);
     let drain = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_millis(limits.drain_ms), drain).await.is_err() {
+    if tokio::time::timeout(Duration::from_millis(limits.drain_ms), drain)
+        .await
+        .is_err()
+    {
         tracing::warn!("connections were still busy when the drain time ran out");
     }
 }
 
 async fn connection(stream: UnixStream, daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
-    let Some((stream, peer)) = handshake(stream, &daemon).await else { return };
+    let Some((stream, peer)) = handshake(stream, &daemon).await else {
+        return;
+    };
     let peer = Arc::new(peer);
     let service = {
         let daemon = Arc::clone(&daemon);
         service_fn(move |request| one_request(Arc::clone(&daemon), Arc::clone(&peer), request))
     };
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(daemon.config.limits.idle()).max_buf_size(HEAD_MAX);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(daemon.config.limits.idle())
+        .max_buf_size(HEAD_MAX);
     let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -99,9 +106,15 @@ async fn handshake(stream: UnixStream, daemon: &Daemon) -> Option<(TlsStream, Pe
         metrics::counter!("sealwright_handshakes_failed_total").increment(1);
         tracing::info!(reason, "connection refused");
     };
-    let cred = stream.peer_cred().inspect_err(|e| refused(&e.to_string())).ok()?;
-    let (config, verifier) =
-        daemon.tls.for_connection().inspect_err(|e| refused(&e.to_string())).ok()?;
+    let cred = stream
+        .peer_cred()
+        .inspect_err(|e| refused(&e.to_string()))
+        .ok()?;
+    let (config, verifier) = daemon
+        .tls
+        .for_connection()
+        .inspect_err(|e| refused(&e.to_string()))
+        .ok()?;
     let accept = TlsAcceptor::from(config).accept(stream);
     let stream = match tokio::time::timeout(daemon.config.limits.handshake(), accept).await {
         Ok(Ok(stream)) => stream,
@@ -114,13 +127,21 @@ async fn handshake(stream: UnixStream, daemon: &Daemon) -> Option<(TlsStream, Pe
             return None;
         }
     };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first());
     let identity = certificate.and_then(|leaf| ClientIdentity::of(leaf, &verifier));
     let Some(identity) = identity else {
         refused("the client certificate cannot be read");
         return None;
     };
-    let cred = PeerCred { uid: cred.uid(), gid: cred.gid(), pid: cred.pid().unwrap_or(0) };
+    let cred = PeerCred {
+        uid: cred.uid(),
+        gid: cred.gid(),
+        pid: cred.pid().unwrap_or(0),
+    };
     Some((stream, Peer { identity, cred }))
 }
 

@@ -13,7 +13,11 @@ use sealwrightd::run;
 #[command(name = "sealwrightd", version)]
 struct Args {
     /// The configuration file; tokens/*.toml and policy.cedar lie beside it.
-    #[arg(long, env = "SEALWRIGHT_CONFIG", default_value = "/etc/sealwright/sealwright.toml")]
+    #[arg(
+        long,
+        env = "SEALWRIGHT_CONFIG",
+        default_value = "/etc/sealwright/sealwright.toml"
+    )]
     config: PathBuf,
     /// Read configuration, certificates and policy, say what is wrong with them, and stop.
     #[arg(long)]
@@ -23,9 +27,15 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     run::start_logging();
-    let result = Config::read(&args.config).map_err(run::RunError::from).and_then(|config| {
-        if args.check_config { run::check(&config) } else { run::run(config) }
-    });
+    let result = Config::read(&args.config)
+        .map_err(run::RunError::from)
+        .and_then(|config| {
+            if args.check_config {
+                run::check(&config)
+            } else {
+                run::run(config)
+            }
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -31,7 +31,9 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, metrics: Prometh
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
         let (daemon, metrics) = (Arc::clone(&daemon), metrics.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
@@ -48,7 +50,8 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, metrics: Prometh
 }
 
 fn one(daemon: &Daemon, metrics: &PrometheusHandle, request: &Request<Incoming>) -> Answer {
-    let text = |status, body: String| answer(status, "text/plain; charset=utf-8", Bytes::from(body));
+    let text =
+        |status, body: String| answer(status, "text/plain; charset=utf-8", Bytes::from(body));
     if request.method() != Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
     }
@@ -60,9 +63,16 @@ fn one(daemon: &Daemon, metrics: &PrometheusHandle, request: &Request<Incoming>)
         },
         "/metrics" => {
             gauges(daemon);
-            answer(StatusCode::OK, "text/plain; version=0.0.4", Bytes::from(metrics.render()))
+            answer(
+                StatusCode::OK,
+                "text/plain; version=0.0.4",
+                Bytes::from(metrics.render()),
+            )
         }
-        _ => text(StatusCode::NOT_FOUND, "known are /livez, /readyz and /metrics\n".to_owned()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "known are /livez, /readyz and /metrics\n".to_owned(),
+        ),
     }
 }
 
@@ -70,24 +80,32 @@ fn not_ready(daemon: &Daemon) -> Option<String> {
     if let Err(refusal) = daemon.can_record() {
         return Some(refusal.reason);
     }
-    let down = daemon.tokens.statuses().find_map(|(name, status)| match status.service() {
-        Service::Ready(_) => None,
-        Service::Connecting => Some(format!("token {name} is connecting")),
-        Service::OutOfService(reason) => Some(format!("token {name}: {reason}")),
-    });
-    down
+    daemon
+        .tokens
+        .statuses()
+        .find_map(|(name, status)| match status.service() {
+            Service::Ready(_) => None,
+            Service::Connecting => Some(format!("token {name} is connecting")),
+            Service::OutOfService(reason) => Some(format!("token {name}: {reason}")),
+        })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus gauges are doubles")]
 fn gauges(daemon: &Daemon) {
     let size = daemon.journal.with_state(|state| state.next_index());
-    let checkpoint = daemon.checkpoints.borrow().as_ref().map_or(0, |newest| newest.size);
+    let checkpoint = daemon
+        .checkpoints
+        .borrow()
+        .as_ref()
+        .map_or(0, |newest| newest.size);
     metrics::gauge!("sealwright_log_size").set(size as f64);
     metrics::gauge!("sealwright_checkpoint_size").set(checkpoint as f64);
     metrics::gauge!("sealwright_checkpoint_lag_seconds").set(daemon.checkpoint_lag().as_secs_f64());
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));
-        let suspect = daemon.journal.with_state(|state| state.suspect_tokens().contains(name));
+        let suspect = daemon
+            .journal
+            .with_state(|state| state.suspect_tokens().contains(name));
         let set = |metric: &'static str, value: f64| {
             metrics::gauge!(metric, "token" => name.to_owned()).set(value);
         };

@@ -54,7 +54,7 @@ pub struct SignCall {
 pub async fn sign(daemon: &Daemon, peer: &Peer, call: SignCall, request_id: &str) -> Answer {
     let mut draft = draft(daemon, peer, &call, request_id);
     match attempt(daemon, peer, call, &mut draft).await {
-        Ok(recorded) => respond(recorded),
+        Ok(recorded) => respond(daemon, recorded),
         Err(refusal) => refuse(daemon, draft, refusal).await,
     }
 }
@@ -68,7 +68,7 @@ async fn attempt(
     let caller = authenticate(daemon, peer, draft)?;
     let admitted = admit(daemon, caller, call, draft)?;
     let received = receive(daemon, admitted).await?;
-    let inspected = inspect(received, draft).await?;
+    let inspected = inspect(daemon, received, draft)?;
     let permits = authorise(daemon, &inspected, draft)?;
     let claims = permits.iter().map(Claim::of).collect();
     let sealed = match daemon.earlier(&inspected.retry_key(), draft)? {
@@ -77,7 +77,7 @@ async fn attempt(
             let to_be_signed = prepare(daemon, permits, &inspected)?;
             let unverified = sign_on_token(daemon, to_be_signed).await?;
             let verified = verify(daemon, unverified)?;
-            turn.keep(inspected.seal(verified))
+            turn.keep(seal_envelope(daemon, verified, &inspected))
         }
     };
     record(daemon, sealed, claims, draft).await
@@ -117,7 +117,9 @@ fn authenticate(daemon: &Daemon, peer: &Peer, draft: &mut SignRecord) -> Result<
     if let Ok(identity) = &peer.identity.identity {
         draft.principal = identity.to_string();
     }
-    let caller = daemon.directory.authenticate(&peer.identity, peer.cred, daemon.clock.now())?;
+    let caller = daemon
+        .directory
+        .authenticate(&peer.identity, peer.cred, daemon.clock.now())?;
     draft.tenant = caller.principal.tenant.clone();
     Ok(caller)
 }
@@ -136,20 +138,26 @@ fn admit(
     call: SignCall,
     draft: &mut SignRecord,
 ) -> Result<Admitted, Refusal> {
+    daemon.failpoints.reach("admit");
     let mut keys = Vec::with_capacity(call.keys.len());
     for text in &call.keys {
         let key = KeyName::parse_in(&caller.principal.tenant, text)
             .map_err(|e| Refusal::bad_input(Code::InvalidRequest, e.to_string()))?;
         draft.key.get_or_insert_with(|| key.clone());
         if keys.contains(&key) {
-            return Err(Refusal::bad_input(Code::InvalidRequest, format!("key {key} is named twice")));
+            return Err(Refusal::bad_input(
+                Code::InvalidRequest,
+                format!("key {key} is named twice"),
+            ));
         }
         keys.push(key);
     }
     daemon.can_record()?;
     let policy = daemon.policy.current();
     for key in &keys {
-        daemon.journal.with_state(|state| permit::admit(state, &*policy, &caller.principal, key))?;
+        daemon
+            .journal
+            .with_state(|state| permit::admit(state, &*policy, &caller.principal, key))?;
     }
     Ok(Admitted { caller, keys, call })
 }
@@ -166,15 +174,34 @@ struct Received {
 }
 
 async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusal> {
+    daemon.failpoints.reach("receive");
     let Admitted { caller, keys, call } = admitted;
-    let SignCall { format, payload_type, idempotency, deadline, body, .. } = call;
+    let SignCall {
+        format,
+        payload_type,
+        idempotency,
+        deadline,
+        body,
+        ..
+    } = call;
     let payload = daemon.budget.read(body, &daemon.config.limits).await?;
-    Ok(Received { caller, keys, format, payload_type, idempotency, deadline, payload })
+    Ok(Received {
+        caller,
+        keys,
+        format,
+        payload_type,
+        idempotency,
+        deadline,
+        payload,
+    })
 }
 
 impl Received {
     fn pae(&self) -> Pae<'_> {
-        Pae { payload_type: &self.payload_type, payload: self.payload.bytes() }
+        Pae {
+            payload_type: &self.payload_type,
+            payload: self.payload.bytes(),
+        }
     }
 
     /// `application/vnd.in-toto+json` and its `application/vnd.in-toto.<predicate>+json` forms.
@@ -193,7 +220,12 @@ impl Received {
         }
         let summary = statement::check(pae.payload, Accept::V1)?;
         draft.predicate_type = Some(summary.predicate_type.clone());
-        draft.subjects = summary.subjects.iter().take(INLINE_SUBJECTS_MAX).cloned().collect();
+        draft.subjects = summary
+            .subjects
+            .iter()
+            .take(INLINE_SUBJECTS_MAX)
+            .cloned()
+            .collect();
         draft.subject_count = Some(summary.subjects.len() as u64);
         draft.subjects_sha256 = Some(statement::subjects_sha256(&summary.subjects));
         Ok(Some(summary))
@@ -207,14 +239,23 @@ struct Inspected {
     statement: Option<StatementSummary>,
 }
 
-async fn inspect(received: Received, draft: &mut SignRecord) -> Result<Inspected, Refusal> {
+fn inspect(
+    daemon: &Daemon,
+    received: Received,
+    draft: &mut SignRecord,
+) -> Result<Inspected, Refusal> {
+    daemon.failpoints.reach("inspect");
     let statement = if received.payload.bytes().len() > LARGE {
         tokio::task::block_in_place(|| received.examine(draft))
     } else {
         received.examine(draft)
     }?;
     let pae_sha256 = draft.pae_sha256.unwrap_or_default();
-    Ok(Inspected { received, pae_sha256, statement })
+    Ok(Inspected {
+        received,
+        pae_sha256,
+        statement,
+    })
 }
 
 impl Inspected {
@@ -238,12 +279,6 @@ impl Inspected {
             format: self.received.format,
         }
     }
-
-    fn seal(&self, verified: Vec<VerifiedSignature>) -> Sealed {
-        let Received { payload_type, payload, format, .. } = &self.received;
-        let run = || seal(&verified, payload_type, payload.bytes(), *format);
-        if payload.bytes().len() > LARGE { tokio::task::block_in_place(run) } else { run() }
-    }
 }
 
 fn authorise(
@@ -251,6 +286,7 @@ fn authorise(
     inspected: &Inspected,
     draft: &mut SignRecord,
 ) -> Result<Vec<Permit>, Refusal> {
+    daemon.failpoints.reach("authorise");
     let policy = daemon.policy.current();
     draft.policy_digest = policy.digest();
     let now = daemon.clock.now();
@@ -266,7 +302,11 @@ fn authorise(
             now,
             deadline: received.deadline,
         };
-        permits.push(daemon.journal.with_state(|state| permit::authorise(state, &*policy, &intent))?);
+        permits.push(
+            daemon
+                .journal
+                .with_state(|state| permit::authorise(state, &*policy, &intent))?,
+        );
     }
     if let Some(first) = permits.first() {
         draft.key_version = Some(first.key().version);
@@ -281,6 +321,7 @@ fn prepare(
     permits: Vec<Permit>,
     inspected: &Inspected,
 ) -> Result<Vec<ToBeSigned>, Refusal> {
+    daemon.failpoints.reach("prepare");
     let pae = inspected.received.pae();
     let prepared = permits.into_iter().map(|permit| {
         daemon.check_message_size(&permit, pae.prefix().len() + pae.payload.len())?;
@@ -293,19 +334,38 @@ async fn sign_on_token(
     daemon: &Daemon,
     to_be_signed: Vec<ToBeSigned>,
 ) -> Result<Vec<Unverified>, Refusal> {
+    daemon.failpoints.reach("sign");
     Ok(daemon.tokens.sign(to_be_signed).await?)
 }
 
-fn verify(
-    daemon: &Daemon,
-    unverified: Vec<Unverified>,
-) -> Result<Vec<VerifiedSignature>, Refusal> {
+fn verify(daemon: &Daemon, unverified: Vec<Unverified>) -> Result<Vec<VerifiedSignature>, Refusal> {
+    daemon.failpoints.reach("verify");
     let verified = unverified.into_iter().map(|signature| {
         signature
             .verify(&daemon.verifier)
             .map_err(|(bad, permit)| Refusal::bad_signature(permit.token(), &bad))
     });
     verified.collect()
+}
+
+fn seal_envelope(
+    daemon: &Daemon,
+    verified: Vec<VerifiedSignature>,
+    inspected: &Inspected,
+) -> Sealed {
+    daemon.failpoints.reach("seal");
+    let Received {
+        payload_type,
+        payload,
+        format,
+        ..
+    } = &inspected.received;
+    let run = || seal(&verified, payload_type, payload.bytes(), *format);
+    if payload.bytes().len() > LARGE {
+        tokio::task::block_in_place(run)
+    } else {
+        run()
+    }
 }
 
 /// The linearisation point: the journal's writer looks at the claims once more before it accepts the record.
@@ -315,15 +375,20 @@ async fn record(
     claims: Vec<Claim>,
     draft: &mut SignRecord,
 ) -> Result<Recorded<Sealed>, Refusal> {
+    daemon.failpoints.reach("record");
     draft.outcome = Outcome::Signed;
     draft.envelope_sha256 = Some(sealed.envelope_sha256());
     draft.signature_sha256 = sealed.signature_sha256().to_vec();
     draft.further_keys = sealed.keys().iter().skip(1).cloned().collect();
-    Ok(daemon.journal.release(sealed, draft.clone(), claims).await?)
+    Ok(daemon
+        .journal
+        .release(sealed, draft.clone(), claims)
+        .await?)
 }
 
 /// The only way out for a signature.
-fn respond(recorded: Recorded<Sealed>) -> Answer {
+fn respond(daemon: &Daemon, recorded: Recorded<Sealed>) -> Answer {
+    daemon.failpoints.reach("respond");
     let index = recorded.index();
     let (bytes, content_type, digest) = recorded.release();
     let mut answer = http::answer(StatusCode::OK, content_type, bytes);

@@ -43,17 +43,26 @@ impl Refusal {
     /// Refused because of what the client sent, which it may be told.
     pub fn bad_input(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { detail: Some(detail.clone()), ..Self::denied(code, detail) }
+        Self {
+            detail: Some(detail.clone()),
+            ..Self::denied(code, detail)
+        }
     }
 
     /// No fault of the client's.
     pub fn failed(code: Code, reason: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed, ..Self::denied(code, reason) }
+        Self {
+            outcome: Outcome::Failed,
+            ..Self::denied(code, reason)
+        }
     }
 
     /// A token returned something that must not be believed.
     pub fn suspect(token: &str, reason: impl Into<String>) -> Self {
-        Self { suspect: Some(token.to_owned()), ..Self::failed(Code::SignatureRejected, reason) }
+        Self {
+            suspect: Some(token.to_owned()),
+            ..Self::failed(Code::SignatureRejected, reason)
+        }
     }
 
     /// The device's answer was refused by the verifier.
@@ -100,7 +109,9 @@ impl From<RecordError> for Refusal {
                 ..Self::failed(Code::Discarded, reason)
             },
             RecordError::State(_) => Self::bad_input(Code::InvalidRequest, reason),
-            RecordError::TooLarge(_) | RecordError::Encoding => Self::failed(Code::Internal, reason),
+            RecordError::TooLarge(_) | RecordError::Encoding => {
+                Self::failed(Code::Internal, reason)
+            }
         }
     }
 }
@@ -114,13 +125,16 @@ impl From<CallError> for Refusal {
             }
             CallError::Busy { .. } => Self::failed(Code::TokenBusy, reason),
             CallError::Expired(_) => Self::failed(Code::DeadlineExceeded, reason),
-            CallError::Lost { .. } => {
-                Self { outcome: Outcome::OutcomeUnknown, ..Self::failed(Code::OutcomeUnknown, reason) }
-            }
+            CallError::Lost { .. } => Self {
+                outcome: Outcome::OutcomeUnknown,
+                ..Self::failed(Code::OutcomeUnknown, reason)
+            },
             CallError::Misbehaved { token, .. } => Self::suspect(&token, reason),
             CallError::Driver { error, .. } => match error.class {
                 // The daemon checked the request: a driver that still objects cannot serve the key.
-                ErrorClass::BadRequest | ErrorClass::Unsupported => Self::failed(Code::Internal, reason),
+                ErrorClass::BadRequest | ErrorClass::Unsupported => {
+                    Self::failed(Code::Internal, reason)
+                }
                 ErrorClass::Lost => Self {
                     outcome: Outcome::OutcomeUnknown,
                     ..Self::failed(Code::OutcomeUnknown, reason)

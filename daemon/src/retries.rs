@@ -73,22 +73,37 @@ impl Retries {
     /// Looks an earlier request up, and takes the slot if there is none.
     pub fn earlier(&self, key: &RetryKey<'_>, now: Instant) -> Result<Earlier<'_>, Refusal> {
         let Some(idempotency) = key.idempotency else {
-            return Ok(Earlier::No(Turn { retries: self, slot: None }));
+            return Ok(Earlier::No(Turn {
+                retries: self,
+                slot: None,
+            }));
         };
         let slot_key = (key.principal.to_owned(), idempotency);
-        let same = Same { pae_sha256: key.pae_sha256, keys: key.keys.to_vec(), format: key.format };
+        let same = Same {
+            pae_sha256: key.pae_sha256,
+            keys: key.keys.to_vec(),
+            format: key.format,
+        };
         let mut slots = self.lock();
         slots.forget_old(now);
         match slots.by_key.get(&slot_key) {
             Some(slot) if slot.same != same => Err(conflict()),
-            Some(Slot { answer: Some((sealed, _)), .. }) => Ok(Earlier::Sealed(sealed.clone())),
+            Some(Slot {
+                answer: Some((sealed, _)),
+                ..
+            }) => Ok(Earlier::Sealed(sealed.clone())),
             Some(_) => Err(Refusal::denied(
                 Code::IdempotencyInFlight,
                 "a request with this Idempotency-Key is in flight",
             )),
             None => {
-                slots.by_key.insert(slot_key.clone(), Slot { same, answer: None });
-                Ok(Earlier::No(Turn { retries: self, slot: Some(slot_key) }))
+                slots
+                    .by_key
+                    .insert(slot_key.clone(), Slot { same, answer: None });
+                Ok(Earlier::No(Turn {
+                    retries: self,
+                    slot: Some(slot_key),
+                }))
             }
         }
     }
@@ -100,7 +115,10 @@ impl Retries {
 
 /// The Idempotency-Key belongs to another request.
 pub fn conflict() -> Refusal {
-    Refusal::denied(Code::IdempotencyConflict, "the Idempotency-Key was used for another request")
+    Refusal::denied(
+        Code::IdempotencyConflict,
+        "the Idempotency-Key was used for another request",
+    )
 }
 
 impl Slots {

@@ -29,6 +29,7 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
+use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::retries::Retries;
 use crate::tokens::Tokens;
@@ -61,7 +62,9 @@ pub enum RunError {
         source: io::Error,
     },
     /// Root.
-    #[error("sealwrightd does not run as root: start it as its own user (dev.allow_root = true allows it for development)")]
+    #[error(
+        "sealwrightd does not run as root: start it as its own user (dev.allow_root = true allows it for development)"
+    )]
     Root,
     /// The log.
     #[error(transparent)]
@@ -82,10 +85,17 @@ pub enum RunError {
 
 /// Sends log lines to the journal where there is one, else to standard error.
 pub fn start_logging() {
-    let filter = EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let journald = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
-    let stderr = journald.is_none().then(|| tracing_subscriber::fmt::layer().with_writer(io::stderr));
-    tracing_subscriber::registry().with(filter).with(journald).with(stderr).init();
+    let stderr = journald
+        .is_none()
+        .then(|| tracing_subscriber::fmt::layer().with_writer(io::stderr));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(journald)
+        .with(stderr)
+        .init();
 }
 
 /// Reads everything that the configuration names.
@@ -97,10 +107,15 @@ pub fn check(config: &Config) -> Result<(), RunError> {
 
 fn read_policy(config: &Config) -> Result<CedarPolicy, RunError> {
     let path = config.policy.file.clone();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| RunError::Io { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| RunError::Io {
+        path: path.clone(),
+        source,
+    })?;
     // A principal without a tenant of its own belongs to its domain's.
-    let tenant = config.domains.first().map_or_else(Tenant::default, |domain| domain.tenant.clone());
+    let tenant = config
+        .domains
+        .first()
+        .map_or_else(Tenant::default, |domain| domain.tenant.clone());
     let principals = Directory::new(&config.principals).principals(&tenant);
     CedarPolicy::parse(&text, &principals).map_err(|source| RunError::Policy { path, source })
 }
@@ -110,8 +125,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     if rustix::process::geteuid().is_root() && !config.dev.allow_root {
         return Err(RunError::Root);
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Start)?;
     runtime.block_on(serve(config))
 }
 
@@ -121,12 +138,13 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let policy = read_policy(&config)?;
     let metrics = install_metrics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let failpoints = Arc::new(Failpoints::from_env());
     let settings = Settings {
         state_dir: config.state.dir.clone(),
         segment_bytes: config.state.segment_bytes,
         low_water_bytes: config.state.low_water_bytes,
     };
-    let audit = audit::open(&settings, Arc::clone(&clock)).await?;
+    let audit = audit::open(&settings, Arc::clone(&clock), Arc::clone(&failpoints)).await?;
     begin_run(&audit, policy.digest(), config.digest).await?;
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
@@ -156,6 +174,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tiles,
         log_key,
         clock,
+        failpoints,
         verifier: AwsLcVerifier,
         stopping: AtomicBool::new(false),
         started: Instant::now(),
@@ -194,10 +213,14 @@ async fn begin_run(
     let (old_policy, old_config) =
         journal.with_state(|state| (state.policy_digest(), state.config_digest()));
     if old_policy != Some(policy) {
-        let _ = journal.record(Event::PolicyActivated(Activated { digest: policy })).await?;
+        let _ = journal
+            .record(Event::PolicyActivated(Activated { digest: policy }))
+            .await?;
     }
     if old_config != Some(config) {
-        let _ = journal.record(Event::ConfigActivated(Activated { digest: config })).await?;
+        let _ = journal
+            .record(Event::ConfigActivated(Activated { digest: config }))
+            .await?;
     }
     Ok(())
 }
@@ -205,7 +228,11 @@ async fn begin_run(
 fn log_signer(audit: &Audit, tokens: &Arc<Tokens>) -> Result<Arc<LogSigner>, RunError> {
     let genesis = audit.journal.with_state(|state| state.genesis().cloned());
     let genesis = genesis.ok_or(RunError::Genesis)?;
-    Ok(Arc::new(LogSigner::new(&genesis.origin, genesis.log_key, Arc::clone(tokens))?))
+    Ok(Arc::new(LogSigner::new(
+        &genesis.origin,
+        genesis.log_key,
+        Arc::clone(tokens),
+    )?))
 }
 
 async fn summarise_denials(daemon: Arc<Daemon>) {
@@ -213,7 +240,11 @@ async fn summarise_denials(daemon: Arc<Daemon>) {
     loop {
         tick.tick().await;
         for summary in daemon.denials.close_windows(Instant::now()) {
-            if let Err(error) = daemon.journal.record(Event::DenialsSummarised(summary)).await {
+            if let Err(error) = daemon
+                .journal
+                .record(Event::DenialsSummarised(summary))
+                .await
+            {
                 tracing::error!(%error, "denials could not be summarised");
             }
         }
@@ -223,7 +254,10 @@ async fn summarise_denials(daemon: Arc<Daemon>) {
 async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result<(), RunError> {
     let (api, monitor_socket) = listeners(&daemon.config)?;
     let signal = |kind| signal(kind).map_err(RunError::Start);
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let hangup = signal(SignalKind::hangup())?;
     if let Some(listener) = monitor_socket {
         tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
@@ -258,7 +292,11 @@ async fn reload_on(mut hangup: Signal, daemon: Arc<Daemon>) {
             }
         };
         let digest = policy.digest();
-        match daemon.journal.record(Event::PolicyActivated(Activated { digest })).await {
+        match daemon
+            .journal
+            .record(Event::PolicyActivated(Activated { digest }))
+            .await
+        {
             Ok(_) => {
                 daemon.policy.replace(Arc::new(policy));
                 tracing::info!(%digest, "policy activated");
@@ -280,11 +318,15 @@ fn listeners(config: &Config) -> Result<(UnixListener, Option<UnixListener>), Ru
             None => bind(path),
         }
     };
-    let api = take(0, &config.api.socket)
-        .map_err(|source| RunError::Io { path: config.api.socket.clone(), source })?;
+    let api = take(0, &config.api.socket).map_err(|source| RunError::Io {
+        path: config.api.socket.clone(),
+        source,
+    })?;
     let monitor = config.monitor.as_ref().map(|monitor| {
-        take(1, &monitor.socket)
-            .map_err(|source| RunError::Io { path: monitor.socket.clone(), source })
+        take(1, &monitor.socket).map_err(|source| RunError::Io {
+            path: monitor.socket.clone(),
+            source,
+        })
     });
     Ok((api, monitor.transpose()?))
 }

@@ -83,7 +83,9 @@ pub fn seal(
         (Format::Bundle, [only]) => bundle(only, payload_type, payload),
         _ => envelope(verified, payload_type, payload),
     };
-    let signatures = verified.iter().map(|signature| Sha256Digest::of(&[signature.encoded()]));
+    let signatures = verified
+        .iter()
+        .map(|signature| Sha256Digest::of(&[signature.encoded()]));
     Sealed {
         bytes: encoded.bytes.into(),
         sha256: encoded.sha256,
@@ -106,13 +108,19 @@ fn envelope(verified: &[VerifiedSignature], payload_type: &str, payload: &[u8]) 
     let signatures: Vec<_> = keyids.iter().map(String::as_str).zip(encoded).collect();
     let bytes = dsse::encode_envelope(payload_type, payload, &signatures);
     let sha256 = Sha256Digest::of(&[&bytes]);
-    Encoded { bytes, sha256, envelope_sha256: sha256 }
+    Encoded {
+        bytes,
+        sha256,
+        envelope_sha256: sha256,
+    }
 }
 
 fn bundle(signature: &VerifiedSignature, payload_type: &str, payload: &[u8]) -> Encoded {
     let permit = signature.permit();
     // Enrolment has checked that it decodes and is for this key.
-    let certificate = permit.certificate().and_then(|text| STANDARD.decode(text).ok());
+    let certificate = permit
+        .certificate()
+        .and_then(|text| STANDARD.decode(text).ok());
     let keyid = permit.spki().keyid();
     let bundle = bundle::encode_bundle(
         payload_type,
@@ -123,7 +131,11 @@ fn bundle(signature: &VerifiedSignature, payload_type: &str, payload: &[u8]) -> 
     );
     let envelope_sha256 = Sha256Digest::of(&[bundle.envelope()]);
     let sha256 = Sha256Digest::of(&[bundle.bytes()]);
-    Encoded { bytes: bundle.into_bytes(), sha256, envelope_sha256 }
+    Encoded {
+        bytes: bundle.into_bytes(),
+        sha256,
+        envelope_sha256,
+    }
 }
 
 fn used_key(signature: &VerifiedSignature) -> UsedKey {

@@ -12,8 +12,16 @@ use sealwright_core::sign::{SignInput, Verifier};
 pub struct AwsLcVerifier;
 
 impl Verifier for AwsLcVerifier {
-    fn verifies(&self, spki_der: &[u8], scheme: Scheme, input: &SignInput, signature: &[u8]) -> bool {
-        let Ok(key) = ParsedPublicKey::new(algorithm(scheme), spki_der) else { return false };
+    fn verifies(
+        &self,
+        spki_der: &[u8],
+        scheme: Scheme,
+        input: &SignInput,
+        signature: &[u8],
+    ) -> bool {
+        let Ok(key) = ParsedPublicKey::new(algorithm(scheme), spki_der) else {
+            return false;
+        };
         match input {
             SignInput::Message(message) => key.verify_sig(message, signature).is_ok(),
             SignInput::Digest { hash, bytes } => {
@@ -46,8 +54,8 @@ mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-        KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
     };
 
     /// SPKI and raw signature of a fresh key over `message`.
@@ -62,7 +70,10 @@ mod tests {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
             let mut signature = vec![0; 256];
             pair.sign(padding, &rng, message, &mut signature).unwrap();
-            (pair.public_key().as_der().unwrap().as_ref().to_vec(), signature)
+            (
+                pair.public_key().as_der().unwrap().as_ref().to_vec(),
+                signature,
+            )
         };
         match scheme {
             Scheme::EcdsaP256Sha256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
@@ -82,16 +93,29 @@ mod tests {
         for scheme in Scheme::ALL {
             let (spki, signature) = signed(scheme, b"message");
             let input = SignInput::of(scheme, &[b"mess", b"age"]);
-            assert!(AwsLcVerifier.verifies(&spki, scheme, &input, &signature), "{scheme}");
+            assert!(
+                AwsLcVerifier.verifies(&spki, scheme, &input, &signature),
+                "{scheme}"
+            );
             let encoded = sealwright_core::verify::encode_raw(scheme, signature.clone()).unwrap();
-            sealwright_core::verify::verify_message(&spki, scheme, &[b"message"], &encoded).unwrap();
+            sealwright_core::verify::verify_message(&spki, scheme, &[b"message"], &encoded)
+                .unwrap();
 
             let other = SignInput::of(scheme, &[b"massage"]);
-            assert!(!AwsLcVerifier.verifies(&spki, scheme, &other, &signature), "{scheme}");
+            assert!(
+                !AwsLcVerifier.verifies(&spki, scheme, &other, &signature),
+                "{scheme}"
+            );
             let (other_spki, _) = signed(scheme, b"message");
-            assert!(!AwsLcVerifier.verifies(&other_spki, scheme, &input, &signature), "{scheme}");
+            assert!(
+                !AwsLcVerifier.verifies(&other_spki, scheme, &input, &signature),
+                "{scheme}"
+            );
             let short = &signature[..signature.len() - 1];
-            assert!(!AwsLcVerifier.verifies(&spki, scheme, &input, short), "{scheme}");
+            assert!(
+                !AwsLcVerifier.verifies(&spki, scheme, &input, short),
+                "{scheme}"
+            );
         }
     }
 }

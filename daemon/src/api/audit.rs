@@ -56,26 +56,38 @@ pub(super) fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
     let tenant = &caller.principal.tenant;
     call.check(&caller, Action::ReadAudit, Resource::Tenant(tenant))?;
     let mut query = Query::parse(query);
-    let limit = query.take_as("limit")?.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+    let limit = query
+        .take_as("limit")?
+        .unwrap_or(PAGE_DEFAULT)
+        .clamp(1, PAGE_MAX);
     let wanted = IndexQuery {
         from: query.take_as("from")?.unwrap_or(0),
         limit,
         key: query.take("key")?.map(|key| qualified(tenant, key)),
         principal: query.take("principal")?,
         outcome: query.take("outcome")?,
-        subject: query.take("subject")?.map(|digest| digest.trim_start_matches("sha256:").to_owned()),
+        subject: query
+            .take("subject")?
+            .map(|digest| digest.trim_start_matches("sha256:").to_owned()),
         kind: query.take("kind")?,
         tenant: Some(tenant.to_string()),
     };
     query.finish()?;
     let found = tokio::task::block_in_place(|| call.daemon.index.query(&wanted))?;
-    let next = found.last().filter(|_| found.len() == limit).map(|last| last.index + 1);
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit)
+        .map(|last| last.index + 1);
     let records = found.iter().map(view).collect::<Result<_, _>>()?;
     Ok(http::json(&Page { records, next }))
 }
 
 fn qualified(tenant: &sealwright_core::name::Tenant, key: String) -> String {
-    if key.contains('/') { key } else { format!("{tenant}/{key}") }
+    if key.contains('/') {
+        key
+    } else {
+        format!("{tenant}/{key}")
+    }
 }
 
 pub(super) async fn show(call: &Call<'_>, index: &str) -> Result<Answer, Refusal> {
@@ -91,7 +103,12 @@ pub(super) fn parse_index(text: &str) -> Result<u64, Refusal> {
 /// One record, if the caller may see it: its own, or any of its tenant with leave to read the log.
 pub(super) async fn visible(call: &Call<'_>, index: u64) -> Result<Stored, Refusal> {
     let caller = call.caller()?;
-    let unknown = || Refusal::bad_input(Code::UnknownRecord, format!("there is no record {index} for you"));
+    let unknown = || {
+        Refusal::bad_input(
+            Code::UnknownRecord,
+            format!("there is no record {index} for you"),
+        )
+    };
     if index >= call.daemon.journal.with_state(|state| state.next_index()) {
         return Err(unknown());
     }

@@ -89,14 +89,18 @@ pub(super) fn list(call: &Call<'_>, only: Option<(&str, &str)>) -> Result<Answer
             .collect()
     });
     let may_see = |key: &KeyView| {
-        let resource = Resource::Key { name: &key.key.key, purpose: key.purpose };
+        let resource = Resource::Key {
+            name: &key.key.key,
+            purpose: key.purpose,
+        };
         call.check(&caller, Action::ReadKey, resource).is_ok()
     };
     let keys: Vec<KeyView> = all.into_iter().filter(may_see).collect();
     match only {
-        Some(name) if keys.is_empty() => {
-            Err(Refusal::bad_input(Code::UnknownKey, format!("no key {name} that you may see")))
-        }
+        Some(name) if keys.is_empty() => Err(Refusal::bad_input(
+            Code::UnknownKey,
+            format!("no key {name} that you may see"),
+        )),
         _ => Ok(http::json(&KeyList { keys })),
     }
 }
@@ -138,7 +142,11 @@ struct Describe {
 /// `POST /v1/keys/describe`
 pub(super) async fn describe(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    call.check(&caller, Action::ManageKey, Resource::Tenant(&caller.principal.tenant))?;
+    call.check(
+        &caller,
+        Action::ManageKey,
+        Resource::Tenant(&caller.principal.tenant),
+    )?;
     let wanted: Describe = read_json(call, body).await?;
     let description = ask(call, &caller, &wanted.token, wanted.uri).await?;
     Ok(http::json(&Described::from(description)))
@@ -151,14 +159,21 @@ async fn ask(
     uri: KeyUri,
 ) -> Result<KeyDescription, Refusal> {
     let deadline = Instant::now() + DEVICE_TIMEOUT;
-    let asked = call.daemon.tokens.describe(token, &caller.principal.id, uri, deadline).await;
+    let asked = call
+        .daemon
+        .tokens
+        .describe(token, &caller.principal.id, uri, deadline)
+        .await;
     asked.map_err(operator_may_know)
 }
 
 /// Whoever manages keys is told what the device said.
 fn operator_may_know(error: crate::tokens::CallError) -> Refusal {
     let detail = error.to_string();
-    Refusal { detail: Some(detail), ..error.into() }
+    Refusal {
+        detail: Some(detail),
+        ..error.into()
+    }
 }
 
 #[derive(Deserialize)]
@@ -182,7 +197,10 @@ pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, 
     let wanted: Generate = read_json(call, body).await?;
     let name = managed_key(call, &caller, &wanted.key)?;
     call.daemon.can_record()?;
-    let version = call.daemon.journal.with_state(|state| state.next_version(&name));
+    let version = call
+        .daemon
+        .journal
+        .with_state(|state| state.next_version(&name));
     let intent = KeyGenerateIntent {
         key: name.version(version),
         token: wanted.token.clone(),
@@ -190,25 +208,50 @@ pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, 
         scheme: wanted.scheme,
         by: actor(&caller),
     };
-    let _ = call.daemon.journal.record(Event::KeyGenerateIntent(intent)).await?;
-    let spec = KeySpec { uri: wanted.uri, scheme: wanted.scheme, rsa_bits: wanted.rsa_bits };
+    let _ = call
+        .daemon
+        .journal
+        .record(Event::KeyGenerateIntent(intent))
+        .await?;
+    let spec = KeySpec {
+        uri: wanted.uri,
+        scheme: wanted.scheme,
+        rsa_bits: wanted.rsa_bits,
+    };
     let deadline = Instant::now() + DEVICE_TIMEOUT;
-    let made = call.daemon.tokens.generate(&wanted.token, &caller.principal.id, spec, deadline).await;
-    Ok(http::json(&Described::from(made.map_err(operator_may_know)?)))
+    let made = call
+        .daemon
+        .tokens
+        .generate(&wanted.token, &caller.principal.id, spec, deadline)
+        .await;
+    Ok(http::json(&Described::from(
+        made.map_err(operator_may_know)?,
+    )))
 }
 
 fn managed_key(call: &Call<'_>, caller: &Caller, text: &str) -> Result<KeyName, Refusal> {
     let tenant = &caller.principal.tenant;
     let name = KeyName::parse_in(tenant, text).map_err(|e| bad(e.to_string()))?;
     if name.tenant() != tenant {
-        return Err(Refusal::denied(Code::Denied, format!("{name} is not of tenant {tenant}")));
+        return Err(Refusal::denied(
+            Code::Denied,
+            format!("{name} is not of tenant {tenant}"),
+        ));
     }
-    let purpose = call
-        .daemon
-        .journal
-        .with_state(|state| state.signing_version(&name).map(|(_, v)| v.enrolment.purpose));
+    let purpose = call.daemon.journal.with_state(|state| {
+        state
+            .signing_version(&name)
+            .map(|(_, v)| v.enrolment.purpose)
+    });
     let purpose = purpose.unwrap_or(Purpose::Dsse);
-    call.check(caller, Action::ManageKey, Resource::Key { name: &name, purpose })?;
+    call.check(
+        caller,
+        Action::ManageKey,
+        Resource::Key {
+            name: &name,
+            purpose,
+        },
+    )?;
     Ok(name)
 }
 
@@ -251,13 +294,28 @@ pub(super) async fn enrol(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
     let activate = wanted.activate;
     let enrolment = enrolment(call, name, wanted, description)?;
     let id = enrolment.key.clone();
-    let enrolled = KeyEnrolled { enrolment, by: actor(&caller) };
-    let mut recorded = call.daemon.journal.record(Event::KeyEnrolled(enrolled)).await?;
+    let enrolled = KeyEnrolled {
+        enrolment,
+        by: actor(&caller),
+    };
+    let mut recorded = call
+        .daemon
+        .journal
+        .record(Event::KeyEnrolled(enrolled))
+        .await?;
     if activate {
         let by = actor(&caller);
-        let changed =
-            KeyChanged { key: id.clone(), event: KeyEvent::Activate, reason: String::new(), by };
-        recorded = call.daemon.journal.record(Event::KeyChanged(changed)).await?;
+        let changed = KeyChanged {
+            key: id.clone(),
+            event: KeyEvent::Activate,
+            reason: String::new(),
+            by,
+        };
+        recorded = call
+            .daemon
+            .journal
+            .record(Event::KeyChanged(changed))
+            .await?;
     }
     key_answer(call, &id, StatusCode::CREATED, recorded.index())
 }
@@ -277,20 +335,35 @@ fn enrolment(
         )));
     }
     let usable = sealwright_core::verify::schemes_of(spki.der());
-    let offered: Vec<Scheme> =
-        description.schemes.iter().copied().filter(|scheme| usable.contains(scheme)).collect();
-    let scheme = wanted.scheme.or(offered.first().copied()).filter(|scheme| offered.contains(scheme));
+    let offered: Vec<Scheme> = description
+        .schemes
+        .iter()
+        .copied()
+        .filter(|scheme| usable.contains(scheme))
+        .collect();
+    let scheme = wanted
+        .scheme
+        .or(offered.first().copied())
+        .filter(|scheme| offered.contains(scheme));
     let scheme = scheme.ok_or_else(|| bad(format!("the key signs with {offered:?} only")))?;
     let payload_types = match wanted.purpose {
-        Purpose::Dsse => wanted.payload_types.unwrap_or_else(|| vec![PAYLOAD_TYPE.to_owned()]),
+        Purpose::Dsse => wanted
+            .payload_types
+            .unwrap_or_else(|| vec![PAYLOAD_TYPE.to_owned()]),
         _ => wanted.payload_types.unwrap_or_default(),
     };
-    let version = call.daemon.journal.with_state(|state| state.next_version(&name));
+    let version = call
+        .daemon
+        .journal
+        .with_state(|state| state.next_version(&name));
     Ok(Enrolment {
         key: name.version(version),
         token: wanted.token,
         uri: wanted.uri,
-        certificate: wanted.certificate.map(|pem| certificate_for(&spki, &pem)).transpose()?,
+        certificate: wanted
+            .certificate
+            .map(|pem| certificate_for(&spki, &pem))
+            .transpose()?,
         spki,
         scheme,
         purpose: wanted.purpose,
@@ -328,8 +401,9 @@ const REASON_MAX: usize = 1024;
 /// `POST /v1/keys/{tenant}/{label}/{version}/events`
 pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    let id: KeyVersionId =
-        id.parse().map_err(|e: sealwright_core::name::NameError| bad(e.to_string()))?;
+    let id: KeyVersionId = id
+        .parse()
+        .map_err(|e: sealwright_core::name::NameError| bad(e.to_string()))?;
     managed_key(call, &caller, &id.key.to_string())?;
     let Change { event, reason } = read_json(call, body).await?;
     if reason.len() > REASON_MAX {
@@ -338,11 +412,27 @@ pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<
     if event == KeyEvent::Destroy {
         return Err(bad("a key is not destroyed by this call"));
     }
-    if call.daemon.journal.with_state(|state| state.version(&id).is_none()) {
-        return Err(Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled")));
+    if call
+        .daemon
+        .journal
+        .with_state(|state| state.version(&id).is_none())
+    {
+        return Err(Refusal::bad_input(
+            Code::UnknownKey,
+            format!("no key version {id} is enrolled"),
+        ));
     }
-    let changed = KeyChanged { key: id.clone(), event, reason, by: actor(&caller) };
-    let recorded = call.daemon.journal.record(Event::KeyChanged(changed)).await?;
+    let changed = KeyChanged {
+        key: id.clone(),
+        event,
+        reason,
+        by: actor(&caller),
+    };
+    let recorded = call
+        .daemon
+        .journal
+        .record(Event::KeyChanged(changed))
+        .await?;
     key_answer(call, &id, StatusCode::OK, recorded.index())
 }
 
@@ -356,7 +446,8 @@ fn key_answer(
         .daemon
         .journal
         .with_state(|state| state.version(id).map(|version| view(id.clone(), version)));
-    let unknown = || Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"));
+    let unknown =
+        || Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"));
     let mut answer = http::json_with(status, &found.ok_or_else(unknown)?);
     http::set(&mut answer, http::RECORD, &record.to_string());
     Ok(answer)

@@ -40,11 +40,26 @@ pub(super) fn key(call: &Call<'_>) -> Result<Answer, Refusal> {
 /// Tiles hold hashes only, but they tell how many records there are: for those who read the whole log.
 pub(super) fn tile(call: &Call<'_>, path: &str) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    call.check(&caller, Action::ReadAudit, Resource::Tenant(&caller.principal.tenant))?;
-    let unknown = |_| Refusal::bad_input(Code::UnknownEndpoint, format!("{path} is no tile of this log"));
-    let Ok(TilePath::Hashes(tile)) = path.parse() else { return Err(unknown(())) };
+    call.check(
+        &caller,
+        Action::ReadAudit,
+        Resource::Tenant(&caller.principal.tenant),
+    )?;
+    let unknown = |_| {
+        Refusal::bad_input(
+            Code::UnknownEndpoint,
+            format!("{path} is no tile of this log"),
+        )
+    };
+    let Ok(TilePath::Hashes(tile)) = path.parse() else {
+        return Err(unknown(()));
+    };
     let bytes = call.daemon.tiles.read(&tile).map_err(|_| unknown(()))?;
-    Ok(http::answer(StatusCode::OK, "application/octet-stream", Bytes::from(bytes)))
+    Ok(http::answer(
+        StatusCode::OK,
+        "application/octet-stream",
+        Bytes::from(bytes),
+    ))
 }
 
 pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<Answer, Refusal> {
@@ -60,7 +75,13 @@ pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<A
         tree::inclusion(tiles, &leaf, index, checkpoint.size, &checkpoint.root)
     });
     let hashes = hashes.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
-    Ok(http::text(proof_text(index, &stored.entry.salt, &stored.entry.body, &hashes, &checkpoint)))
+    Ok(http::text(proof_text(
+        index,
+        &stored.entry.salt,
+        &stored.entry.body,
+        &hashes,
+        &checkpoint,
+    )))
 }
 
 /// The newest checkpoint, if it covers the record; with `wait`, the first one that does.
@@ -70,7 +91,11 @@ async fn covering(call: &Call<'_>, index: u64, wait: bool) -> Result<Published, 
     let limit = if wait { PROOF_WAIT } else { Duration::ZERO };
     let found = tokio::time::timeout(limit, checkpoints.wait_for(covers)).await;
     match found {
-        Ok(Ok(newest)) => newest.clone().ok_or_else(|| not_yet("there is no checkpoint yet")),
-        _ => Err(not_yet("no checkpoint covers this record yet; try again in a second or with wait=true")),
+        Ok(Ok(newest)) => newest
+            .clone()
+            .ok_or_else(|| not_yet("there is no checkpoint yet")),
+        _ => Err(not_yet(
+            "no checkpoint covers this record yet; try again in a second or with wait=true",
+        )),
     }
 }

@@ -16,7 +16,11 @@ fn bad(detail: String) -> Refusal {
 impl Query {
     /// Decodes `text`, the part after `?`.
     pub fn parse(text: &str) -> Self {
-        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+        Self(
+            form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect(),
+        )
     }
 
     /// All values of `name`.
@@ -37,14 +41,22 @@ impl Query {
         let mut values = self.take_all(name);
         match values.len() {
             0 | 1 => Ok(values.pop()),
-            _ => Err(bad(format!("parameter {name} stands {} times", values.len()))),
+            _ => Err(bad(format!(
+                "parameter {name} stands {} times",
+                values.len()
+            ))),
         }
     }
 
     /// The value of `name`, read as a `T`.
     pub fn take_as<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
         let value = self.take(name)?;
-        value.map(|text| text.parse().map_err(|_| bad(format!("{name}={text} is not understood")))).transpose()
+        value
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| bad(format!("{name}={text} is not understood")))
+            })
+            .transpose()
     }
 
     /// Nothing may be left over.

@@ -28,20 +28,31 @@ pub(super) async fn post(
     let mut query = Query::parse(query);
     let keys = query.take_all("key");
     if !(1..=KEYS_MAX).contains(&keys.len()) {
-        return Err(bad(format!("name 1 to {KEYS_MAX} keys, as in ?key=release")));
+        return Err(bad(format!(
+            "name 1 to {KEYS_MAX} keys, as in ?key=release"
+        )));
     }
     let format = match query.take("format")?.as_deref() {
         None | Some("dsse") => Format::Dsse,
         Some("bundle") if keys.len() == 1 => Format::Bundle,
         Some("bundle") => {
-            return Err(bad("a bundle holds one signature; take format=dsse for several keys".to_owned()));
+            return Err(bad(
+                "a bundle holds one signature; take format=dsse for several keys".to_owned(),
+            ));
         }
         Some(other) => return Err(bad(format!("format={other}; known are dsse and bundle"))),
     };
     let timeout = match query.take_as::<u64>("timeout_ms")? {
         None => Duration::from_millis(call.daemon.config.limits.request_ms),
-        Some(ms) if ms >= 1 && Duration::from_millis(ms) <= TIMEOUT_MAX => Duration::from_millis(ms),
-        Some(ms) => return Err(bad(format!("timeout_ms={ms} is not between 1 and {}", TIMEOUT_MAX.as_millis()))),
+        Some(ms) if ms >= 1 && Duration::from_millis(ms) <= TIMEOUT_MAX => {
+            Duration::from_millis(ms)
+        }
+        Some(ms) => {
+            return Err(bad(format!(
+                "timeout_ms={ms} is not between 1 and {}",
+                TIMEOUT_MAX.as_millis()
+            )));
+        }
     };
     query.finish()?;
     let sign_call = SignCall {
@@ -66,7 +77,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Sha256Digest>, Refusal>
     if (1..=IDEMPOTENCY_KEY_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
         Ok(Some(Sha256Digest::of(&[bytes])))
     } else {
-        let detail = format!("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
+        let detail =
+            format!("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
         Err(Refusal::bad_input(Code::InvalidRequest, detail))
     }
 }

@@ -73,7 +73,11 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
         log: log(daemon),
         policy_digest: daemon.policy.current().digest().to_string(),
         config_digest: daemon.config.digest.to_string(),
-        tokens: daemon.tokens.statuses().map(|(name, status)| token(daemon, name, status)).collect(),
+        tokens: daemon
+            .tokens
+            .statuses()
+            .map(|(name, status)| token(daemon, name, status))
+            .collect(),
     };
     Ok(http::json(&status))
 }
@@ -82,10 +86,21 @@ fn log(daemon: &Daemon) -> Log {
     let lag = daemon.checkpoint_lag().as_millis();
     Log {
         size: daemon.journal.with_state(|state| state.next_index()),
-        checkpoint_size: daemon.checkpoints.borrow().as_ref().map_or(0, |newest| newest.size),
+        checkpoint_size: daemon
+            .checkpoints
+            .borrow()
+            .as_ref()
+            .map_or(0, |newest| newest.size),
         checkpoint_lag_ms: u64::try_from(lag).unwrap_or(u64::MAX),
-        state: daemon.can_record().err().map_or("ok", |refusal| refusal.code.as_str()),
-        index: if daemon.index.is_ready() { "ready" } else { "rebuilding" },
+        state: daemon
+            .can_record()
+            .err()
+            .map_or("ok", |refusal| refusal.code.as_str()),
+        index: if daemon.index.is_ready() {
+            "ready"
+        } else {
+            "rebuilding"
+        },
     }
 }
 
@@ -94,7 +109,9 @@ fn token(daemon: &Daemon, name: &str, status: &crate::tokens::Status) -> Token {
         name: name.to_owned(),
         state: "connecting",
         reason: None,
-        suspect: daemon.journal.with_state(|state| state.suspect_tokens().contains(name)),
+        suspect: daemon
+            .journal
+            .with_state(|state| state.suspect_tokens().contains(name)),
         queued: status.queued(),
         in_flight: status.in_flight(),
         kind: None,

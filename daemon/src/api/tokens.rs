@@ -24,13 +24,30 @@ struct Cleared {
 
 pub(super) async fn clear(call: &Call<'_>, token: &str, body: Incoming) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    call.check(&caller, Action::Operate, Resource::Tenant(&caller.principal.tenant))?;
+    call.check(
+        &caller,
+        Action::Operate,
+        Resource::Tenant(&caller.principal.tenant),
+    )?;
     let Clear { reason } = read_json(call, body).await?;
     if call.daemon.tokens.status(token).is_none() {
-        return Err(Refusal::bad_input(Code::UnknownToken, format!("no token {token} is configured")));
+        return Err(Refusal::bad_input(
+            Code::UnknownToken,
+            format!("no token {token} is configured"),
+        ));
     }
     let reason = format!("{}: {reason}", caller.principal.id);
-    let mark = TokenMark { token: token.to_owned(), reason };
-    let recorded = call.daemon.journal.record(Event::TokenCleared(mark)).await?;
-    Ok(http::json(&Cleared { token: token.to_owned(), record: recorded.index() }))
+    let mark = TokenMark {
+        token: token.to_owned(),
+        reason,
+    };
+    let recorded = call
+        .daemon
+        .journal
+        .record(Event::TokenCleared(mark))
+        .await?;
+    Ok(http::json(&Cleared {
+        token: token.to_owned(),
+        record: recorded.index(),
+    }))
 }

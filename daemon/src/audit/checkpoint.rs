@@ -97,7 +97,12 @@ impl LogSigner {
     /// A signer for the log key of the genesis record.
     pub fn new(origin: &str, key: LogKey, tokens: Arc<Tokens>) -> Result<Self, CheckpointError> {
         let verifier_key = log_verifier_key(origin, &key)?;
-        Ok(Self { origin: origin.to_owned(), key, verifier_key, tokens })
+        Ok(Self {
+            origin: origin.to_owned(),
+            key,
+            verifier_key,
+            tokens,
+        })
     }
 
     /// The key that verifies this log's checkpoints.
@@ -115,11 +120,16 @@ impl LogSigner {
             self.key.scheme,
         )
         .ok_or_else(|| CheckpointError::LogKey("the checkpoint has another origin".to_owned()))?;
-        let signature = self.tokens.sign_checkpoint(&self.key.token, &to_be_signed).await?;
+        let signature = self
+            .tokens
+            .sign_checkpoint(&self.key.token, &to_be_signed)
+            .await?;
         let raw = match signature {
             Signature::Raw(raw) => raw,
             Signature::WebAuthn { .. } => {
-                return Err(CheckpointError::LogKey("it answers with WebAuthn assertions".to_owned()));
+                return Err(CheckpointError::LogKey(
+                    "it answers with WebAuthn assertions".to_owned(),
+                ));
             }
         };
         let encoded = sealwright_core::verify::encode_raw(self.key.scheme, raw)
@@ -127,7 +137,12 @@ impl LogSigner {
         let line = NoteSignature::new(self.verifier_key.name(), self.verifier_key.id(), encoded)?;
         let note = Note::new(to_be_signed.body().to_owned(), vec![line])?;
         note.verify([&self.verifier_key])?;
-        Ok(Published { note: note.to_string(), size, root, published: Instant::now() })
+        Ok(Published {
+            note: note.to_string(),
+            size,
+            root,
+            published: Instant::now(),
+        })
     }
 }
 
@@ -152,9 +167,13 @@ pub struct Store {
 impl Store {
     /// Uses `folder`, making it if needed.
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| CheckpointError::Io { path: folder.to_owned(), source })?;
-        Ok(Self { folder: folder.to_owned() })
+        std::fs::create_dir_all(folder).map_err(|source| CheckpointError::Io {
+            path: folder.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// The newest checkpoint, if the log as it is now agrees with it.
@@ -163,28 +182,45 @@ impl Store {
         key: &VerifierKey,
         tree: &Tree,
     ) -> Result<Option<Published>, CheckpointError> {
-        let Some(path) = self.files()?.pop() else { return Ok(None) };
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
-        let stored = |reason: String| CheckpointError::Stored { path: path.clone(), reason };
+        let Some(path) = self.files()?.pop() else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(&path).map_err(|source| CheckpointError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let stored = |reason: String| CheckpointError::Stored {
+            path: path.clone(),
+            reason,
+        };
         let note = Note::parse(&text).map_err(|e| stored(e.to_string()))?;
         note.verify([key]).map_err(|e| stored(e.to_string()))?;
         let checkpoint: Checkpoint = note.text().parse().map_err(
             |e: sealwright_core::tlog::checkpoint::CheckpointError| stored(e.to_string()),
         )?;
         let size = checkpoint.size();
-        let contradiction = |shorter| CheckpointError::Contradiction { path: path.clone(), size, shorter };
+        let contradiction = |shorter| CheckpointError::Contradiction {
+            path: path.clone(),
+            size,
+            shorter,
+        };
         match tree.root_at(size)? {
             None => Err(contradiction(true)),
             Some(root) if root != *checkpoint.root() => Err(contradiction(false)),
-            Some(root) => {
-                Ok(Some(Published { note: text, size, root, published: Instant::now() }))
-            }
+            Some(root) => Ok(Some(Published {
+                note: text,
+                size,
+                root,
+                published: Instant::now(),
+            })),
         }
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: self.folder.clone(), source };
+        let io = |source| CheckpointError::Io {
+            path: self.folder.clone(),
+            source,
+        };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(io)? {
             let path = entry.map_err(io)?.path();
@@ -209,11 +245,16 @@ impl Store {
             std::fs::rename(&new, &path)?;
             File::open(&self.folder)?.sync_all()
         };
-        run().map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+        run().map_err(|source| CheckpointError::Io {
+            path: path.clone(),
+            source,
+        })?;
         let files = self.files()?;
         for old in files.iter().rev().skip(KEPT) {
-            std::fs::remove_file(old)
-                .map_err(|source| CheckpointError::Io { path: old.clone(), source })?;
+            std::fs::remove_file(old).map_err(|source| CheckpointError::Io {
+                path: old.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -250,7 +291,11 @@ impl Checkpointer {
 
     async fn step(&mut self) -> Result<(), CheckpointError> {
         let (size, root) = tokio::task::block_in_place(|| self.tree.advance(&self.pending))?;
-        let newest = self.published.borrow().as_ref().map_or(0, |published| published.size);
+        let newest = self
+            .published
+            .borrow()
+            .as_ref()
+            .map_or(0, |published| published.size);
         if size == newest {
             return Ok(());
         }
@@ -270,7 +315,10 @@ pub fn proof_text(
     checkpoint: &Published,
 ) -> String {
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    let mut text = format!("c2sp.org/tlog-proof@v1\nextra {}\nindex {index}\n", encode(&[salt, body].concat()));
+    let mut text = format!(
+        "c2sp.org/tlog-proof@v1\nextra {}\nindex {index}\n",
+        encode(&[salt, body].concat())
+    );
     for hash in hashes {
         text.push_str(&encode(hash));
         text.push('\n');

@@ -37,7 +37,9 @@ pub struct RealDisk {
 impl RealDisk {
     /// Uses `folder`, which must exist.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self {
+            folder: folder.to_owned(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -64,7 +64,8 @@ impl Stored {
             return Belongs::Others;
         };
         let facts = Facts::of(&record);
-        let is_own = matches!(record.event, Event::Sign(_)) && facts.principals.iter().any(|p| p == principal);
+        let is_own = matches!(record.event, Event::Sign(_))
+            && facts.principals.iter().any(|p| p == principal);
         match facts.is_visible_to(tenant) {
             true if is_own => Belongs::Caller,
             true => Belongs::Tenant,
@@ -126,7 +127,10 @@ impl Index {
     ) -> std::io::Result<(Self, IndexFollower)> {
         let (sender, notes) = channel();
         let (applied, seen) = watch::channel(0);
-        let index = Self { db: Arc::default(), applied: seen };
+        let index = Self {
+            db: Arc::default(),
+            applied: seen,
+        };
         let keeper = Keeper {
             applied,
             folder: folder.to_owned(),
@@ -134,7 +138,9 @@ impl Index {
             journal_folder: journal_folder.to_owned(),
             db: Arc::clone(&index.db),
         };
-        std::thread::Builder::new().name("index".to_owned()).spawn(move || keeper.run(&notes))?;
+        std::thread::Builder::new()
+            .name("index".to_owned())
+            .spawn(move || keeper.run(&notes))?;
         Ok((index, IndexFollower(sender)))
     }
 
@@ -167,7 +173,9 @@ impl Index {
         let limit = query.limit.min(PAGE_MAX);
         let mut found = Vec::new();
         for index in candidates(&db, query) {
-            let Some(stored) = self.get(index?)? else { continue };
+            let Some(stored) = self.get(index?)? else {
+                continue;
+            };
             if matches(query, &stored) {
                 found.push(stored);
             }
@@ -190,19 +198,24 @@ fn candidates(db: &sled::Db, query: &Query) -> Indices {
         (b'o', &query.outcome),
         (b't', &query.kind),
     ];
-    let prefix = match lists.into_iter().find_map(|(tag, value)| Some((tag, value.as_deref()?))) {
+    let prefix = match lists
+        .into_iter()
+        .find_map(|(tag, value)| Some((tag, value.as_deref()?)))
+    {
         Some((tag, value)) => list_prefix(tag, value),
         None => vec![b'r'],
     };
     let mut start = prefix.clone();
     start.extend(query.from.to_be_bytes());
     let keys = db.range(start..).keys();
-    let inside = keys.take_while(move |key| key.as_ref().map_or(true, |key| key.starts_with(&prefix)));
+    let inside =
+        keys.take_while(move |key| key.as_ref().map_or(true, |key| key.starts_with(&prefix)));
     Box::new(inside.map(|key| key.map(|key| index_at_end(&key))))
 }
 
 fn index_at_end(key: &[u8]) -> u64 {
-    key.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    key.last_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 fn record_key(index: u64) -> Vec<u8> {
@@ -222,7 +235,9 @@ fn list_key(mut prefix: Vec<u8>, index: u64) -> Vec<u8> {
 }
 
 fn matches(query: &Query, stored: &Stored) -> bool {
-    let Ok(record) = serde_json::from_slice::<Record>(&stored.entry.body) else { return false };
+    let Ok(record) = serde_json::from_slice::<Record>(&stored.entry.body) else {
+        return false;
+    };
     let facts = Facts::of(&record);
     let is = |wanted: &Option<String>, have: &[String]| {
         wanted.as_ref().is_none_or(|wanted| have.contains(wanted))
@@ -232,7 +247,10 @@ fn matches(query: &Query, stored: &Stored) -> bool {
         && is(&query.outcome, &facts.outcomes)
         && is(&query.subject, &facts.subjects)
         && is(&query.kind, &[record.event.kind().to_owned()])
-        && query.tenant.as_ref().is_none_or(|tenant| facts.is_visible_to(tenant))
+        && query
+            .tenant
+            .as_ref()
+            .is_none_or(|tenant| facts.is_visible_to(tenant))
 }
 
 /// What a record can be found by.
@@ -251,18 +269,30 @@ impl Facts {
         match &record.event {
             Event::Sign(sign) => {
                 let further = sign.further_keys.iter().map(|used| &used.key);
-                facts.keys = sign.key.iter().chain(further).map(ToString::to_string).collect();
+                facts.keys = sign
+                    .key
+                    .iter()
+                    .chain(further)
+                    .map(ToString::to_string)
+                    .collect();
                 facts.principals.push(sign.principal.clone());
                 facts.tenants.push(sign.tenant.to_string());
-                facts.subjects =
-                    sign.subjects.iter().flat_map(|s| s.digests.values().cloned()).collect();
+                facts.subjects = sign
+                    .subjects
+                    .iter()
+                    .flat_map(|s| s.digests.values().cloned())
+                    .collect();
                 if let Ok(serde_json::Value::String(outcome)) = serde_json::to_value(sign.outcome) {
                     facts.outcomes.push(outcome);
                 }
             }
-            Event::KeyEnrolled(enrolled) => facts.about_key(&enrolled.enrolment.key.key, &enrolled.by.principal),
+            Event::KeyEnrolled(enrolled) => {
+                facts.about_key(&enrolled.enrolment.key.key, &enrolled.by.principal)
+            }
             Event::KeyChanged(changed) => facts.about_key(&changed.key.key, &changed.by.principal),
-            Event::KeyGenerateIntent(intent) => facts.about_key(&intent.key.key, &intent.by.principal),
+            Event::KeyGenerateIntent(intent) => {
+                facts.about_key(&intent.key.key, &intent.by.principal)
+            }
             Event::DenialsSummarised(denials) => facts.principals.push(denials.principal.clone()),
             _ => {}
         }
@@ -356,16 +386,23 @@ impl Keeper {
 
     /// `Some` if the mark names a batch of this journal.
     fn check_mark(&self, db: &sled::Db) -> Result<Option<u64>, KeeperError> {
-        let Some(stored) = db.get(MARK)? else { return Ok(None) };
+        let Some(stored) = db.get(MARK)? else {
+            return Ok(None);
+        };
         let mut found = None;
         let Some(next) = stored.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) else {
             return Ok(None);
         };
-        replay(self.disk.as_ref(), &self.journal_folder, next.saturating_sub(1), &mut |index, _, chain| {
-            if index + 1 == next && mark_value(chain) == *stored {
-                found = Some(next);
-            }
-        })?;
+        replay(
+            self.disk.as_ref(),
+            &self.journal_folder,
+            next.saturating_sub(1),
+            &mut |index, _, chain| {
+                if index + 1 == next && mark_value(chain) == *stored {
+                    found = Some(next);
+                }
+            },
+        )?;
         Ok(found)
     }
 
@@ -374,15 +411,23 @@ impl Keeper {
         let mut batch = sled::Batch::default();
         let mut open_chain: Option<Chain> = None;
         let mut failure = None;
-        replay(self.disk.as_ref(), &self.journal_folder, from, &mut |index, entry, chain| {
-            if let Some(before) = open_chain.filter(|before| before.batch != chain.batch) {
-                mark(&mut batch, before);
-                failure = db.apply_batch(std::mem::take(&mut batch)).err().or(failure.take());
-            }
-            insert(&mut batch, index, entry);
-            open_chain = Some(chain);
-            next = index + 1;
-        })?;
+        replay(
+            self.disk.as_ref(),
+            &self.journal_folder,
+            from,
+            &mut |index, entry, chain| {
+                if let Some(before) = open_chain.filter(|before| before.batch != chain.batch) {
+                    mark(&mut batch, before);
+                    failure = db
+                        .apply_batch(std::mem::take(&mut batch))
+                        .err()
+                        .or(failure.take());
+                }
+                insert(&mut batch, index, entry);
+                open_chain = Some(chain);
+                next = index + 1;
+            },
+        )?;
         if let Some(chain) = open_chain {
             mark(&mut batch, chain);
             db.apply_batch(batch)?;
@@ -392,7 +437,10 @@ impl Keeper {
 }
 
 fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
-    let config = sled::Config::new().path(folder).cache_capacity(8 << 20).flush_every_ms(Some(1000));
+    let config = sled::Config::new()
+        .path(folder)
+        .cache_capacity(8 << 20)
+        .flush_every_ms(Some(1000));
     config.open()
 }
 
@@ -406,7 +454,9 @@ fn mark(batch: &mut sled::Batch, chain: Chain) {
 
 fn insert(batch: &mut sled::Batch, index: u64, entry: &Entry) {
     batch.insert(record_key(index), encode(entry));
-    let Ok(record) = serde_json::from_slice::<Record>(&entry.body) else { return };
+    let Ok(record) = serde_json::from_slice::<Record>(&entry.body) else {
+        return;
+    };
     let facts = Facts::of(&record);
     let lists = [
         (b'k', facts.keys),
@@ -423,7 +473,9 @@ fn insert(batch: &mut sled::Batch, index: u64, entry: &Entry) {
 }
 
 fn encode(entry: &Entry) -> Vec<u8> {
-    let leaf_len = u32::try_from(entry.leaf.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let leaf_len = u32::try_from(entry.leaf.len())
+        .unwrap_or(u32::MAX)
+        .to_le_bytes();
     [leaf_len.as_slice(), &entry.salt, &entry.leaf, &entry.body].concat()
 }
 
@@ -431,6 +483,10 @@ fn decode(index: u64, bytes: &[u8]) -> Option<Stored> {
     let (leaf_len, rest) = bytes.split_first_chunk()?;
     let (salt, rest) = rest.split_first_chunk::<SALT_LEN>()?;
     let (leaf, body) = rest.split_at_checked(u32::from_le_bytes(*leaf_len) as usize)?;
-    let entry = Entry { leaf: leaf.to_vec(), salt: *salt, body: body.to_vec() };
+    let entry = Entry {
+        leaf: leaf.to_vec(),
+        salt: *salt,
+        body: body.to_vec(),
+    };
     Some(Stored { index, entry })
 }

@@ -28,6 +28,7 @@ use self::segments::{Segments, Space};
 use self::tree::{Pending, PendingFollower, TileError, Tree};
 use self::writer::{Journal, RecordError};
 use crate::clock::Clock;
+use crate::failpoints::Failpoints;
 
 /// Where the audit log lies and how large its parts are.
 #[derive(Debug, Clone)]
@@ -102,14 +103,20 @@ pub struct Audit {
 }
 
 /// Opens the log: lock, recovery, tiles, index, and the records that begin this run.
-pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Audit, OpenError> {
+pub async fn open(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    failpoints: Arc<Failpoints>,
+) -> Result<Audit, OpenError> {
     let lock = lock(&settings.state_dir)?;
     let journal_dir = folder(&settings.state_dir, "journal")?;
     let tiles_dir = folder(&settings.state_dir, "tiles")?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&journal_dir));
 
     let mut leaves = Vec::new();
-    let found = recover(disk.as_ref(), &journal_dir, &mut |_, leaf| leaves.push(leaf_hash(leaf)))?;
+    let found = recover(disk.as_ref(), &journal_dir, &mut |_, leaf| {
+        leaves.push(leaf_hash(leaf))
+    })?;
     let new_genesis = match found.state.genesis() {
         Some(_) => None,
         None => Some(read_genesis(&settings.state_dir)?),
@@ -118,25 +125,51 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Audit, O
     drop(leaves);
     // Before a single record is added: a log that lost some must not grow over the gap.
     let checkpoints = Store::open(&settings.state_dir.join("checkpoints"))?;
-    let genesis = found.state.genesis().or(new_genesis.as_ref().map(|(_, genesis)| genesis));
+    let genesis = found
+        .state
+        .genesis()
+        .or(new_genesis.as_ref().map(|(_, genesis)| genesis));
     let newest = match genesis {
-        Some(genesis) => checkpoints.newest(&log_verifier_key(&genesis.origin, &genesis.log_key)?, &tree)?,
+        Some(genesis) => {
+            checkpoints.newest(&log_verifier_key(&genesis.origin, &genesis.log_key)?, &tree)?
+        }
         None => None,
     };
 
     let space = Arc::new(Space::default());
-    let segments = Segments::open(Arc::clone(&disk), settings.segment_bytes, Arc::clone(&space), &found)
-        .map_err(|source| OpenError::Io { path: journal_dir.clone(), source })?;
+    let segments = Segments::open(
+        Arc::clone(&disk),
+        settings.segment_bytes,
+        Arc::clone(&space),
+        &found,
+    )
+    .map_err(|source| OpenError::Io {
+        path: journal_dir.clone(),
+        source,
+    })?;
     let pending = Arc::new(Pending::default());
-    let (index, index_follower) =
-        Index::start(&settings.state_dir.join("index"), Arc::clone(&disk), &journal_dir)
-            .map_err(|source| OpenError::Io { path: journal_dir.clone(), source })?;
-    let followers: Vec<Box<dyn writer::Follower>> =
-        vec![Box::new(PendingFollower(Arc::clone(&pending))), Box::new(index_follower)];
-    let (journal, writer) = Journal::start(segments, found.state, clock, followers)
-        .map_err(|source| OpenError::Io { path: journal_dir.clone(), source })?;
-    keep_space(settings.clone(), disk, Arc::clone(&space))
-        .map_err(|source| OpenError::Io { path: journal_dir, source })?;
+    let (index, index_follower) = Index::start(
+        &settings.state_dir.join("index"),
+        Arc::clone(&disk),
+        &journal_dir,
+    )
+    .map_err(|source| OpenError::Io {
+        path: journal_dir.clone(),
+        source,
+    })?;
+    let followers: Vec<Box<dyn writer::Follower>> = vec![
+        Box::new(PendingFollower(Arc::clone(&pending))),
+        Box::new(index_follower),
+    ];
+    let (journal, writer) = Journal::start(segments, found.state, clock, failpoints, followers)
+        .map_err(|source| OpenError::Io {
+            path: journal_dir.clone(),
+            source,
+        })?;
+    keep_space(settings.clone(), disk, Arc::clone(&space)).map_err(|source| OpenError::Io {
+        path: journal_dir,
+        source,
+    })?;
 
     if let Some((path, genesis)) = new_genesis {
         let _ = journal.record(Event::Genesis(genesis)).await?;
@@ -145,11 +178,25 @@ pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Audit, O
         std::fs::remove_file(&path).map_err(|source| OpenError::Io { path, source })?;
     }
     if let Some(torn) = found.torn {
-        tracing::warn!(segment = torn.segment, offset = torn.offset, bytes = torn.bytes,
-            "a batch that was never acknowledged was cut off the journal");
+        tracing::warn!(
+            segment = torn.segment,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "a batch that was never acknowledged was cut off the journal"
+        );
         let _ = journal.record(Event::LogRecovered(torn)).await?;
     }
-    Ok(Audit { journal, index, tree, pending, space, checkpoints, newest, writer, _lock: lock })
+    Ok(Audit {
+        journal,
+        index,
+        tree,
+        pending,
+        space,
+        checkpoints,
+        newest,
+        writer,
+        _lock: lock,
+    })
 }
 
 fn lock(state_dir: &Path) -> Result<File, OpenError> {
@@ -159,7 +206,10 @@ fn lock(state_dir: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        .map_err(|source| OpenError::Io {
+            path: path.clone(),
+            source,
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked(path)),
@@ -169,7 +219,10 @@ fn lock(state_dir: &Path) -> Result<File, OpenError> {
 
 fn folder(state_dir: &Path, name: &str) -> Result<PathBuf, OpenError> {
     let path = state_dir.join(name);
-    std::fs::create_dir_all(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    std::fs::create_dir_all(&path).map_err(|source| OpenError::Io {
+        path: path.clone(),
+        source,
+    })?;
     Ok(path)
 }
 
@@ -184,7 +237,10 @@ fn read_genesis(state_dir: &Path) -> Result<(PathBuf, Genesis), OpenError> {
     };
     match serde_json::from_slice(&text) {
         Ok(genesis) => Ok((path, genesis)),
-        Err(e) => Err(OpenError::BadGenesis { path, reason: e.to_string() }),
+        Err(e) => Err(OpenError::BadGenesis {
+            path,
+            reason: e.to_string(),
+        }),
     }
 }
 
@@ -193,7 +249,13 @@ const SPACE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Looks once before anybody asks, then in a thread of its own: making a spare writes a whole segment.
 fn keep_space(settings: Settings, disk: Arc<dyn Disk>, space: Arc<Space>) -> io::Result<()> {
-    let look = move || space.keep(disk.as_ref(), settings.segment_bytes, settings.low_water_bytes);
+    let look = move || {
+        space.keep(
+            disk.as_ref(),
+            settings.segment_bytes,
+            settings.low_water_bytes,
+        )
+    };
     look();
     let thread = std::thread::Builder::new().name("space".to_owned());
     thread.spawn(move || {

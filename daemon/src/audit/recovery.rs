@@ -31,7 +31,9 @@ pub enum RecoveryError {
         source: io::Error,
     },
     /// Damage that no crash makes.
-    #[error("{path} is damaged at byte {offset}: {why}. The log is not continued; restore it from the archive or open a new shard")]
+    #[error(
+        "{path} is damaged at byte {offset}: {why}. The log is not continued; restore it from the archive or open a new shard"
+    )]
     Corrupt {
         /// The segment.
         path: PathBuf,
@@ -49,7 +51,9 @@ pub enum RecoveryError {
         why: BadHeader,
     },
     /// A segment is missing or does not follow the one before.
-    #[error("{path} does not continue the segment before it; a segment is missing or was exchanged")]
+    #[error(
+        "{path} does not continue the segment before it; a segment is missing or was exchanged"
+    )]
     Gap {
         /// The segment.
         path: PathBuf,
@@ -104,8 +108,10 @@ pub fn recover(
         let is_last = position + 1 == numbers.len();
         let path = folder.join(segment_name(*number));
         let bytes = read(disk, folder, &segment_name(*number))?;
-        let header = SegmentHeader::decode(&bytes)
-            .map_err(|why| RecoveryError::Header { path: path.clone(), why })?;
+        let header = SegmentHeader::decode(&bytes).map_err(|why| RecoveryError::Header {
+            path: path.clone(),
+            why,
+        })?;
         if header.segment != *number || header.chain != found.chain {
             return Err(RecoveryError::Gap { path });
         }
@@ -115,8 +121,10 @@ pub fn recover(
 }
 
 fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
-    let names =
-        disk.list().map_err(|source| RecoveryError::Io { path: folder.to_owned(), source })?;
+    let names = disk.list().map_err(|source| RecoveryError::Io {
+        path: folder.to_owned(),
+        source,
+    })?;
     let mut numbers: Vec<u64> = names
         .iter()
         .filter_map(|name| name.strip_suffix(".swj")?.parse().ok())
@@ -126,7 +134,10 @@ fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
 }
 
 fn read(disk: &dyn Disk, folder: &Path, name: &str) -> Result<Vec<u8>, RecoveryError> {
-    disk.read(name).map_err(|source| RecoveryError::Io { path: folder.join(name), source })
+    disk.read(name).map_err(|source| RecoveryError::Io {
+        path: folder.join(name),
+        source,
+    })
 }
 
 fn read_segment(
@@ -161,7 +172,11 @@ fn read_segment(
             offset
         }
         End::Torn { offset, why, .. } | End::Corrupt { offset, why } => {
-            return Err(RecoveryError::Corrupt { path: path.to_owned(), offset, why });
+            return Err(RecoveryError::Corrupt {
+                path: path.to_owned(),
+                offset,
+                why,
+            });
         }
     };
     found.chain = chain;
@@ -172,15 +187,22 @@ fn read_segment(
 
 /// Takes one entry into the state, if its body is the one its leaf commits to.
 fn fold(state: &mut State, path: &Path, index: u64, entry: &Entry) -> Result<(), RecoveryError> {
-    let mismatch = || RecoveryError::Leaf { path: path.to_owned(), index };
+    let mismatch = || RecoveryError::Leaf {
+        path: path.to_owned(),
+        index,
+    };
     let leaf = Leaf::from_bytes(&entry.leaf).map_err(|_| mismatch())?;
     let record: Record = serde_json::from_slice(&entry.body).map_err(|_| mismatch())?;
     let fits = leaf.commits_to(&entry.salt, &entry.body)
-        && (leaf.index(), leaf.time(), leaf.kind()) == (record.seq, record.time, record.event.kind());
+        && (leaf.index(), leaf.time(), leaf.kind())
+            == (record.seq, record.time, record.event.kind());
     if !fits {
         return Err(mismatch());
     }
-    state.apply(&record).map_err(|source| RecoveryError::State { path: path.to_owned(), source })
+    state.apply(&record).map_err(|source| RecoveryError::State {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Calls `visit` with each entry from index `from` on: how a lost index is rebuilt.
@@ -192,7 +214,9 @@ pub fn replay(
 ) -> Result<(), RecoveryError> {
     for number in segments(disk, folder)? {
         let bytes = read(disk, folder, &segment_name(number))?;
-        let Ok(header) = SegmentHeader::decode(&bytes) else { break };
+        let Ok(header) = SegmentHeader::decode(&bytes) else {
+            break;
+        };
         // The batch's own end is what an index remembers of the journal it was built from.
         let mut chain = header.chain;
         let mut offset = HEADER_LEN;

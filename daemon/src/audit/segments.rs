@@ -27,7 +27,8 @@ pub struct Space {
 impl Space {
     /// Whether a release can be recorded for sure.
     pub fn is_enough(&self) -> bool {
-        let next = self.spare_ready.load(Ordering::Acquire) || self.room.load(Ordering::Acquire) > RESERVE;
+        let next =
+            self.spare_ready.load(Ordering::Acquire) || self.room.load(Ordering::Acquire) > RESERVE;
         next && !self.low_water.load(Ordering::Acquire)
     }
 
@@ -80,7 +81,15 @@ impl Segments {
                 file
             }
         };
-        let this = Self { disk, segment_bytes, space, number, file, offset, chain: found.chain };
+        let this = Self {
+            disk,
+            segment_bytes,
+            space,
+            number,
+            file,
+            offset,
+            chain: found.chain,
+        };
         this.publish_room();
         Ok(this)
     }
@@ -109,14 +118,23 @@ impl Segments {
     fn rotate(&mut self) -> io::Result<()> {
         let spare = self.space.take_spare();
         let number = self.number + 1;
-        self.file = begin_segment(self.disk.as_ref(), number, self.chain, self.segment_bytes, spare)?;
+        self.file = begin_segment(
+            self.disk.as_ref(),
+            number,
+            self.chain,
+            self.segment_bytes,
+            spare,
+        )?;
         self.number = number;
         self.offset = journal::HEADER_LEN as u64;
         Ok(())
     }
 
     fn publish_room(&self) {
-        self.space.room.store(self.segment_bytes.saturating_sub(self.offset), Ordering::Release);
+        self.space.room.store(
+            self.segment_bytes.saturating_sub(self.offset),
+            Ordering::Release,
+        );
     }
 }
 
@@ -136,7 +154,14 @@ fn begin_segment(
         disk.create(UNNAMED, segment_bytes)?;
     }
     let mut file = disk.open(name)?;
-    file.write_at(&SegmentHeader { segment: number, chain }.encode(), 0)?;
+    file.write_at(
+        &SegmentHeader {
+            segment: number,
+            chain,
+        }
+        .encode(),
+        0,
+    )?;
     file.sync()?;
     disk.rename(name, &segment_name(number))?;
     Ok(file)

@@ -59,7 +59,10 @@ impl TileFolder {
         match std::fs::read(&path) {
             // A partial tile is removed once the full one stands; the full one begins with the same hashes.
             Err(e) if e.kind() == io::ErrorKind::NotFound && tile.width < FULL_WIDTH => {
-                let full = Tile { width: FULL_WIDTH, ..*tile };
+                let full = Tile {
+                    width: FULL_WIDTH,
+                    ..*tile
+                };
                 let mut bytes = self.read(&full)?;
                 bytes.truncate(tile.width as usize * size_of::<Hash>());
                 Ok(bytes)
@@ -81,7 +84,10 @@ impl TileFolder {
             std::fs::write(&new, bytes)?;
             std::fs::rename(&new, &path)
         };
-        run().map_err(|source| TileError::Io { path: path.clone(), source })?;
+        run().map_err(|source| TileError::Io {
+            path: path.clone(),
+            source,
+        })?;
         if tile.width == FULL_WIDTH {
             let partials = path.with_extension("p");
             // Gone already, or still there for a reader: either way the full tile answers from now on.
@@ -108,7 +114,10 @@ pub struct Tree {
 impl Tree {
     /// Makes the tiles for `leaves`, all of the journal's leaf hashes, where they are missing or differ.
     pub fn rebuild(folder: &Path, leaves: &[Hash]) -> Result<Self, TreeError<TileError>> {
-        let mut this = Self { tiles: TileFolder(folder.to_owned()), frontier: Frontier::new() };
+        let mut this = Self {
+            tiles: TileFolder(folder.to_owned()),
+            frontier: Frontier::new(),
+        };
         this.append(leaves)?;
         Ok(this)
     }
@@ -148,7 +157,9 @@ pub enum InclusionError {
     #[error(transparent)]
     Prove(#[from] ProveError<TreeError<TileError>>),
     /// The tiles give one that does not verify.
-    #[error("the tiles do not lead from record {0} to the signed root; a restart makes them anew from the journal")]
+    #[error(
+        "the tiles do not lead from record {0} to the signed root; a restart makes them anew from the journal"
+    )]
     Wrong(u64),
 }
 
@@ -172,7 +183,9 @@ mod tests {
     use super::*;
 
     fn leaves(n: usize) -> Vec<Hash> {
-        (0..n).map(|i| sealwright_core::tlog::merkle::leaf_hash(&i.to_le_bytes())).collect()
+        (0..n)
+            .map(|i| sealwright_core::tlog::merkle::leaf_hash(&i.to_le_bytes()))
+            .collect()
     }
 
     #[test]
@@ -194,7 +207,12 @@ mod tests {
             inclusion(once.tiles(), leaf, index, 700, &root).unwrap();
         }
         let early = grown.root_at(300).unwrap();
-        assert_eq!(early, Tree::rebuild(b.path(), &all[..300]).map(|t| t.frontier.root()).ok());
+        assert_eq!(
+            early,
+            Tree::rebuild(b.path(), &all[..300])
+                .map(|t| t.frontier.root())
+                .ok()
+        );
         assert_eq!(grown.root_at(701).unwrap(), None);
     }
 

@@ -12,7 +12,7 @@ use sealwright_core::error::Code;
 use sealwright_core::journal::{BATCH_MAX, BODY_MAX, Chain, Entry, batch_len};
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::Permit;
-use sealwright_core::record::{Event, Leaf, Outcome, Record, SALT_LEN, SCHEMA_VERSION, SignRecord};
+use sealwright_core::record::{self, Event, Leaf, Record, SALT_LEN, SCHEMA_VERSION, SignRecord};
 use sealwright_core::state::{State, StateError};
 use sealwright_core::tlog::Hash;
 use sealwright_core::tlog::merkle::leaf_hash;
@@ -20,8 +20,43 @@ use tokio::sync::oneshot;
 
 use super::segments::Segments;
 use crate::clock::Clock;
+use crate::failpoints::Failpoints;
 
 /// A value whose record is durable at `index`. Made only here.
+///
+/// The response stage takes nothing else, so this is the way out for an envelope:
+///
+/// ```
+/// # use sealwrightd::{audit::writer::Recorded, seal::Sealed};
+/// fn leave(recorded: Recorded<Sealed>) {
+///     let _ = recorded.release();
+/// }
+/// ```
+///
+/// A sealed envelope alone does not give its bytes away:
+///
+/// ```compile_fail,E0599
+/// # use sealwrightd::seal::Sealed;
+/// fn leak(sealed: Sealed) {
+///     let _ = sealed.release();
+/// }
+/// ```
+///
+/// ```compile_fail,E0616
+/// # use sealwrightd::seal::Sealed;
+/// fn leak(sealed: Sealed) {
+///     let _ = sealed.bytes;
+/// }
+/// ```
+///
+/// And nobody else says that something was recorded:
+///
+/// ```compile_fail,E0451
+/// # use sealwrightd::{audit::writer::Recorded, seal::Sealed};
+/// fn pretend(value: Sealed) -> Recorded<Sealed> {
+///     Recorded { value, index: 0 }
+/// }
+/// ```
 #[must_use = "what was recorded is meant to be answered"]
 #[derive(Debug)]
 pub struct Recorded<T> {
@@ -45,7 +80,9 @@ impl<T> Recorded<T> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// A sync failed earlier; nobody knows what is on the disk.
-    #[error("the journal is poisoned: an earlier write or sync failed; check the disk, then restart sealwrightd")]
+    #[error(
+        "the journal is poisoned: an earlier write or sync failed; check the disk, then restart sealwrightd"
+    )]
     Poisoned,
     /// The key changed while the signature was made. A `discarded` record was written instead.
     #[error("discarded, see record {index}: {reason}")]
@@ -81,7 +118,10 @@ pub struct Claim {
 impl Claim {
     /// What `permit` relies on; the writer checks it once more before it accepts the release.
     pub fn of(permit: &Permit) -> Self {
-        Self { key: permit.key().clone(), state_index: permit.state_index() }
+        Self {
+            key: permit.key().clone(),
+            state_index: permit.state_index(),
+        }
     }
 }
 
@@ -89,7 +129,7 @@ impl Claim {
 struct Job {
     event: Event,
     claims: Vec<Claim>,
-    reply: oneshot::Sender<Result<u64, RecordError>>,
+    reply: oneshot::Sender<Outcome>,
 }
 
 /// What a durable batch consists of, for those who follow the journal.
@@ -122,6 +162,7 @@ impl Journal {
         segments: Segments,
         state: State,
         clock: Arc<dyn Clock>,
+        failpoints: Arc<Failpoints>,
         followers: Vec<Box<dyn Follower>>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, queue) = channel();
@@ -132,12 +173,20 @@ impl Journal {
             state: Arc::clone(&state),
             poisoned: Arc::clone(&poisoned),
             clock,
+            failpoints,
             followers,
         };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&queue))?;
-        Ok((Self { jobs, state, poisoned }, thread))
+        Ok((
+            Self {
+                jobs,
+                state,
+                poisoned,
+            },
+            thread,
+        ))
     }
 
     /// Whether a write or sync has failed.
@@ -147,7 +196,12 @@ impl Journal {
 
     /// Looks at the state. The lock is held for the call only: `look` must not block.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        look(
+            &self
+                .state
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
     }
 
     /// Records `event`; resolves once it is durable.
@@ -172,7 +226,13 @@ impl Journal {
             return Err(RecordError::Poisoned);
         }
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { event, claims, reply }).map_err(|_| RecordError::Closed)?;
+        self.jobs
+            .send(Job {
+                event,
+                claims,
+                reply,
+            })
+            .map_err(|_| RecordError::Closed)?;
         answer.await.unwrap_or(Err(RecordError::Closed))
     }
 }
@@ -185,6 +245,7 @@ struct Writer {
     state: Arc<RwLock<State>>,
     poisoned: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
+    failpoints: Arc<Failpoints>,
     followers: Vec<Box<dyn Follower>>,
 }
 
@@ -194,8 +255,11 @@ struct Batch {
     first: u64,
     entries: Vec<Entry>,
     payload: usize,
-    replies: Vec<(oneshot::Sender<Result<u64, RecordError>>, Result<u64, RecordError>)>,
+    replies: Vec<Reply>,
 }
+
+type Outcome = Result<u64, RecordError>;
+type Reply = (oneshot::Sender<Outcome>, Outcome);
 
 impl Writer {
     fn run(mut self, queue: &Receiver<Job>) {
@@ -224,10 +288,19 @@ impl Writer {
         batch.replies.push((job.reply, outcome));
     }
 
-    fn decide(&mut self, batch: &mut Batch, event: Event, claims: &[Claim]) -> Result<u64, RecordError> {
-        let mut state = self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let conflict =
-            claims.iter().find_map(|claim| state.check_release(&claim.key, claim.state_index).err());
+    fn decide(
+        &mut self,
+        batch: &mut Batch,
+        event: Event,
+        claims: &[Claim],
+    ) -> Result<u64, RecordError> {
+        let mut state = self
+            .state
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let conflict = claims
+            .iter()
+            .find_map(|claim| state.check_release(&claim.key, claim.state_index).err());
         let event = match (&conflict, event) {
             (Some(conflict), Event::Sign(sign)) => {
                 Event::Sign(Box::new(discarded(*sign, conflict.to_string())))
@@ -235,7 +308,12 @@ impl Writer {
             (_, event) => event,
         };
         let time = self.clock.now().max(state.last_time());
-        let record = Record { v: SCHEMA_VERSION, seq: state.next_index(), time, event };
+        let record = Record {
+            v: SCHEMA_VERSION,
+            seq: state.next_index(),
+            time,
+            event,
+        };
         let entry = encode(&record)?;
         state.apply(&record)?;
         drop(state);
@@ -246,9 +324,10 @@ impl Writer {
         batch.entries.push(entry);
         match conflict {
             None => Ok(record.seq),
-            Some(conflict) => {
-                Err(RecordError::Discarded { index: record.seq, reason: conflict.to_string() })
-            }
+            Some(conflict) => Err(RecordError::Discarded {
+                index: record.seq,
+                reason: conflict.to_string(),
+            }),
         }
     }
 
@@ -256,8 +335,10 @@ impl Writer {
         if batch.entries.is_empty() {
             return answer(batch.replies);
         }
+        self.failpoints.reach("journal-write");
         match self.segments.commit(&batch.entries) {
             Ok(chain) => {
+                self.failpoints.reach("journal-reply");
                 answer(batch.replies);
                 self.follow(batch.first, batch.entries, chain);
             }
@@ -266,7 +347,10 @@ impl Writer {
                 // one, so only a restart, which re-reads the disk, may write again.
                 self.poisoned.store(true, Ordering::Release);
                 tracing::error!(%error, "the journal failed to write or sync; signing stops until sealwrightd is restarted");
-                let poisoned = batch.replies.into_iter().map(|(reply, _)| (reply, Err(RecordError::Poisoned)));
+                let poisoned = batch
+                    .replies
+                    .into_iter()
+                    .map(|(reply, _)| (reply, Err(RecordError::Poisoned)));
                 answer(poisoned.collect());
             }
         }
@@ -280,14 +364,18 @@ impl Writer {
                 (entry, hash)
             })
             .collect();
-        let batch = Arc::new(Durable { first, entries, chain });
+        let batch = Arc::new(Durable {
+            first,
+            entries,
+            chain,
+        });
         for follower in &mut self.followers {
             follower.durable(Arc::clone(&batch));
         }
     }
 }
 
-fn answer(replies: Vec<(oneshot::Sender<Result<u64, RecordError>>, Result<u64, RecordError>)>) {
+fn answer(replies: Vec<Reply>) {
     for (reply, outcome) in replies {
         // A caller that stopped waiting loses the answer, not the record.
         let _ = reply.send(outcome);
@@ -296,7 +384,7 @@ fn answer(replies: Vec<(oneshot::Sender<Result<u64, RecordError>>, Result<u64, R
 
 /// The record of a signature that was thrown away: nothing of it is kept.
 fn discarded(mut sign: SignRecord, reason: String) -> SignRecord {
-    sign.outcome = Outcome::Discarded;
+    sign.outcome = record::Outcome::Discarded;
     sign.code = Some(Code::Discarded);
     sign.reason = Some(reason);
     sign.signature_sha256.clear();
@@ -325,5 +413,9 @@ fn encode_body(record: &Record) -> Result<Vec<u8>, RecordError> {
         sign.subjects.clear();
     }
     let body = to_json(&shorter)?;
-    if body.len() <= BODY_MAX { Ok(body) } else { Err(RecordError::TooLarge(body.len())) }
+    if body.len() <= BODY_MAX {
+        Ok(body)
+    } else {
+        Err(RecordError::TooLarge(body.len()))
+    }
 }

@@ -9,11 +9,11 @@ use sealwright_driver_api::wire::{Answer, FromDriver, IN_FLIGHT_MAX};
 use sealwright_driver_api::{Descriptor, TokenConfig};
 use tokio::sync::{mpsc, oneshot};
 
+use super::CallError;
 use super::breaker::Breaker;
 use super::connection::{Connection, LinkError, Outgoing};
 use super::queue::FairQueue;
 use super::status::{Service, Status};
-use super::CallError;
 
 /// Who acts on a job: exactly one of "sent" and "abandoned" wins.
 const WAITING: u8 = 0;
@@ -35,7 +35,9 @@ impl Claim {
     }
 
     fn swap_from_waiting(&self, to: u8) -> bool {
-        self.0.compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0
+            .compare_exchange(WAITING, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 }
 
@@ -81,7 +83,13 @@ impl Actor {
         messages: mpsc::UnboundedReceiver<Message>,
         status: Arc<Status>,
     ) -> Self {
-        Self { config, messages, status, queue: FairQueue::default(), breaker: Breaker::default() }
+        Self {
+            config,
+            messages,
+            status,
+            queue: FairQueue::default(),
+            breaker: Breaker::default(),
+        }
     }
 
     /// Connects, serves, reconnects, until the last handle is dropped.
@@ -108,7 +116,9 @@ impl Actor {
 
     /// Waits for the next try, still taking in requests. `false`: the daemon is going down.
     async fn pause(&mut self, reason: &str) -> bool {
-        let Some(retry_at) = self.breaker.retry_at() else { return true };
+        let Some(retry_at) = self.breaker.retry_at() else {
+            return true;
+        };
         if self.breaker.is_open() {
             while let Some(job) = self.pop() {
                 let _ = job.reply.send(Err(self.unavailable(reason)));
@@ -132,7 +142,10 @@ impl Actor {
     }
 
     fn unavailable(&self, reason: &str) -> CallError {
-        CallError::Unavailable { token: self.config.name.clone(), reason: reason.to_owned() }
+        CallError::Unavailable {
+            token: self.config.name.clone(),
+            reason: reason.to_owned(),
+        }
     }
 
     fn take_in(&mut self, message: Message) {
@@ -152,7 +165,11 @@ impl Actor {
     }
 
     /// Serves one connection. `Some`: it ended, and why; `None`: the daemon is going down.
-    async fn serve(&mut self, mut connection: Connection, descriptor: Descriptor) -> Option<LinkError> {
+    async fn serve(
+        &mut self,
+        mut connection: Connection,
+        descriptor: Descriptor,
+    ) -> Option<LinkError> {
         // One request in each session and one on its way there, so that no session waits for us.
         let window = (usize::from(descriptor.sessions) * 2).min(IN_FLIGHT_MAX);
         self.status.set(Service::Ready(Box::new(descriptor)));
@@ -164,11 +181,18 @@ impl Actor {
         let token = &self.config.name;
         for (_, reply) in in_flight.drain() {
             let error = match &ended {
-                Some(error @ LinkError::Protocol(_)) => {
-                    CallError::Misbehaved { token: token.clone(), reason: error.to_string() }
-                }
-                Some(error) => CallError::Lost { token: token.clone(), reason: error.to_string() },
-                None => CallError::Lost { token: token.clone(), reason: "the daemon stops".to_owned() },
+                Some(error @ LinkError::Protocol(_)) => CallError::Misbehaved {
+                    token: token.clone(),
+                    reason: error.to_string(),
+                },
+                Some(error) => CallError::Lost {
+                    token: token.clone(),
+                    reason: error.to_string(),
+                },
+                None => CallError::Lost {
+                    token: token.clone(),
+                    reason: "the daemon stops".to_owned(),
+                },
             };
             let _ = reply.send(Err(error));
         }
@@ -251,9 +275,11 @@ impl Actor {
             FromDriver::Progress { .. } => Ok(()),
             FromDriver::Hello(_) => Err(LinkError::Protocol("a second hello".to_owned())),
             FromDriver::Reply { id, result } => {
-                let reply = in_flight
-                    .remove(&id)
-                    .ok_or_else(|| LinkError::Protocol(format!("an answer to request {id}, which is not in flight")))?;
+                let reply = in_flight.remove(&id).ok_or_else(|| {
+                    LinkError::Protocol(format!(
+                        "an answer to request {id}, which is not in flight"
+                    ))
+                })?;
                 self.breaker.succeeded();
                 let token = self.config.name.clone();
                 let _ = reply.send(result.map_err(|error| CallError::Driver { token, error }));

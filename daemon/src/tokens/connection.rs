@@ -73,14 +73,22 @@ pub struct Connection {
 impl Connection {
     /// Connects to the token's driver and checks its `Hello`.
     pub async fn open(config: &TokenConfig) -> Result<(Self, Descriptor), LinkError> {
-        timeout(HELLO_TIMEOUT, Self::connect(config)).await.unwrap_or(Err(LinkError::Timeout("say hello")))
+        timeout(HELLO_TIMEOUT, Self::connect(config))
+            .await
+            .unwrap_or(Err(LinkError::Timeout("say hello")))
     }
 
     async fn connect(config: &TokenConfig) -> Result<(Self, Descriptor), LinkError> {
         let stream = UnixStream::connect(&config.socket).await?;
-        let mut this = Self { stream, received: BytesMut::new(), out: Vec::new() };
+        let mut this = Self {
+            stream,
+            received: BytesMut::new(),
+            out: Vec::new(),
+        };
         let FromDriver::Hello(hello) = this.next().await? else {
-            return Err(LinkError::Protocol("the first frame is not a hello".to_owned()));
+            return Err(LinkError::Protocol(
+                "the first frame is not a hello".to_owned(),
+            ));
         };
         if hello.wire != WIRE_VERSION {
             return Err(LinkError::Mismatch(format!(
@@ -106,35 +114,65 @@ impl Connection {
     }
 
     fn take_frame(&mut self) -> Result<Option<FromDriver>, LinkError> {
-        let Some(prefix) = self.received.first_chunk::<4>() else { return Ok(None) };
+        let Some(prefix) = self.received.first_chunk::<4>() else {
+            return Ok(None);
+        };
         let len = wire::frame_len(*prefix)?;
-        let Some(bytes) = self.received.get(4..4 + len) else { return Ok(None) };
+        let Some(bytes) = self.received.get(4..4 + len) else {
+            return Ok(None);
+        };
         let frame = wire::decode(bytes)?;
         self.received.advance(4 + len);
         Ok(Some(frame))
     }
 
     /// Queues the frames of one request; [`Connection::flush`] sends them.
-    pub fn push_request(&mut self, id: u64, remaining_ms: u32, request: &Outgoing) -> Result<(), LinkError> {
+    pub fn push_request(
+        &mut self,
+        id: u64,
+        remaining_ms: u32,
+        request: &Outgoing,
+    ) -> Result<(), LinkError> {
         let (call, message) = match request {
             Outgoing::Plain(call) => (call.clone(), None),
             Outgoing::Sign { key, scheme, input } => {
                 let (input, message) = match input {
-                    SignInput::Digest { hash, bytes } => {
-                        (WireInput::Digest { hash: *hash, bytes: bytes.clone() }, None)
-                    }
+                    SignInput::Digest { hash, bytes } => (
+                        WireInput::Digest {
+                            hash: *hash,
+                            bytes: bytes.clone(),
+                        },
+                        None,
+                    ),
                     SignInput::Message(message) => {
                         let len = u32::try_from(message.len())
                             .map_err(|_| LinkError::Protocol("message over 4 GiB".to_owned()))?;
                         (WireInput::Message { len }, Some(message))
                     }
                 };
-                (Call::Sign { key: key.clone(), scheme: *scheme, input }, message)
+                (
+                    Call::Sign {
+                        key: key.clone(),
+                        scheme: *scheme,
+                        input,
+                    },
+                    message,
+                )
             }
         };
-        self.push(&ToDriver::Request { id, remaining_ms, call })?;
-        for chunk in message.into_iter().flat_map(|message| message.chunks(CHUNK_MAX)) {
-            self.push(&ToDriver::Chunk { id, bytes: chunk.to_vec() })?;
+        self.push(&ToDriver::Request {
+            id,
+            remaining_ms,
+            call,
+        })?;
+        for chunk in message
+            .into_iter()
+            .flat_map(|message| message.chunks(CHUNK_MAX))
+        {
+            self.push(&ToDriver::Chunk {
+                id,
+                bytes: chunk.to_vec(),
+            })?;
         }
         Ok(())
     }
@@ -156,7 +194,8 @@ impl Connection {
         }
         let sent = timeout(SEND_TIMEOUT, self.stream.write_all(&self.out)).await;
         self.out.clear();
-        sent.map_err(|_| LinkError::Timeout("read its socket"))?.map_err(LinkError::Io)
+        sent.map_err(|_| LinkError::Timeout("read its socket"))?
+            .map_err(LinkError::Io)
     }
 }
 
@@ -168,7 +207,9 @@ fn check(config: &TokenConfig, descriptor: &Descriptor) -> Result<(), LinkError>
     ];
     for (what, want, got) in pairs {
         if want != got {
-            return Err(LinkError::Mismatch(format!("its {what} is {got:?}, configured is {want:?}")));
+            return Err(LinkError::Mismatch(format!(
+                "its {what} is {got:?}, configured is {want:?}"
+            )));
         }
     }
     if descriptor.sessions == 0 {

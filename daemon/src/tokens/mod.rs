@@ -100,14 +100,26 @@ impl Tokens {
             let status = Arc::new(Status::default());
             let name = config.name.clone();
             tokio::spawn(Actor::new(config, inbox, Arc::clone(&status)).run());
-            (name, Handle { messages, status, next_id: AtomicU64::new(1) })
+            (
+                name,
+                Handle {
+                    messages,
+                    status,
+                    next_id: AtomicU64::new(1),
+                },
+            )
         });
-        Self { handles: handles.collect(), queue_limit }
+        Self {
+            handles: handles.collect(),
+            queue_limit,
+        }
     }
 
     /// Every token with what operators see of it.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, &Status)> {
-        self.handles.iter().map(|(name, handle)| (name.as_str(), handle.status.as_ref()))
+        self.handles
+            .iter()
+            .map(|(name, handle)| (name.as_str(), handle.status.as_ref()))
     }
 
     /// One token's status.
@@ -126,7 +138,12 @@ impl Tokens {
                     scheme: permit.scheme(),
                     input: message.input().clone(),
                 };
-                let call = self.submit(permit.token(), permit.principal(), request, permit.deadline());
+                let call = self.submit(
+                    permit.token(),
+                    permit.principal(),
+                    request,
+                    permit.deadline(),
+                );
                 (message, call)
             })
             .collect();
@@ -150,7 +167,9 @@ impl Tokens {
             input: checkpoint.input(),
         };
         let deadline = Instant::now() + CHECKPOINT_TIMEOUT;
-        self.submit(token, CHECKPOINT_PRINCIPAL, request, deadline)?.signature().await
+        self.submit(token, CHECKPOINT_PRINCIPAL, request, deadline)?
+            .signature()
+            .await
     }
 
     /// Asks a driver what it says of one key.
@@ -162,7 +181,9 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<KeyDescription, CallError> {
         let request = Outgoing::Plain(Call::Describe { key });
-        self.submit(token, principal, request, deadline)?.key().await
+        self.submit(token, principal, request, deadline)?
+            .key()
+            .await
     }
 
     /// Has a driver make a key.
@@ -174,7 +195,9 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<KeyDescription, CallError> {
         let request = Outgoing::Plain(Call::Generate { spec });
-        self.submit(token, principal, request, deadline)?.key().await
+        self.submit(token, principal, request, deadline)?
+            .key()
+            .await
     }
 
     fn submit(
@@ -187,7 +210,10 @@ impl Tokens {
         let unknown = || CallError::UnknownToken(token.to_owned());
         let handle = self.handles.get(token).ok_or_else(unknown)?;
         if !handle.status.enter_queue(self.queue_limit) {
-            return Err(CallError::Busy { token: token.to_owned(), limit: self.queue_limit });
+            return Err(CallError::Busy {
+                token: token.to_owned(),
+                limit: self.queue_limit,
+            });
         }
         let (reply, answer) = oneshot::channel();
         let id = handle.next_id.fetch_add(1, Ordering::Relaxed);
@@ -200,12 +226,22 @@ impl Tokens {
             claim: Arc::clone(&claim),
             reply,
         };
-        handle.messages.send(Message::Job(job)).map_err(|_| CallError::Unavailable {
-            token: token.to_owned(),
-            reason: "the daemon is stopping".to_owned(),
-        })?;
+        handle
+            .messages
+            .send(Message::Job(job))
+            .map_err(|_| CallError::Unavailable {
+                token: token.to_owned(),
+                reason: "the daemon is stopping".to_owned(),
+            })?;
         let messages = handle.messages.clone();
-        Ok(Pending { token: token.to_owned(), id, deadline, claim, answer, messages })
+        Ok(Pending {
+            token: token.to_owned(),
+            id,
+            deadline,
+            claim,
+            answer,
+            messages,
+        })
     }
 }
 
@@ -242,15 +278,24 @@ impl Pending {
             Ok(Ok(result)) => result,
             // The actor drops a job only after its deadline, or with the daemon.
             _ if self.claim.abandon() => Err(CallError::Expired(token)),
-            Ok(Err(_)) => Err(CallError::Lost { token, reason: "the daemon is stopping".to_owned() }),
+            Ok(Err(_)) => Err(CallError::Lost {
+                token,
+                reason: "the daemon is stopping".to_owned(),
+            }),
             Err(_) => {
                 let _ = self.messages.send(Message::Cancel(self.id));
-                Err(CallError::Lost { token, reason: "no answer before the deadline".to_owned() })
+                Err(CallError::Lost {
+                    token,
+                    reason: "no answer before the deadline".to_owned(),
+                })
             }
         }
     }
 }
 
 fn wrong_answer(token: String) -> CallError {
-    CallError::Misbehaved { token, reason: "the answer is of another kind than the request".to_owned() }
+    CallError::Misbehaved {
+        token,
+        reason: "the answer is of another kind than the request".to_owned(),
+    }
 }

@@ -11,7 +11,10 @@ pub struct FairQueue<T> {
 
 impl<T> Default for FairQueue<T> {
     fn default() -> Self {
-        Self { turns: VecDeque::new(), waiting: HashMap::new() }
+        Self {
+            turns: VecDeque::new(),
+            waiting: HashMap::new(),
+        }
     }
 }
 
@@ -22,7 +25,8 @@ impl<T> FairQueue<T> {
             Some(items) => items.push_back(item),
             None => {
                 self.turns.push_back(principal.to_owned());
-                self.waiting.insert(principal.to_owned(), VecDeque::from([item]));
+                self.waiting
+                    .insert(principal.to_owned(), VecDeque::from([item]));
             }
         }
     }

@@ -37,7 +37,10 @@ impl Default for Status {
 impl Status {
     /// A copy of the service state.
     pub fn service(&self) -> Service {
-        self.service.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.service
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Longest message the token takes whole, where it is known.
@@ -69,7 +72,9 @@ impl Status {
     /// Counts one more waiting request, unless `limit` wait already.
     pub(super) fn enter_queue(&self, limit: usize) -> bool {
         self.queued
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < limit).then_some(n + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < limit).then_some(n + 1)
+            })
             .is_ok()
     }
 

@@ -1,0 +1,199 @@
+//! The journal over a disk that fails and forgets: what was acknowledged is there afterwards, always.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::journal::SEGMENT_MIN;
+use sealwright_core::record::{Activated, DaemonStarted, Event, Genesis, LogKey};
+use sealwright_core::scheme::Scheme;
+use sealwright_core::spki::Spki;
+use sealwright_core::time::Timestamp;
+use sealwrightd::audit::disk::Disk;
+use sealwrightd::audit::recovery::{Recovered, RecoveryError, recover, segment_name};
+use sealwrightd::audit::segments::{Segments, Space};
+use sealwrightd::audit::writer::{Journal, RecordError};
+use sealwrightd::clock::Clock;
+use sealwrightd::failpoints::Failpoints;
+use support::MemoryDisk;
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(1)
+    }
+}
+
+fn genesis() -> Event {
+    Event::Genesis(Genesis {
+        origin: "example.test/log".to_owned(),
+        log_key: LogKey {
+            token: "t".to_owned(),
+            uri: "pkcs11:object=log".parse().unwrap(),
+            spki: Spki::from_der(vec![1]),
+            scheme: Scheme::Ed25519,
+        },
+        operators: Vec::new(),
+        approvers: Vec::new(),
+        approvals_required: 0,
+        policy_digest: Sha256Digest::default(),
+    })
+}
+
+fn note(n: u64, padding: usize) -> Event {
+    Event::DaemonStarted(DaemonStarted {
+        run_id: "x".repeat(padding),
+        boottime_ms: n,
+        version: "test".to_owned(),
+    })
+}
+
+fn recovered(disk: &MemoryDisk) -> Result<Recovered, RecoveryError> {
+    recover(disk, Path::new("/journal"), &mut |_, _| {})
+}
+
+fn start(disk: &MemoryDisk) -> (Journal, Arc<Space>, std::thread::JoinHandle<()>) {
+    let found = recovered(disk).unwrap();
+    let space = Arc::new(Space::default());
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let segments = Segments::open(shared, SEGMENT_MIN, Arc::clone(&space), &found).unwrap();
+    let (clock, failpoints) = (Arc::new(FixedClock), Arc::new(Failpoints::default()));
+    let (journal, thread) =
+        Journal::start(segments, found.state, clock, failpoints, Vec::new()).unwrap();
+    (journal, space, thread)
+}
+
+/// A journal with genesis and `notes` records of `padding` bytes, closed.
+fn written(notes: u64, padding: usize) -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    let (journal, _, thread) = start(&disk);
+    block_on(async {
+        let _ = journal.record(genesis()).await.unwrap();
+        for n in 1..=notes {
+            assert_eq!(journal.record(note(n, padding)).await.unwrap().index(), n);
+        }
+    });
+    drop(journal);
+    thread.join().unwrap();
+    disk
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn records_are_there_after_a_restart() {
+    assert_eq!(recovered(&written(1, 1)).unwrap().state.next_index(), 2);
+}
+
+#[test]
+fn a_failed_sync_poisons_the_journal_until_a_restart_has_read_the_disk() {
+    let disk = written(0, 0);
+    let (journal, _, thread) = start(&disk);
+    block_on(async {
+        disk.fail_sync_after(0);
+        assert_eq!(
+            journal.record(note(1, 1)).await.unwrap_err(),
+            RecordError::Poisoned
+        );
+        disk.heal();
+        assert_eq!(
+            journal.record(note(2, 1)).await.unwrap_err(),
+            RecordError::Poisoned
+        );
+        assert!(journal.is_poisoned());
+    });
+    drop(journal);
+    thread.join().unwrap();
+    disk.lose_power(|| false);
+    let (journal, _, _thread) = start(&disk);
+    assert_eq!(block_on(journal.record(note(3, 1))).unwrap().index(), 1);
+}
+
+#[test]
+fn a_full_disk_is_known_before_the_last_segment_is_full() {
+    let disk = written(0, 0);
+    let (journal, space, _thread) = start(&disk);
+    space.keep(&disk, SEGMENT_MIN, 0);
+    disk.fill_up();
+    block_on(async {
+        let mut n = 1;
+        while space.is_enough() {
+            let _ = journal.record(note(n, 100_000)).await.unwrap();
+            space.keep(&disk, SEGMENT_MIN, 0);
+            n += 1;
+        }
+        // Denials still find room: the reserve is for them.
+        let _ = journal.record(note(n, 100_000)).await.unwrap();
+    });
+    disk.heal();
+    space.keep(&disk, SEGMENT_MIN, 0);
+    assert!(space.is_enough());
+}
+
+#[test]
+fn damage_above_the_last_batch_is_refused_with_file_and_offset() {
+    let disk = written(4, 10);
+    disk.flip(&segment_name(0), 4096 + 300);
+    let text = recovered(&disk).err().unwrap().to_string();
+    assert!(
+        text.contains("0000000000.swj") && text.contains("4096"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missing_or_exchanged_segment_is_refused() {
+    let disk = written(99, 120_000);
+    assert!(disk.list().unwrap().contains(&segment_name(2)));
+    assert_eq!(recovered(&disk).unwrap().state.next_index(), 100);
+    disk.remove(&segment_name(1));
+    assert!(matches!(recovered(&disk), Err(RecoveryError::Gap { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Power fails at a sync; sectors of the batch in flight survive or not. What was acknowledged is there,
+    /// and the log goes on.
+    #[test]
+    fn what_was_acknowledged_survives_a_power_cut(
+        cut_after in 0u32..12,
+        padding in 1usize..4000,
+        dice in proptest::collection::vec(any::<bool>(), 64),
+    ) {
+        let disk = written(0, 0);
+        let (journal, _, thread) = start(&disk);
+        let acknowledged = block_on(async {
+            disk.fail_sync_after(cut_after);
+            let mut acknowledged = 1;
+            while journal.record(note(acknowledged, padding)).await.is_ok() {
+                acknowledged += 1;
+            }
+            acknowledged
+        });
+        drop(journal);
+        thread.join().unwrap();
+        let mut dice = dice.into_iter().cycle();
+        disk.lose_power(|| dice.next().unwrap());
+        disk.heal();
+        let found = recovered(&disk).unwrap().state.next_index();
+        // The batch in flight may have reached the platter whole.
+        prop_assert!((acknowledged..=acknowledged + 1).contains(&found), "{found} of {acknowledged}");
+        let (journal, _, thread) = start(&disk);
+        let activated = Event::PolicyActivated(Activated { digest: Sha256Digest::default() });
+        prop_assert_eq!(block_on(journal.record(activated)).unwrap().index(), found);
+        drop(journal);
+        thread.join().unwrap();
+        prop_assert_eq!(recovered(&disk).unwrap().state.next_index(), found + 1);
+    }
+}
