@@ -131,14 +131,19 @@ struct Claims {
 
 impl Claims {
     fn read(session: &Session, key: ObjectHandle) -> Result<Self, Fault> {
+        let local = attribute!(session, key, Local)?;
+        // An imported key has none, and cryptoki logs an error for the value that says so.
+        let mechanism = match local {
+            Some(false) => None,
+            _ => attribute!(session, key, KeyGenMechanism)?,
+        };
         Ok(Self {
             sensitive: attribute!(session, key, Sensitive)?,
             extractable: attribute!(session, key, Extractable)?,
             always_sensitive: attribute!(session, key, AlwaysSensitive)?,
             never_extractable: attribute!(session, key, NeverExtractable)?,
-            local: attribute!(session, key, Local)?,
-            mechanism: attribute!(session, key, KeyGenMechanism)?
-                .map(|mechanism| mechanism.to_string()),
+            local,
+            mechanism: mechanism.map(|mechanism| mechanism.to_string()),
         })
     }
 

@@ -4,7 +4,7 @@ use cryptoki::error::{Error, RvError};
 use sealwright_driver_api::{DriverError, ErrorClass};
 
 /// A rung of the recovery ladder; the order is the order of trying.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rung {
     /// Open a new session and look the key up again: handles, session or operation state are stale.
     Reseat,
@@ -35,9 +35,6 @@ impl Fault {
     pub(crate) fn of(doing: &str, error: &Error) -> Self {
         let (class, remedy) = match error {
             Error::Pkcs11(rv, _) => verdict(*rv),
-            Error::LibraryLoading(_) | Error::MissingSymbol(_) => {
-                (ErrorClass::Config, Remedy::None)
-            }
             _ => (ErrorClass::Unsupported, Remedy::None),
         };
         let what = match error {
@@ -72,6 +69,16 @@ impl Fault {
     pub(crate) fn exhausted(mut self) -> DriverError {
         self.error.class = ErrorClass::Lost;
         self.error
+    }
+}
+
+/// The rung to climb after a fault when `reached` was climbed already; `None` when there is none left.
+/// Each rung is climbed at most once, whatever the faults ask for.
+pub(crate) fn next_rung(wanted: Rung, reached: Option<Rung>) -> Option<Rung> {
+    match reached {
+        None => Some(wanted),
+        Some(Rung::Reseat) => Some(Rung::Rebuild),
+        Some(Rung::Rebuild) => None,
     }
 }
 
@@ -154,9 +161,7 @@ fn ckr(rv: RvError) -> String {
 
 fn next_step(class: ErrorClass) -> &'static str {
     match class {
-        ErrorClass::Auth => {
-            "; the PIN is not tried again: put the right one into the token's credential, or let an operator clear the token"
-        }
+        ErrorClass::Auth => "; it is not tried again until the token's credential changes",
         ErrorClass::LockedOut => {
             "; the PIN is locked: its security officer has to unlock the token"
         }
@@ -299,6 +304,16 @@ mod tests {
         for (rv, class, remedy, code) in rows {
             assert_eq!(verdict(rv), (class, remedy), "{rv:?}");
             assert_eq!(ckr(rv), code);
+        }
+    }
+
+    #[test]
+    fn each_rung_of_the_ladder_is_climbed_at_most_once() {
+        use Rung::{Rebuild, Reseat};
+        for wanted in [Reseat, Rebuild] {
+            assert_eq!(next_rung(wanted, None), Some(wanted));
+            assert_eq!(next_rung(wanted, Some(Reseat)), Some(Rebuild));
+            assert_eq!(next_rung(wanted, Some(Rebuild)), None);
         }
     }
 

@@ -14,7 +14,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use sealwright_driver_api::{DriverError, ErrorClass, KeyUri};
 
 use crate::connection::{Connection, Connector};
-use crate::fault::{Fault, Remedy, Rung};
+use crate::fault::{Fault, Remedy, Rung, next_rung};
 use crate::find::Key;
 
 /// The sessions of one token.
@@ -119,11 +119,11 @@ impl Pool {
                 Ok(done) => return Ok(done),
                 Err(fault) => fault,
             };
-            let rung = match (fault.remedy, reached) {
-                (Remedy::Climb(_), Some(Rung::Rebuild)) => return Err(fault.exhausted()),
-                (Remedy::Climb(_), Some(Rung::Reseat)) => Rung::Rebuild,
-                (Remedy::Climb(rung), None) => rung,
-                _ => return Err(fault.error),
+            let Remedy::Climb(wanted) = fault.remedy else {
+                return Err(fault.error);
+            };
+            let Some(rung) = next_rung(wanted, reached) else {
+                return Err(fault.exhausted());
             };
             if Instant::now() >= deadline {
                 return Err(fault.error);
@@ -196,7 +196,10 @@ impl Pool {
         let mut state = self.lock();
         let (phase, result) = match connected {
             Ok(connection) => (Phase::Open(connection), Ok(())),
-            Err(error) => (Phase::Closed, Err(lost_unless_auth(error))),
+            Err(error) => (
+                Phase::Closed,
+                Err(lost_unless_auth(error, &self.connector.label)),
+            ),
         };
         state.phase = phase;
         state.generation += 1;
@@ -271,9 +274,12 @@ fn left(deadline: Instant) -> std::time::Duration {
 }
 
 /// While rebuilding, a token that is not there is gone, not misconfigured: a new process may find it again.
-fn lost_unless_auth(mut error: DriverError) -> DriverError {
-    if !matches!(error.class, ErrorClass::Auth | ErrorClass::LockedOut) {
-        error.class = ErrorClass::Lost;
+fn lost_unless_auth(error: DriverError, label: &str) -> DriverError {
+    match error.class {
+        ErrorClass::Auth | ErrorClass::LockedOut => error,
+        _ => {
+            let detail = format!("token {label} cannot be reconnected: {}", error.detail);
+            DriverError::new(ErrorClass::Lost, error.code, detail)
+        }
     }
-    error
 }
