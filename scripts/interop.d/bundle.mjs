@@ -1,0 +1,50 @@
+// Verifies the demo's bundles with @sigstore/verify under the managed keys.
+
+import { createPublicKey } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { bundleFromJSON } from "@sigstore/bundle";
+import { Verifier, toSignedEntity, toTrustMaterial } from "@sigstore/verify";
+
+const demo = process.argv[2];
+const read = (name) => readFileSync(`${demo}/${name}`, "utf8");
+const key = (name) => ({
+  publicKey: createPublicKey(read(name)),
+  validFor: () => true,
+});
+const trustedRoot = {
+  mediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+  tlogs: [], certificateAuthorities: [], ctlogs: [], timestampAuthorities: [],
+};
+
+function verify(bundle, keyName) {
+  const trust = toTrustMaterial(trustedRoot, () => key(keyName));
+  const verifier = new Verifier(trust, { tlogThreshold: 0, ctlogThreshold: 0, timestampThreshold: 0 });
+  verifier.verify(toSignedEntity(bundleFromJSON(bundle)));
+}
+
+let passed = 0;
+let failed = 0;
+function check(what, expectAccept, run) {
+  let error;
+  try { run(); } catch (e) { error = e; }
+  if (expectAccept === !error) {
+    passed += 1;
+    console.log(`test @sigstore/verify ${what} ... ok`);
+  } else {
+    failed += 1;
+    console.log(`test @sigstore/verify ${what} ... FAILED: ${error ?? "accepted"}`);
+  }
+}
+
+const softhsm = JSON.parse(read("sbom.sigstore.json"));
+const tpm = JSON.parse(read("sbom.tpm.sigstore.json"));
+const changed = structuredClone(softhsm);
+changed.dsseEnvelope.payload = tpm.dsseEnvelope.payload.slice(0, -8) + "AAAAAAA=";
+
+check("accepts the SoftHSM bundle", true, () => verify(softhsm, "release.pub.pem"));
+check("accepts the TPM bundle", true, () => verify(tpm, "release-tpm.pub.pem"));
+check("refuses the other key", false, () => verify(softhsm, "release-tpm.pub.pem"));
+check("refuses another payload", false, () => verify(changed, "release.pub.pem"));
+
+console.log(`test result: ${failed ? "FAILED" : "ok"}. ${passed} passed; ${failed} failed; 0 ignored`);
+process.exit(failed ? 1 : 0);
