@@ -4,9 +4,15 @@
 //! are base64, 64-bit integers are strings.
 
 mod encode;
+mod log;
+mod logged;
 mod material;
 mod proto;
+mod rekor;
+mod timestamp;
+mod trusted_root;
 mod verify;
+mod x509;
 
 use std::borrow::Cow;
 
@@ -17,7 +23,11 @@ use crate::json::{self, JsonError};
 use proto::Base64;
 
 pub use encode::{EncodedBundle, encode_bundle};
-pub use material::{KeyMaterial, LogEntry, VerificationMaterial};
+pub use log::LogError;
+pub use logged::LoggedError;
+pub use material::{InclusionProof, KeyMaterial, LogEntry, VerificationMaterial};
+pub use timestamp::TimestampError;
+pub use trusted_root::TrustedRoot;
 pub use verify::{Artifact, BundleVerifyError, VerifiedBundle};
 
 /// mediaType of the bundles we write.

@@ -5,6 +5,7 @@
 //! ([`journal`]), how the daemon's state follows from its journal ([`state`]), and the public formats
 //! (DSSE, in-toto, Sigstore bundles, C2SP logs). The daemon and the drivers put I/O around it.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bundle;
 pub mod digest;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::EncodePublicKey as _;
+use sealwright_core::bundle::{Artifact, Bundle, TrustedRoot};
 use sealwright_core::dsse::{Envelope, Options, Pae, TrustedKey, encode_envelope};
 use sealwright_core::json;
 use sealwright_core::scheme::{HashAlg, Scheme};
@@ -541,6 +542,138 @@ impl Negative {
         let bytes = unhex(&self.bytes_hex)?;
         judge(false, json::canonicalize(&bytes)).and(judge(false, json::check(&bytes)))
     }
+}
+
+#[test]
+fn sigstore_conformance() {
+    let Some(dir) = support::folder("sigstore-conformance") else {
+        return;
+    };
+    let mut tally = Tally::new("sigstore-conformance");
+    let index: BTreeMap<String, ConformanceCase> = support::json(&dir.join("index.json"));
+    for file in support::files(&dir) {
+        let top = ["index.json", "a.txt", "prod_trusted_root.json"].contains(&file.as_str());
+        let of_case = file
+            .split_once('/')
+            .is_some_and(|(case, _)| index.contains_key(case));
+        if !top && !of_case {
+            tally.unknown_file(&file);
+        }
+    }
+    let (managed, keyless): (Vec<_>, Vec<_>) = index
+        .iter()
+        .partition(|(_, case)| case.needs("managed-key"));
+    for (name, case) in managed {
+        match case
+            .needs
+            .iter()
+            .find(|need| !IMPLEMENTED.contains(&need.as_str()))
+        {
+            Some(need) => tally.skip(name, format!("needs {need}")),
+            None => tally.case(name, case.run(&dir)),
+        }
+    }
+    println!(
+        "sigstore-conformance: {} keyless cases are not selected",
+        keyless.len()
+    );
+    tally.finish();
+}
+
+/// What a verifier must know to judge a case for the right reason.
+const IMPLEMENTED: [&str; 6] = [
+    "managed-key",
+    "rekor-v1",
+    "rekor-v2",
+    "tsa",
+    "dsse",
+    "message-signature",
+];
+
+/// The clock of cases that do not bring their own.
+const CLOCK: &str = "2026-12-01T00:00:00Z";
+
+#[derive(Deserialize)]
+struct ConformanceCase {
+    expect: String,
+    needs: Vec<String>,
+    bundle: String,
+    artifact: String,
+    trusted_root: String,
+    key: Option<String>,
+}
+
+impl ConformanceCase {
+    fn needs(&self, need: &str) -> bool {
+        self.needs.iter().any(|needed| needed == need)
+    }
+
+    fn run(&self, dir: &Path) -> Result<(), String> {
+        let file = |name: &String| read(&dir.join(name));
+        let answer = verify_managed(
+            &file(&self.bundle),
+            self.key.as_ref().map(file),
+            &file(&self.artifact),
+            &file(&self.trusted_root),
+        );
+        judge_expected(&self.expect, answer)
+    }
+}
+
+fn judge_expected(expect: &str, answer: Result<(), String>) -> Result<(), String> {
+    match expect {
+        "pass" => judge(true, answer),
+        "fail" => judge(false, answer),
+        other => Err(format!("unknown verdict {other}")),
+    }
+}
+
+fn verify_managed(
+    bundle: &[u8],
+    key: Option<Vec<u8>>,
+    artifact: &[u8],
+    trusted_root: &[u8],
+) -> Result<(), String> {
+    let root = TrustedRoot::parse(trusted_root).expect("a trusted root");
+    let pem = key.ok_or("no key to verify with")?;
+    let spki = Spki::from_pem(&String::from_utf8_lossy(&pem)).map_err(|e| e.to_string())?;
+    let key = TrustedKey::with_default_scheme(spki).map_err(|e| e.to_string())?;
+    let bundle = Bundle::parse(bundle).map_err(|e| e.to_string())?;
+    let now = CLOCK.parse().expect("a time");
+    let verified = bundle.verify_logged(&key, Artifact::Bytes(artifact), &root, now);
+    verified.map(drop).map_err(|e| e.to_string())
+}
+
+#[test]
+fn private_rekor_v2() {
+    let Some(dir) = support::folder("private-rekor-v2") else {
+        return;
+    };
+    let mut tally = Tally::new("private-rekor-v2");
+    let index: BTreeMap<String, PrivateCase> = support::json(&dir.join("index.json"));
+    let files = [
+        "bundle.sigstore.json",
+        "key.pub",
+        "artifact",
+        "trusted_root.json",
+    ];
+    let known: Vec<String> = index
+        .keys()
+        .flat_map(|case| files.map(|file| format!("{case}/{file}")))
+        .chain(["index.json".to_owned()])
+        .collect();
+    tally.only(&dir, &known.iter().map(String::as_str).collect::<Vec<_>>());
+    for (name, case) in &index {
+        let [bundle, key, artifact, root] = files.map(|file| read(&dir.join(name).join(file)));
+        let answer = verify_managed(&bundle, Some(key), &artifact, &root);
+        tally.case(name, judge_expected(&case.expect, answer));
+    }
+    tally.finish();
+}
+
+#[derive(Deserialize)]
+struct PrivateCase {
+    expect: String,
 }
 
 fn equal(got: &[u8], want: &[u8]) -> Result<(), String> {

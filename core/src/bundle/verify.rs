@@ -75,6 +75,15 @@ impl Artifact<'_> {
             Self::Sha256(digest) => *digest,
         }
     }
+
+    /// The artifact's digest under `hash`, where it can be known.
+    pub fn digest(&self, hash: HashAlg) -> Option<Vec<u8>> {
+        match (self, hash) {
+            (_, HashAlg::Sha256) => Some(self.sha256().to_vec()),
+            (Self::Bytes(bytes), _) => Some(hash.digest(&[bytes])),
+            (Self::Sha256(_), _) => None,
+        }
+    }
 }
 
 impl Bundle {
@@ -166,13 +175,12 @@ fn verify_message(
     artifact: Artifact<'_>,
 ) -> Result<(), BundleVerifyError> {
     if let Some((algorithm, digest)) = &message.digest {
-        let sha256 = artifact.sha256();
-        let expected = match (algorithm.as_str(), artifact) {
-            ("SHA2_256", _) => Some(sha256.to_vec()),
-            ("SHA2_384", Artifact::Bytes(bytes)) => Some(HashAlg::Sha384.digest(&[bytes])),
+        let hash = match algorithm.as_str() {
+            "SHA2_256" => Some(HashAlg::Sha256),
+            "SHA2_384" => Some(HashAlg::Sha384),
             _ => None,
         };
-        if expected.as_ref() != Some(digest) {
+        if hash.and_then(|hash| artifact.digest(hash)).as_ref() != Some(digest) {
             return Err(BundleVerifyError::MessageDigest);
         }
     }
