@@ -1,0 +1,439 @@
+//! What is decided about a request and about a key, as tables: who gets a permit, what a fold accepts, and
+//! when a signature may still leave.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Instant;
+
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::error::Code;
+use sealwright_core::identity::{PeerCred, Principal, Role};
+use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose};
+use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
+use sealwright_core::permit::{
+    Action, Answer, Denial, Permit, PolicyEngine, Question, Resource, SignFacts, SignIntent, admit,
+    authorise,
+};
+use sealwright_core::record::{
+    Actor, Event, Genesis, KeyChanged, KeyEnrolled, LogKey, Record, SCHEMA_VERSION, TokenMark,
+};
+use sealwright_core::scheme::Scheme;
+use sealwright_core::spki::Spki;
+use sealwright_core::state::{State, StateError};
+use sealwright_core::time::Timestamp;
+
+const STATEMENT: &str = "application/vnd.in-toto+json";
+
+/// Answers every question the same way.
+struct Fixed {
+    answer: Answer,
+    names: &'static str,
+}
+
+impl PolicyEngine for Fixed {
+    fn decide(&self, _: &Question<'_>) -> Answer {
+        self.answer.clone()
+    }
+
+    fn could_allow(&self, _: &Principal, _: Action, _: &Resource<'_>) -> bool {
+        matches!(self.answer, Answer::Allow { .. })
+    }
+
+    fn names_predicate_type(&self, predicate_type: &str) -> bool {
+        self.names == predicate_type
+    }
+
+    fn digest(&self) -> Sha256Digest {
+        Sha256Digest([7; 32])
+    }
+}
+
+fn allow() -> Fixed {
+    Fixed {
+        answer: Answer::Allow {
+            policies: vec!["p".to_owned()],
+        },
+        names: "",
+    }
+}
+
+fn deny(errors: &[&str]) -> Fixed {
+    let errors = errors.iter().map(ToString::to_string).collect();
+    Fixed {
+        answer: Answer::Deny {
+            policies: Vec::new(),
+            errors,
+        },
+        names: "",
+    }
+}
+
+const PEER: PeerCred = PeerCred {
+    uid: 1,
+    gid: 1,
+    pid: 1,
+};
+
+fn principal(tenant: &str) -> Principal {
+    let roles = vec![Role::Client];
+    Principal {
+        id: "spiffe://test/ci".to_owned(),
+        tenant: tenant.parse().unwrap(),
+        roles,
+    }
+}
+
+fn by() -> Actor {
+    Actor {
+        principal: "spiffe://test/op".to_owned(),
+        peer: PEER,
+    }
+}
+
+fn enrolment(key: &str, purpose: Purpose) -> Enrolment {
+    let key: KeyVersionId = key.parse().unwrap();
+    let payload_types = match purpose {
+        Purpose::Dsse => vec![STATEMENT.to_owned()],
+        _ => Vec::new(),
+    };
+    Enrolment {
+        // Distinct keys have distinct bytes.
+        spki: Spki::from_der(key.to_string().into_bytes()),
+        key,
+        token: "hsm".to_owned(),
+        uri: "pkcs11:object=release".parse().unwrap(),
+        scheme: Scheme::EcdsaP256Sha256,
+        purpose,
+        payload_types,
+        evidence: EvidenceGrade::Claimed,
+        certificate: None,
+    }
+}
+
+fn enrolled(key: &str, purpose: Purpose) -> Event {
+    Event::KeyEnrolled(KeyEnrolled {
+        enrolment: enrolment(key, purpose),
+        by: by(),
+    })
+}
+
+fn changed(key: &str, event: KeyEvent) -> Event {
+    let key = key.parse().unwrap();
+    Event::KeyChanged(KeyChanged {
+        key,
+        event,
+        reason: String::new(),
+        by: by(),
+    })
+}
+
+fn genesis() -> Event {
+    let log_key = LogKey {
+        token: "hsm".to_owned(),
+        uri: "pkcs11:object=log".parse().unwrap(),
+        spki: Spki::from_der(vec![0]),
+        scheme: Scheme::Ed25519,
+    };
+    Event::Genesis(Genesis {
+        origin: "test/log".to_owned(),
+        log_key,
+        operators: Vec::new(),
+        approvers: Vec::new(),
+        approvals_required: 0,
+        policy_digest: Sha256Digest::default(),
+    })
+}
+
+fn push(state: &mut State, event: Event) -> Result<(), StateError> {
+    let seq = state.next_index();
+    state.apply(&Record {
+        v: SCHEMA_VERSION,
+        seq,
+        time: Timestamp::from_unix_millis(1),
+        event,
+    })
+}
+
+/// Genesis and the events, all accepted.
+fn state(events: impl IntoIterator<Item = Event>) -> State {
+    let mut state = State::default();
+    for event in std::iter::once(genesis()).chain(events) {
+        push(&mut state, event).unwrap();
+    }
+    state
+}
+
+fn active(purpose: Purpose) -> State {
+    state([
+        enrolled("release#1", purpose),
+        changed("release#1", KeyEvent::Activate),
+    ])
+}
+
+fn ask(
+    state: &State,
+    policy: &Fixed,
+    tenant: &str,
+    facts: SignFacts<'_>,
+) -> Result<Permit, Denial> {
+    let (principal, key) = (principal(tenant), "release".parse::<KeyName>().unwrap());
+    let intent = SignIntent {
+        principal: &principal,
+        peer: PEER,
+        key: &key,
+        facts,
+        pae_sha256: Sha256Digest([9; 32]),
+        now: Timestamp::from_unix_millis(1),
+        deadline: Instant::now(),
+    };
+    authorise(state, policy, &intent)
+}
+
+const FACTS: SignFacts<'static> = SignFacts {
+    payload_type: STATEMENT,
+    predicate_type: Some("https://slsa.dev/provenance/v1"),
+    predicate_known: true,
+    subjects: &[],
+    payload_len: 10,
+};
+
+#[test]
+fn a_permit_names_everything_that_was_decided() {
+    let permit = ask(&active(Purpose::Dsse), &allow(), "default", FACTS).unwrap();
+    assert_eq!(permit.key().to_string(), "default/release#1");
+    assert_eq!(permit.tenant(), &Tenant::default());
+    assert_eq!((permit.token(), permit.purpose()), ("hsm", Purpose::Dsse));
+    assert_eq!(permit.scheme(), Scheme::EcdsaP256Sha256);
+    assert_eq!(permit.message_sha256(), Sha256Digest([9; 32]));
+    assert_eq!(permit.policy_digest(), Sha256Digest([7; 32]));
+    assert_eq!(permit.principal(), "spiffe://test/ci");
+    assert_eq!(permit.state_index(), 2);
+}
+
+#[test]
+fn each_reason_not_to_sign_has_its_own_code() {
+    let good = active(Purpose::Dsse);
+    let code = |state: &State, policy: &Fixed, tenant: &str, facts: SignFacts<'_>| {
+        ask(state, policy, tenant, facts).unwrap_err().code()
+    };
+    assert_eq!(
+        code(&state([]), &allow(), "default", FACTS),
+        Code::UnknownKey
+    );
+    assert_eq!(code(&good, &allow(), "other", FACTS), Code::Denied);
+    assert_eq!(code(&good, &deny(&[]), "default", FACTS), Code::Denied);
+    assert_eq!(
+        code(&good, &deny(&["overflow"]), "default", FACTS),
+        Code::Denied
+    );
+    assert_eq!(
+        code(&active(Purpose::Approval), &allow(), "default", FACTS),
+        Code::Denied
+    );
+    let pre_active = state([enrolled("release#1", Purpose::Dsse)]);
+    assert_eq!(
+        code(&pre_active, &allow(), "default", FACTS),
+        Code::KeyNotActive
+    );
+    let other_type = SignFacts {
+        payload_type: "text/plain",
+        ..FACTS
+    };
+    assert_eq!(
+        code(&good, &allow(), "default", other_type),
+        Code::UnsupportedPayloadType
+    );
+    let upper = SignFacts {
+        payload_type: "application/vnd.in-toto+JSON",
+        ..FACTS
+    };
+    assert_eq!(
+        code(&good, &allow(), "default", upper),
+        Code::UnsupportedPayloadType
+    );
+    let unknown = SignFacts {
+        predicate_known: false,
+        ..FACTS
+    };
+    assert_eq!(
+        code(&good, &allow(), "default", unknown),
+        Code::UnsupportedPredicateType
+    );
+}
+
+#[test]
+fn an_unknown_predicate_type_is_signed_where_policy_names_it() {
+    let unknown = SignFacts {
+        predicate_type: Some("https://a.test/p"),
+        predicate_known: false,
+        ..FACTS
+    };
+    let naming = Fixed {
+        names: "https://a.test/p",
+        ..allow()
+    };
+    assert!(ask(&active(Purpose::Dsse), &naming, "default", unknown).is_ok());
+}
+
+#[test]
+fn admission_asks_for_key_and_policy_before_any_payload() {
+    let (state, key) = (active(Purpose::Dsse), "release".parse().unwrap());
+    let mine = principal("default");
+    assert_eq!(admit(&state, &allow(), &mine, &key), Ok(()));
+    assert_eq!(
+        admit(&state, &deny(&[]), &mine, &key).unwrap_err().code(),
+        Code::Denied
+    );
+    let absent = "absent".parse().unwrap();
+    assert_eq!(
+        admit(&state, &allow(), &mine, &absent).unwrap_err().code(),
+        Code::UnknownKey
+    );
+}
+
+#[test]
+fn a_release_needs_the_very_state_its_permit_was_made_in() {
+    let mut state = active(Purpose::Dsse);
+    let key: KeyVersionId = "release#1".parse().unwrap();
+    assert!(state.check_release(&key, 2).is_ok());
+    push(&mut state, changed("release#1", KeyEvent::Suspend)).unwrap();
+    assert!(state.check_release(&key, 2).is_err());
+    push(&mut state, changed("release#1", KeyEvent::Resume)).unwrap();
+    assert!(
+        state.check_release(&key, 2).is_err(),
+        "a permit from before the suspension stays void"
+    );
+    assert!(state.check_release(&key, 4).is_ok());
+    assert!(
+        state
+            .check_release(&"absent#1".parse().unwrap(), 4)
+            .is_err()
+    );
+}
+
+#[test]
+fn one_version_is_active_and_versions_count_up() {
+    let mut state = active(Purpose::Dsse);
+    let gap = push(&mut state, enrolled("release#3", Purpose::Dsse));
+    assert_eq!(
+        gap,
+        Err(StateError::Version("release#3".parse().unwrap(), 2))
+    );
+    push(&mut state, enrolled("release#2", Purpose::Dsse)).unwrap();
+    let second = push(&mut state, changed("release#2", KeyEvent::Activate));
+    assert_eq!(
+        second,
+        Err(StateError::SecondActive("release".parse().unwrap()))
+    );
+    assert_eq!(
+        state
+            .signing_version(&"release".parse().unwrap())
+            .unwrap()
+            .0,
+        1
+    );
+    push(&mut state, changed("release#1", KeyEvent::Deactivate)).unwrap();
+    push(&mut state, changed("release#2", KeyEvent::Activate)).unwrap();
+    assert_eq!(
+        state
+            .signing_version(&"release".parse().unwrap())
+            .unwrap()
+            .0,
+        2
+    );
+}
+
+#[test]
+fn a_public_key_has_one_name_and_a_purpose_fits_its_payload_types() {
+    let mut state = active(Purpose::Dsse);
+    let mut twin = enrolment("twin#1", Purpose::Dsse);
+    twin.spki = enrolment("release#1", Purpose::Dsse).spki;
+    assert!(matches!(
+        state.check_enrolment(&twin),
+        Err(StateError::SameKey { .. })
+    ));
+    let mut untyped = enrolment("other#1", Purpose::Dsse);
+    untyped.payload_types.clear();
+    assert!(matches!(
+        state.check_enrolment(&untyped),
+        Err(StateError::PayloadTypes(_))
+    ));
+    push(&mut state, enrolled("approve#1", Purpose::Approval)).unwrap();
+}
+
+#[test]
+fn a_refused_record_changes_nothing() {
+    let mut state = active(Purpose::Dsse);
+    let before = format!("{state:?}");
+    let record = |seq, v, millis, event| Record {
+        v,
+        seq,
+        time: Timestamp::from_unix_millis(millis),
+        event,
+    };
+    let mark = || {
+        Event::TokenSuspect(TokenMark {
+            token: "t".to_owned(),
+            reason: String::new(),
+        })
+    };
+    let refused = [
+        record(9, SCHEMA_VERSION, 1, mark()),
+        record(3, SCHEMA_VERSION + 1, 1, mark()),
+        record(3, SCHEMA_VERSION, 0, mark()),
+        record(3, SCHEMA_VERSION, 1, genesis()),
+        record(3, SCHEMA_VERSION, 1, changed("release#1", KeyEvent::Resume)),
+        record(
+            3,
+            SCHEMA_VERSION,
+            1,
+            changed("release#2", KeyEvent::Suspend),
+        ),
+    ];
+    for record in refused {
+        assert!(state.apply(&record).is_err(), "{record:?}");
+        assert_eq!(format!("{state:?}"), before);
+    }
+    assert_eq!(
+        State::default().apply(&record(0, SCHEMA_VERSION, 1, mark())),
+        Err(StateError::Genesis { seq: 0 })
+    );
+}
+
+#[test]
+fn a_token_mark_lasts_until_it_is_cleared() {
+    let mark = || TokenMark {
+        token: "hsm".to_owned(),
+        reason: String::new(),
+    };
+    let mut state = state([Event::TokenSuspect(mark())]);
+    assert!(state.suspect_tokens().contains("hsm"));
+    push(&mut state, Event::TokenCleared(mark())).unwrap();
+    assert!(state.suspect_tokens().is_empty());
+}
+
+#[test]
+fn every_record_survives_its_json() {
+    let events = [
+        genesis(),
+        enrolled("release#1", Purpose::Dsse),
+        changed("release#1", KeyEvent::Suspend),
+    ];
+    for event in events {
+        let record = Record {
+            v: SCHEMA_VERSION,
+            seq: 3,
+            time: Timestamp::from_unix_millis(5),
+            event,
+        };
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(
+            json.contains(&format!("\"kind\":\"{}\"", record.event.kind())),
+            "{json}"
+        );
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
+    }
+    assert_eq!(
+        KeyState::Active,
+        KeyState::PreActive.after(KeyEvent::Activate).unwrap()
+    );
+}
