@@ -149,7 +149,7 @@ mod tests {
     fn two_folders_know_nothing_of_each_other() {
         let (a, b) = (SoftHsm::new("same", "1234"), SoftHsm::new("same", "1234"));
         assert_ne!(a.serial, b.serial);
-        assert_eq!(a.serials(), [a.serial.clone()]);
+        assert_eq!(a.serials(), std::slice::from_ref(&a.serial));
         let second = a.add_token("other", "5678");
         assert_eq!(a.serials().len(), 2);
         assert!(a.serials().contains(&second) && !b.serials().contains(&second));

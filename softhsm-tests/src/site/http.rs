@@ -1,0 +1,349 @@
+//! A client that can also misbehave: HTTP/1.1 byte by byte over TLS over a Unix socket, blocking.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Gid, Uid};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
+
+use super::pki::{Authority, Identity};
+
+/// The name in the daemon's certificate.
+pub const SERVER_NAME: &str = "sealwright.localhost";
+/// How long a test waits for bytes before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A caller: a certificate, and the user it runs as.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+    tls: Arc<ClientConfig>,
+    uid: u32,
+    gid: u32,
+}
+
+impl Client {
+    /// A caller with `identity`, or without a certificate.
+    #[must_use]
+    pub fn new(
+        socket: &Path,
+        server_ca: &Authority,
+        identity: Option<&Identity>,
+        uid: u32,
+        gid: u32,
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(server_ca.der()).expect("the CA's certificate");
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("TLS 1.3")
+            .with_root_certificates(roots);
+        let tls = match identity {
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain(), identity.key())
+                .expect("a certificate with its key"),
+            None => builder.with_no_client_auth(),
+        };
+        Self {
+            socket: socket.to_owned(),
+            tls: Arc::new(tls),
+            uid,
+            gid,
+        }
+    }
+
+    /// The same certificate in the hands of another user.
+    #[must_use]
+    pub fn as_user(&self, uid: u32) -> Self {
+        Self {
+            uid,
+            ..self.clone()
+        }
+    }
+
+    /// Opens the socket without a word of TLS.
+    pub fn open(&self) -> io::Result<UnixStream> {
+        let (socket, uid, gid) = (self.socket.clone(), self.uid, self.gid);
+        let stream = connect_as(&socket, uid, gid)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+
+    /// Connects and shakes hands. With TLS 1.3 a refused certificate may only show at the first read.
+    pub fn try_connect(&self) -> io::Result<Connection> {
+        let mut stream = self.open()?;
+        let name = ServerName::try_from(SERVER_NAME).expect("a server name");
+        let mut tls =
+            ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stream)?;
+        }
+        Ok(Connection {
+            stream: StreamOwned::new(tls, stream),
+        })
+    }
+
+    /// Connects.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        self.try_connect().expect("the daemon takes the connection")
+    }
+
+    /// One request on a connection of its own.
+    #[must_use]
+    pub fn send(&self, request: &Request) -> Response {
+        self.connect().send(request).expect("the daemon answers")
+    }
+
+    /// `GET`.
+    #[must_use]
+    pub fn get(&self, target: &str) -> Response {
+        self.send(&Request::new("GET", target))
+    }
+
+    /// `POST` of JSON.
+    #[must_use]
+    pub fn post(&self, target: &str, body: &Value) -> Response {
+        let body = serde_json::to_vec(body).expect("JSON");
+        self.send(
+            &Request::new("POST", target)
+                .header("Content-Type", "application/json")
+                .body(body),
+        )
+    }
+
+    /// `POST /v1/sign` of a statement, with `query` behind the `?`.
+    #[must_use]
+    pub fn sign(&self, query: &str, payload: &[u8]) -> Response {
+        self.send(&Request::sign(query, payload))
+    }
+}
+
+/// Connects in a thread whose effective user is another one: the kernel reports that user to the peer, and
+/// the socket's permission bits are checked against it.
+fn connect_as(socket: &Path, uid: u32, gid: u32) -> io::Result<UnixStream> {
+    let connect = || {
+        rustix::thread::set_thread_groups(&[])?;
+        let (gid, uid) = (Gid::from_raw(gid), Uid::from_raw(uid));
+        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+        UnixStream::connect(socket)
+    };
+    std::thread::scope(|scope| scope.spawn(connect).join()).expect("the connecting thread")
+}
+
+/// A request as it is put on the wire.
+#[derive(Debug, Clone)]
+pub struct Request {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without a body.
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        Self {
+            head: format!("{method} {target} HTTP/1.1\r\nHost: {SERVER_NAME}\r\n"),
+            body: Vec::new(),
+        }
+    }
+
+    /// `POST /v1/sign?query` of an in-toto statement.
+    #[must_use]
+    pub fn sign(query: &str, payload: &[u8]) -> Self {
+        Self::sign_as(query, "application/vnd.in-toto+json", payload)
+    }
+
+    /// `POST /v1/sign?query` with a payload type.
+    #[must_use]
+    pub fn sign_as(query: &str, payload_type: &str, payload: &[u8]) -> Self {
+        Self::new("POST", &format!("/v1/sign?{query}"))
+            .header("Content-Type", payload_type)
+            .body(payload.to_vec())
+    }
+
+    /// One more header, also if it stands there already.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.head.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// The body, with its length in the head.
+    #[must_use]
+    pub fn body(mut self, body: Vec<u8>) -> Self {
+        self.body = body;
+        let length = self.body.len().to_string();
+        self.header("Content-Length", &length)
+    }
+
+    /// The bytes of the head.
+    #[must_use]
+    pub fn head_bytes(&self) -> Vec<u8> {
+        format!("{}\r\n", self.head).into_bytes()
+    }
+
+    /// All bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        [self.head_bytes(), self.body.clone()].concat()
+    }
+}
+
+/// An open connection; takes any number of requests.
+#[derive(Debug)]
+pub struct Connection {
+    stream: StreamOwned<ClientConnection, UnixStream>,
+}
+
+impl Connection {
+    /// Sends a request and reads its answer.
+    pub fn send(&mut self, request: &Request) -> io::Result<Response> {
+        self.write(&request.bytes())?;
+        self.read()
+    }
+
+    /// Sends any bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Reads one answer.
+    pub fn read(&mut self) -> io::Result<Response> {
+        read_response(&mut self.stream)
+    }
+
+    /// Waits until the daemon closes.
+    pub fn read_to_close(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A missing close_notify is a close as well.
+        match self.stream.read_to_end(&mut rest) {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                panic!("the connection is still open after {PATIENCE:?}")
+            }
+            _ => rest,
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a header that stands once.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(have, _)| have == name);
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            (None, _) => None,
+            _ => panic!("header {name} stands twice: {self:?}"),
+        }
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body, if the status is 2xx.
+    #[must_use]
+    pub fn ok(self) -> Self {
+        assert!(
+            (200..300).contains(&self.status),
+            "status {}: {}",
+            self.status,
+            self.text()
+        );
+        self
+    }
+
+    /// The stable code of a problem. Everything else about the problem is checked on the way.
+    #[must_use]
+    pub fn code(&self) -> String {
+        assert!(
+            self.status >= 400,
+            "status {}: {}",
+            self.status,
+            self.text()
+        );
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(
+            problem["request_id"].as_str(),
+            self.header("sealwright-request-id")
+        );
+        problem["code"].as_str().expect("a code").to_owned()
+    }
+
+    /// Index of the record behind the answer.
+    #[must_use]
+    pub fn record(&self) -> Option<u64> {
+        self.header("sealwright-record")
+            .map(|index| index.parse().expect("an index"))
+    }
+}
+
+/// Reads one answer: head, then as much body as its length says.
+pub fn read_response(stream: &mut impl Read) -> io::Result<Response> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).map_err(io::Error::other)?;
+    let mut lines = head.split("\r\n");
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other(format!("no status in {head:?}")))?;
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let mut response = Response {
+        status,
+        headers,
+        body: Vec::new(),
+    };
+    let length = response
+        .header("content-length")
+        .map_or(0, |n| n.parse().expect("a length"));
+    response.body.resize(length, 0);
+    stream.read_exact(&mut response.body)?;
+    Ok(response)
+}

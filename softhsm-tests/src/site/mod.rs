@@ -1,0 +1,347 @@
+//! A whole signing host per test: tokens behind drivers, the daemon, and callers, each as a user of its own.
+//!
+//! ```no_run
+//! use sealwright_softhsm_tests::site::{Site, TokenSpec, statement};
+//! let site = Site::builder().token(TokenSpec::softhsm("hsm").key("release")).start();
+//! site.client().sign("key=release", &statement("a")).ok();
+//! ```
+//!
+//! Everything lies under one short path in `/tmp` and goes when the site is dropped.
+
+mod binaries;
+mod builder;
+pub mod http;
+pub mod pki;
+pub mod process;
+mod token;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use self::binaries::Binaries;
+pub use self::builder::Builder;
+use self::http::{Client, Response};
+use self::pki::{Authority, Identity, Leaf};
+use self::process::{Process, wait_for};
+pub use self::token::{KeySpec, Kind, Token, TokenSpec};
+
+/// The user the daemon runs as.
+pub const DAEMON_UID: u32 = 64_001;
+/// The user of the first driver; each further one has the next.
+pub const DRIVER_UID: u32 = 64_002;
+/// The user clients run as.
+pub const CLIENT_UID: u32 = 64_010;
+/// The log's origin.
+pub const ORIGIN: &str = "sealwright.test/log";
+/// The client that most tests use.
+pub const CI: &str = "spiffe://sealwright.test/ci";
+/// A second client.
+pub const OTHER: &str = "spiffe://sealwright.test/other";
+/// Who enrols keys.
+pub const OPERATOR: &str = "spiffe://sealwright.test/operator";
+/// How long things that happen at once may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// A running site.
+#[derive(Debug)]
+pub struct Site {
+    daemon: Option<Process>,
+    tokens: BTreeMap<String, Token>,
+    ca: Authority,
+    binaries: Binaries,
+    // Last, so that it goes when everything in it has ended.
+    dir: TempDir,
+}
+
+impl Site {
+    /// Begins with no token but the log's, the default policy and default limits.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A path inside the site's folder.
+    #[must_use]
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.dir.path().join(inside)
+    }
+
+    /// The daemon's state folder.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// The API's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.path("run/api.sock")
+    }
+
+    /// A token by name.
+    #[must_use]
+    pub fn token(&self, name: &str) -> &Token {
+        self.tokens.get(name).expect("a token of the site")
+    }
+
+    /// A token by name, to start or stop it.
+    pub fn token_mut(&mut self, name: &str) -> &mut Token {
+        self.tokens.get_mut(name).expect("a token of the site")
+    }
+
+    /// The authority of the site's one trust domain.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.ca
+    }
+
+    /// A caller with any certificate, or none.
+    #[must_use]
+    pub fn caller(&self, identity: Option<&Identity>) -> Client {
+        Client::new(&self.socket(), &self.ca, identity, CLIENT_UID, DAEMON_UID)
+    }
+
+    /// A caller with a good certificate for `id`.
+    #[must_use]
+    pub fn caller_of(&self, id: &str) -> Client {
+        self.caller(Some(&self.ca.client(&Leaf::uri(id))))
+    }
+
+    /// [`CI`].
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.caller_of(CI)
+    }
+
+    /// [`OPERATOR`].
+    #[must_use]
+    pub fn operator(&self) -> Client {
+        self.caller_of(OPERATOR)
+    }
+
+    /// Has the daemon describe and enrol one of a token's keys, under the key's own label.
+    pub fn enrol(&self, token: &str, label: &str) -> Value {
+        let operator = self.operator();
+        let uri = self.token(token).uri(label);
+        let found = operator
+            .post("/v1/keys/describe", &json!({"token": token, "uri": uri}))
+            .ok()
+            .json();
+        let enrolment = json!({
+            "key": label, "token": token, "uri": uri, "purpose": "dsse", "spki_sha256": found["spki_sha256"],
+        });
+        operator.post("/v1/keys", &enrolment).ok().json()
+    }
+
+    /// One record as an operator sees it.
+    #[must_use]
+    pub fn record(&self, index: u64) -> Value {
+        self.operator()
+            .get(&format!("/v1/audit/records/{index}"))
+            .ok()
+            .json()["record"]
+            .clone()
+    }
+
+    /// All records of one kind, oldest first.
+    #[must_use]
+    pub fn records(&self, kind: &str) -> Vec<Value> {
+        let mut from = 0;
+        let mut all = Vec::new();
+        loop {
+            let page = self
+                .operator()
+                .get(&format!("/v1/audit/records?kind={kind}&from={from}"))
+                .ok()
+                .json();
+            let records = page["records"].as_array().expect("records");
+            all.extend(records.iter().map(|view| view["record"].clone()));
+            match page["next"].as_u64() {
+                Some(next) => from = next,
+                None => return all,
+            }
+        }
+    }
+
+    /// What `/v1/status` says.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.operator().get("/v1/status").ok().json()
+    }
+
+    /// What `/v1/status` says of a token.
+    #[must_use]
+    pub fn token_status(&self, name: &str) -> Value {
+        let status = self.status();
+        let tokens = status["tokens"].as_array().expect("tokens");
+        tokens
+            .iter()
+            .find(|token| token["name"] == name)
+            .expect("a configured token")
+            .clone()
+    }
+
+    /// Waits until a token is in `state`.
+    pub fn wait_for_token(&self, name: &str, state: &str) -> Value {
+        wait_for(&format!("token {name} {state}"), SOON, || {
+            Some(self.token_status(name)).filter(|token| token["state"] == state)
+        })
+    }
+
+    /// A value of the monitor's `/metrics`; 0 where it was never counted.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self
+            .monitor("/metrics")
+            .expect("the monitor answers")
+            .text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    fn monitor(&self, path: &str) -> std::io::Result<Response> {
+        use std::io::Write as _;
+        let mut stream = std::os::unix::net::UnixStream::connect(self.path("run/monitor.sock"))?;
+        stream.set_read_timeout(Some(SOON))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: monitor\r\nConnection: close\r\n\r\n"
+        )?;
+        http::read_response(&mut stream)
+    }
+
+    /// The daemon's process.
+    pub fn daemon(&mut self) -> &mut Process {
+        self.daemon.as_mut().expect("a running daemon")
+    }
+
+    /// What the daemon logged, over all its runs.
+    #[must_use]
+    pub fn daemon_log(&self) -> String {
+        std::fs::read_to_string(self.path("logs/daemon.log")).unwrap_or_default()
+    }
+
+    /// Starts the daemon and waits until it serves.
+    pub fn start_daemon(&mut self) {
+        self.start_daemon_with(&[]);
+    }
+
+    /// Starts the daemon with more in its environment, and waits until it serves.
+    pub fn start_daemon_with(&mut self, environment: &[(&str, &str)]) {
+        self.spawn_daemon(environment);
+        let ready = || {
+            if let Some(status) = self.daemon.as_mut().and_then(Process::ended) {
+                panic!("sealwrightd ended with {status}:\n{}", self.daemon_log());
+            }
+            self.monitor("/readyz")
+                .ok()
+                .filter(|answer| answer.status == 200)
+        };
+        wait_for("sealwrightd to be ready", SOON, ready);
+    }
+
+    /// Starts the daemon and waits for nothing.
+    pub fn spawn_daemon(&mut self, environment: &[(&str, &str)]) {
+        let mut command = Command::new(self.binaries.path("sealwrightd"));
+        command
+            .arg("--config")
+            .arg(self.path("etc/sealwright.toml"));
+        command
+            .env("SEALWRIGHT_LOG", "info")
+            .envs(environment.iter().copied());
+        let log = self.path("logs/daemon.log");
+        // An old socket would look like readiness.
+        let _ = std::fs::remove_file(self.path("run/monitor.sock"));
+        self.daemon = Some(
+            Process::start(command, Some((DAEMON_UID, DAEMON_UID)), &log)
+                .expect("sealwrightd runs"),
+        );
+    }
+
+    /// Starts a daemon that must refuse to run; returns what it said.
+    #[must_use]
+    pub fn refused_start(&self) -> String {
+        let mut command = Command::new(self.binaries.path("sealwrightd"));
+        command
+            .arg("--config")
+            .arg(self.path("etc/sealwright.toml"));
+        let log = self.path("logs/refused.log");
+        let _ = std::fs::remove_file(&log);
+        let mut daemon = Process::start(command, Some((DAEMON_UID, DAEMON_UID)), &log)
+            .expect("sealwrightd runs");
+        let status = daemon.wait();
+        assert!(
+            !status.success(),
+            "sealwrightd must refuse to start:\n{}",
+            daemon.log()
+        );
+        daemon.log()
+    }
+
+    /// `kill -9` of the daemon.
+    pub fn kill_daemon(&mut self) {
+        self.daemon().kill();
+        self.daemon = None;
+    }
+
+    /// SIGTERM; the daemon must end well.
+    pub fn stop_daemon(&mut self) {
+        let status = self.daemon().stop();
+        assert!(
+            status.success(),
+            "sealwrightd ended with {status}:\n{}",
+            self.daemon_log()
+        );
+        self.daemon = None;
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- sealwrightd ---\n{}", self.daemon_log());
+            for (name, token) in &self.tokens {
+                eprintln!("--- driver {name} ---\n{}", token.log());
+            }
+        }
+        if let Some(daemon) = &mut self.daemon {
+            daemon.signal(Signal::KILL);
+        }
+        self.tokens.values_mut().for_each(Token::ask_to_stop);
+    }
+}
+
+/// An in-toto statement about one subject called `name`, with SLSA provenance.
+#[must_use]
+pub fn statement(name: &str) -> Vec<u8> {
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": sha256_hex(name.as_bytes())}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {"buildType": "https://sealwright.test/build", "externalParameters": {}},
+            "runDetails": {"builder": {"id": "https://sealwright.test/builder"}},
+        },
+    });
+    serde_json::to_vec(&statement).expect("JSON")
+}
+
+/// SHA-256 in hex.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// Text of a file in the site that must be there.
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}

@@ -1,0 +1,83 @@
+//! What a relying party does: verify envelopes and log proofs with nothing but public keys.
+#![allow(clippy::unwrap_used, dead_code)] // each test file uses its part
+
+use sealwright_core::dsse::{Envelope, Options, TrustedKey, VerifiedPayload};
+use sealwright_core::record::{Leaf, Record, SALT_LEN};
+use sealwright_core::spki::Spki;
+use sealwright_core::tlog::merkle::leaf_hash;
+use sealwright_core::tlog::{Policy, TlogProof, VerifierKey};
+use sealwright_softhsm_tests::site::http::{Client, Response};
+use sealwright_softhsm_tests::site::{Site, sha256_hex};
+use serde_json::Value;
+
+/// The public key of an enrolled key.
+pub fn trusted(site: &Site, label: &str) -> TrustedKey {
+    let list = site
+        .client()
+        .get(&format!("/v1/keys/default/{label}"))
+        .ok()
+        .json();
+    let pem = list["keys"][0]["public_key_pem"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    TrustedKey::with_default_scheme(Spki::from_pem(&pem).unwrap()).unwrap()
+}
+
+/// Verifies an answer's envelope under all of `labels`.
+pub fn verified(site: &Site, labels: &[&str], answer: &Response) -> VerifiedPayload {
+    let trusted: Vec<_> = labels.iter().map(|label| trusted(site, label)).collect();
+    let envelope = Envelope::parse(&answer.body).unwrap();
+    envelope
+        .verify(&trusted, labels.len(), Options::default())
+        .unwrap()
+}
+
+/// SHA-256 (hex) of each signature in an answer's envelope.
+pub fn signature_hashes(answer: &Response) -> Vec<String> {
+    let envelope = Envelope::parse(&answer.body).unwrap();
+    envelope
+        .signatures()
+        .iter()
+        .map(|s| sha256_hex(s.sig.as_ref().unwrap()))
+        .collect()
+}
+
+/// The log's verifier key.
+pub fn log_key(client: &Client) -> VerifierKey {
+    client
+        .get("/v1/log/key")
+        .ok()
+        .text()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// Fetches the proof of record `index`, verifies it offline, and returns the record it carries.
+pub fn proved(client: &Client, index: u64) -> Record {
+    let text = client
+        .get(&format!("/v1/log/proof/{index}?wait=true"))
+        .ok()
+        .text();
+    let proof: TlogProof = text.parse().unwrap();
+    let extra = proof.extra.clone().unwrap();
+    let (salt, body) = extra.split_first_chunk::<SALT_LEN>().unwrap();
+    let record: Record = serde_json::from_slice(body).unwrap();
+    let leaf = Leaf::new(record.seq, record.time, record.event.kind(), salt, body);
+    let verified = proof
+        .verify(
+            &leaf_hash(&leaf.to_bytes()),
+            &Policy::of_log(log_key(client)),
+        )
+        .unwrap();
+    assert_eq!((verified.index, record.seq), (index, index));
+    record
+}
+
+/// A string member.
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("{name} is missing in {value}"))
+}
