@@ -62,11 +62,28 @@ impl Swtpm {
         self.ports.command
     }
 
+    /// Resets it while it runs, as a reboot of the host does: it has to be started up again, and every loaded
+    /// key and session is gone.
+    pub fn reset(&self) {
+        // Command 2 of swtpm_ioctls(3), with no flags.
+        control(self.ports.command + 1, &[2, 0]).expect("swtpm can be reset");
+    }
+
     /// Ends it at once and without notice, as a power cut does. What was only in its memory is lost.
     pub fn kill(&mut self) {
         if let Some(pid) = self.process.take() {
             end(pid).expect("swtpm can be killed");
         }
+    }
+
+    /// Puts another TPM in its place: same ports, new seeds.
+    pub fn forget(&mut self) {
+        self.kill();
+        for entry in fs::read_dir(self.state.path()).expect("swtpm's state can be listed") {
+            let path = entry.expect("swtpm's state can be listed").path();
+            fs::remove_file(path).expect("swtpm's state can be removed");
+        }
+        self.restart();
     }
 
     /// Starts it again on the same state and ports: the same TPM after a reset.
@@ -113,8 +130,8 @@ fn spawn(state: &Path, port: u16) -> Result<Pid, String> {
     if !started.status.success() {
         return Err(String::from_utf8_lossy(&started.stderr).into_owned());
     }
-    // An answer on the control port means that the daemon got past writing its pid.
-    answer_of_control_port(port + 1).map_err(|e| format!("swtpm does not answer: {e}"))?;
+    // An answer on the control port, here to "what can you do?", means that the pid is written.
+    control(port + 1, &[1]).map_err(|e| format!("swtpm does not answer: {e}"))?;
     let pid = fs::read_to_string(pid_file).map_err(|e| format!("swtpm wrote no pid: {e}"))?;
     pid.trim()
         .parse()
@@ -123,10 +140,11 @@ fn spawn(state: &Path, port: u16) -> Result<Pid, String> {
         .ok_or(format!("swtpm's pid is {pid:?}"))
 }
 
-/// Asks for the emulator's capabilities (command 1 of swtpm_ioctls(3)) and waits for the first answered bytes.
-fn answer_of_control_port(port: u16) -> io::Result<()> {
+/// Sends a command of swtpm_ioctls(3), in words, and waits for the first word of the answer.
+fn control(port: u16, command: &[u32]) -> io::Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(&1u32.to_be_bytes())?;
+    let bytes: Vec<u8> = command.iter().flat_map(|word| word.to_be_bytes()).collect();
+    stream.write_all(&bytes)?;
     stream.read_exact(&mut [0; 4])
 }
 
@@ -141,13 +159,18 @@ fn end(pid: Pid) -> io::Result<()> {
 /// Two neighbouring ports, held against other tests by a lock file for as long as this lives: also while
 /// swtpm is down between `kill` and `restart`.
 #[derive(Debug)]
-struct PortPair {
+pub struct PortPair {
     command: u16,
     _lock: File,
 }
 
 impl PortPair {
-    fn claim() -> Self {
+    /// Two free ports, the first one even.
+    ///
+    /// # Panics
+    /// Where there are none.
+    #[must_use]
+    pub fn claim() -> Self {
         let folder =
             std::env::temp_dir().join(format!("sealwright-swtpm-ports-{}", getuid().as_raw()));
         fs::create_dir_all(&folder).expect("a folder for the port locks");
@@ -164,6 +187,12 @@ impl PortPair {
                 })
             })
             .expect("a free pair of ports between 20000 and 32000")
+    }
+
+    /// The first of the two.
+    #[must_use]
+    pub fn first(&self) -> u16 {
+        self.command
     }
 }
 

@@ -13,7 +13,7 @@ use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::resource_handles::Hierarchy;
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{
-    Auth, Digest, HashcheckTicket, Public, Signature, SymmetricDefinition,
+    Auth, Digest, HashcheckTicket, MaxBuffer, Public, Signature, SymmetricDefinition,
 };
 use tss_esapi::traits::Marshall as _;
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
@@ -117,11 +117,33 @@ impl Device {
         let ticket = null_ticket().map_err(failed)?;
         let key = self.load(blob)?;
         self.context.tr_set_auth(key.into(), auth).map_err(failed)?;
-        self.context
-            .execute_with_session(Some(self.session), |context| {
-                context.sign(key, digest, scheme, ticket)
-            })
-            .map_err(failed)
+        let session = Some(self.session);
+        let signed = self
+            .context
+            .execute_with_session(session, |context| context.sign(key, digest, scheme, ticket));
+        signed.map_err(|e| self.blame(failed(e)))
+    }
+
+    /// Without a resource manager, another process may have emptied the slots and opened a session that got our
+    /// session's number. The TPM then says "bad auth" of a good credential. So the session alone is tried, in a
+    /// command that needs no authorisation: where it fails there too, the session is at fault.
+    fn blame(&mut self, fault: Fault) -> Fault {
+        if fault.error.class != ErrorClass::Auth || self.session == AuthSession::Password {
+            return fault;
+        }
+        let session = Some(self.session);
+        let answer = self.context.execute_with_session(session, |context| {
+            context.hash(
+                MaxBuffer::default(),
+                HashingAlgorithm::Sha256,
+                Hierarchy::Null,
+            )
+        });
+        if answer.is_ok() {
+            fault
+        } else {
+            Fault::session_lost()
+        }
     }
 }
 

@@ -39,6 +39,16 @@ impl Fault {
         }
     }
 
+    /// Another process uses our session's number.
+    pub(crate) fn session_lost() -> Self {
+        let detail = "another process took our session in the TPM; give each driver a TPM or use a resource manager";
+        let error = DriverError::new(ErrorClass::Transient, "", detail);
+        Self {
+            recovery: Recovery::Rebuild,
+            error,
+        }
+    }
+
     /// Same failure, better explained.
     pub(crate) fn explained(self, class: ErrorClass, detail: String) -> Self {
         let code = self.error.code;
