@@ -130,6 +130,13 @@ pub enum Reaction {
     Cancel,
 }
 
+impl Reaction {
+    /// Cancels where `cancels` holds.
+    pub fn cancel_if(cancels: bool) -> Self {
+        if cancels { Self::Cancel } else { Self::Wait }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {

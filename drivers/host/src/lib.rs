@@ -46,8 +46,8 @@ pub type Open = fn(&TokenConfig, &Secrets) -> Result<Box<dyn Token>, DriverError
 
 /// Names what a driver needs to touch under its configuration.
 pub type Paths = fn(&TokenConfig) -> Result<Sandbox, DriverError>;
-/// Wraps the stream to the daemon; gets one whole frame per `write_all`.
-pub type Frames = fn(UnixStream) -> Box<dyn Write + Send>;
+/// Wraps the stream to the daemon; the writer gets one whole frame per call.
+pub type Frames = fn(&TokenConfig, UnixStream) -> Box<dyn Write + Send>;
 
 /// A driver without a sandbox of its own: see [`Driver::main`].
 pub fn main(kind: &'static str, open: Open) -> ExitCode {
@@ -70,7 +70,7 @@ impl Driver {
             kind,
             open,
             sandbox: None,
-            frames: |stream| Box::new(stream),
+            frames: |_, stream| Box::new(stream),
         }
     }
 
@@ -81,7 +81,7 @@ impl Driver {
         self
     }
 
-    /// Puts a writer between host and daemon that gets one whole frame per call. For drivers that lie on purpose.
+    /// Puts a writer between host and daemon. For drivers that lie on purpose.
     pub const fn writing_through(mut self, frames: Frames) -> Self {
         self.frames = frames;
         self
@@ -94,7 +94,10 @@ impl Driver {
         match self.run(&args) {
             Ok(code) => code,
             Err(error) => {
-                tracing::error!(config = %args.config.display(), "{error}");
+                match args.command() {
+                    args::Command::Serve => tracing::error!("{error}"),
+                    _ => eprintln!("sealwright-driver-{}: {error}", self.kind),
+                }
                 ExitCode::FAILURE
             }
         }

@@ -13,12 +13,14 @@ pub(crate) struct Listener {
 impl Listener {
     /// Takes file descriptor 3 as `LISTEN_FDS` and `LISTEN_PID` say.
     pub(crate) fn from_environment(peer: &str) -> Result<Self, HostError> {
-        let peer_uid = uid_of(peer)?;
         let socket = listenfd::ListenFd::from_env()
             .take_unix_listener(0)
             .map_err(HostError::Listener)?
             .ok_or(HostError::NoListener)?;
-        Ok(Self { socket, peer_uid })
+        Ok(Self {
+            socket,
+            peer_uid: uid_of(peer)?,
+        })
     }
 
     /// Waits for a connection of the daemon's user. Others are closed before a byte is exchanged.

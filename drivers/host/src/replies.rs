@@ -20,10 +20,11 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    pub(crate) fn new(stream: UnixStream, frames: crate::Frames) -> std::io::Result<Self> {
+    /// Replies on `stream`, written through `frames`.
+    pub(crate) fn new(stream: UnixStream, frames: Box<dyn Write + Send>) -> std::io::Result<Self> {
         stream.set_write_timeout(Some(WRITE_LIMIT))?;
         Ok(Self {
-            frames: Mutex::new(frames(stream.try_clone()?)),
+            frames: Mutex::new(frames),
             stream,
         })
     }

@@ -13,7 +13,7 @@ use crate::listen::Listener;
 use crate::reader::{End, Reader};
 use crate::replies::Replies;
 use crate::work::Work;
-use crate::{Driver, Frames, Secrets, exit, watchdog, worker};
+use crate::{Driver, Secrets, exit, watchdog, worker};
 
 /// How long opening the token may take before the process gives up.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -45,11 +45,11 @@ fn run(
     let mut stream = listener.accept()?;
     let token: Arc<dyn Token> = match work.opening(OPEN_LIMIT, || (driver.open)(config, secrets)) {
         Ok(token) => token.into(),
-        Err(error) => refuse(stream, driver.frames, error),
+        Err(error) => refuse(driver, config, stream, error),
     };
     worker::start(&token, &work)?;
     loop {
-        let end = connection(stream, driver.frames, token.descriptor(), &work)?;
+        let end = connection(driver, config, stream, token.descriptor(), &work)?;
         if let End::Protocol(violation) = &end {
             tracing::error!(
                 violation,
@@ -74,24 +74,32 @@ fn run(
 
 /// Greets and reads until the connection ends.
 fn connection(
+    driver: Driver,
+    config: &TokenConfig,
     stream: UnixStream,
-    frames: Frames,
     descriptor: &Descriptor,
     work: &Work,
 ) -> std::io::Result<End> {
-    let replies = Arc::new(Replies::new(stream.try_clone()?, frames)?);
+    let replies = Arc::new(replies(driver, config, &stream)?);
     replies.hello(hello(Ok(descriptor.clone())));
     Ok(Reader::new(work, replies, descriptor.max_message).run(BufReader::new(stream)))
 }
 
 /// Tells the daemon why there is no token. The next process tries again with whatever has changed by then.
-fn refuse(stream: UnixStream, frames: Frames, error: DriverError) -> ! {
+fn refuse(driver: Driver, config: &TokenConfig, stream: UnixStream, error: DriverError) -> ! {
     tracing::error!(class = ?error.class, "the token cannot be opened: {error}");
-    match Replies::new(stream, frames) {
+    match replies(driver, config, &stream) {
         Ok(replies) => replies.hello(hello(Err(error))),
         Err(error) => tracing::warn!(%error, "the daemon cannot be told"),
     }
     exit::now(exit::NOT_OPENED)
+}
+
+fn replies(driver: Driver, config: &TokenConfig, stream: &UnixStream) -> std::io::Result<Replies> {
+    Replies::new(
+        stream.try_clone()?,
+        (driver.frames)(config, stream.try_clone()?),
+    )
 }
 
 fn hello(token: Result<Descriptor, DriverError>) -> Hello {

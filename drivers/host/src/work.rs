@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sealwright_driver_api::Task;
 use sealwright_driver_api::wire::IN_FLIGHT_MAX;
+use sealwright_driver_api::{DriverError, ErrorClass, Task};
 
 use crate::replies::Replies;
 
@@ -99,16 +99,20 @@ impl Work {
         self.ready.notify_one();
     }
 
-    /// Waits for the next job; from here the watchdog minds its deadline.
-    pub(crate) fn take(&self) -> Job {
+    /// Waits for the next job, and says why it must not reach the device any more. If it may, the watchdog
+    /// minds its deadline from here: decided under one lock, or one that is late already would end the process.
+    pub(crate) fn take(&self) -> (Job, Option<DriverError>) {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
+                if let Some(refusal) = refusal(&job) {
+                    return (job, Some(refusal));
+                }
                 if let Some(flight) = state.flights.get_mut(&job.id) {
                     flight.started = true;
                 }
                 self.watch_until(&mut state, job.deadline + GRACE);
-                return job;
+                return (job, None);
             }
             state = self
                 .ready
@@ -201,6 +205,18 @@ impl Work {
         // A panicked worker ends the process; until then the table is whole, no operation leaves it halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Requests that nobody waits for any more never reach the device.
+fn refusal(job: &Job) -> Option<DriverError> {
+    if job.cancelled.load(Ordering::Relaxed) {
+        let detail = "cancelled before it reached the device";
+        return Some(DriverError::new(ErrorClass::Cancelled, "", detail));
+    }
+    (job.deadline <= Instant::now()).then(|| {
+        let detail = "its deadline passed before it reached the device";
+        DriverError::new(ErrorClass::Transient, "", detail)
+    })
 }
 
 fn earliest(state: &State) -> Option<Instant> {

@@ -1,8 +1,6 @@
 //! A worker: one thread, one session, one request at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{DriverError, ErrorClass, KeyDriver, SignContext, Task, Token};
@@ -41,9 +39,9 @@ fn run(token: &dyn Token, work: &Work) {
     let mut session = None;
     let max_message = token.descriptor().max_message;
     loop {
-        let job = work.take();
-        let result =
-            refusal(&job).map_or_else(|| perform(token, &mut session, &job, max_message), Err);
+        let (job, refusal) = work.take();
+        let done = || perform(token, &mut session, &job, max_message);
+        let result = refusal.map_or_else(done, Err);
         let lost = matches!(&result, Err(error) if error.class == ErrorClass::Lost);
         work.finish(job.id, lost);
         if let Err(error) = &result {
@@ -55,24 +53,6 @@ fn run(token: &dyn Token, work: &Work) {
             exit::now(exit::LOST);
         }
     }
-}
-
-/// Requests that nobody waits for any more never reach the device.
-fn refusal(job: &Job) -> Option<DriverError> {
-    if job.cancelled.load(Ordering::Relaxed) {
-        return Some(DriverError::new(
-            ErrorClass::Cancelled,
-            "",
-            "cancelled before it reached the device",
-        ));
-    }
-    (job.deadline <= Instant::now()).then(|| {
-        DriverError::new(
-            ErrorClass::Transient,
-            "",
-            "its deadline passed before it reached the device",
-        )
-    })
 }
 
 fn perform(

@@ -271,15 +271,21 @@ fn deadline(run: &mut Run<'_>) -> Outcome {
 fn cancel(run: &mut Run<'_>) -> Outcome {
     let (key, scheme) = run.any_key()?;
     let patience = run.expect.patience;
-    match run.watched(&sign_task(&key, scheme, b"m"), patience, &mut |_| {
-        Reaction::Cancel
-    }) {
-        // It was faster than the cancellation.
-        Ok(Answer::Signature(_)) => {}
-        Err(Failure::Driver(error)) if error.class == ErrorClass::Cancelled => {}
-        other => return Err(Unmet::Broken(format!("after cancelling: {other:?}"))),
+    let at_once: fn(Event) -> bool = |_| true;
+    let at_work: fn(Event) -> bool = |event| matches!(event, Event::Progress(_));
+    for cancels in [at_once, at_work] {
+        let task = sign_task(&key, scheme, b"m");
+        match run.watched(&task, patience, &mut |event| {
+            Reaction::cancel_if(cancels(event))
+        }) {
+            // It was faster than the cancellation, or never told that it takes time.
+            Ok(Answer::Signature(_)) => {}
+            Err(Failure::Driver(error)) if error.class == ErrorClass::Cancelled => {}
+            other => return Err(Unmet::Broken(format!("after cancelling: {other:?}"))),
+        }
+        run.sign(&key, scheme, b"the next one")?;
     }
-    run.sign(&key, scheme, b"the next one").map(drop)
+    Ok(())
 }
 
 fn touch(run: &mut Run<'_>) -> Outcome {
@@ -312,9 +318,9 @@ fn cancel_touch(run: &mut Run<'_>) -> Outcome {
     let (key, scheme) = run.any_key()?;
     let patience = run.expect.patience;
     let task = sign_task(&key, scheme, b"m");
-    let answer = run.watched(&task, patience, &mut |event| match event {
-        Event::Progress(Progress::Touch) => Reaction::Cancel,
-        _ => Reaction::Wait,
+    let touching = |event| event == Event::Progress(Progress::Touch);
+    let answer = run.watched(&task, patience, &mut |event| {
+        Reaction::cancel_if(touching(event))
     });
     expect_class(answer, ErrorClass::Cancelled)?;
     run.sign(&key, scheme, b"the next one").map(drop)
