@@ -5,6 +5,7 @@
 //! anything after the value. These are the rules of I-JSON (RFC 7493) except that integers beyond 2^53
 //! are left alone: a payload is signed as bytes, not as numbers.
 
+mod members;
 mod node;
 mod shape;
 mod strict;

@@ -5,22 +5,14 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{
     self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
 };
 
 use super::DEPTH_MAX;
-
-/// Up to here an object's keys are compared one by one; beyond, a tree keeps large objects from costing
-/// the square of their size.
-const LINEAR_KEYS_MAX: usize = 16;
-
-/// Characters of a hostile key that an error repeats.
-const SHOWN_MAX: usize = 64;
+use super::members::Members;
 
 /// What serde's string-only errors cannot carry out of a parse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +27,7 @@ pub(super) enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct Context<'de> {
     /// Keys of all open objects, outermost first: one allocation for the whole document.
-    keys: RefCell<Vec<Cow<'de, str>>>,
+    pub(super) keys: RefCell<Vec<Cow<'de, str>>>,
     depth: Cell<usize>,
     fault: RefCell<Option<Fault>>,
 }
@@ -54,7 +46,8 @@ impl<'de> Context<'de> {
         self.fault.into_inner()
     }
 
-    fn fail<E: de::Error>(&self, fault: Fault) -> E {
+    /// Ends the parse with a fault of ours.
+    pub(super) fn fail<E: de::Error>(&self, fault: Fault) -> E {
         let error = E::custom(match &fault {
             Fault::DuplicateKey(key) => format_args!("duplicate key {key:?}").to_string(),
             Fault::TooDeep => "nested too deeply".to_owned(),
@@ -160,9 +153,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, 'de, D> {
 }
 
 /// A seed, run on a [`Strict`] deserialiser.
-struct Seed<'c, 'de, S> {
-    inner: S,
-    context: &'c Context<'de>,
+pub(super) struct Seed<'c, 'de, S> {
+    pub(super) inner: S,
+    pub(super) context: &'c Context<'de>,
 }
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<'_, 'de, S> {
@@ -231,17 +224,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Checked<'_, 'de, V> {
             inner: visitor,
             context,
         } = self;
-        context.descend(|| {
-            let first = context.keys.borrow().len();
-            let result = visitor.visit_map(Members {
-                inner,
-                context,
-                first,
-                many: None,
-            });
-            context.keys.borrow_mut().truncate(first);
-            result
-        })
+        context.descend(|| Members::visit(visitor, inner, context))
     }
 }
 
@@ -265,67 +248,6 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, 'de, A> {
 
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint()
-    }
-}
-
-struct Members<'c, 'de, A> {
-    inner: A,
-    context: &'c Context<'de>,
-    /// Where this object's keys begin on the context's stack.
-    first: usize,
-    /// All keys so far, once there are more than [`LINEAR_KEYS_MAX`].
-    many: Option<BTreeSet<Cow<'de, str>>>,
-}
-
-impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
-    /// Notes `key`; false where the object has it already.
-    fn is_new(&mut self, key: Cow<'de, str>) -> bool {
-        if let Some(many) = &mut self.many {
-            return many.insert(key);
-        }
-        let mut keys = self.context.keys.borrow_mut();
-        let own = keys.get(self.first..).unwrap_or_default();
-        if own.contains(&key) {
-            return false;
-        }
-        if own.len() < LINEAR_KEYS_MAX {
-            keys.push(key);
-            return true;
-        }
-        let mut many: BTreeSet<_> = keys.drain(self.first..).collect();
-        many.insert(key);
-        self.many = Some(many);
-        true
-    }
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
-    type Error = A::Error;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, A::Error> {
-        let Some(key) = self.inner.next_key_seed(Text)? else {
-            return Ok(None);
-        };
-        let value = match &key {
-            Cow::Borrowed(key) => seed.deserialize(BorrowedStrDeserializer::new(key))?,
-            Cow::Owned(key) => seed.deserialize(StrDeserializer::new(key))?,
-        };
-        // Cloning what is borrowed is free; an owned key had an escape in it, which is rare.
-        if !self.is_new(key.clone()) {
-            let shown = key.chars().take(SHOWN_MAX).collect();
-            return Err(self.context.fail(Fault::DuplicateKey(shown)));
-        }
-        Ok(Some(value))
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(Seed {
-            inner: seed,
-            context: self.context,
-        })
     }
 }
 
