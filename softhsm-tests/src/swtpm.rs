@@ -14,6 +14,14 @@ use tempfile::TempDir;
 /// derives it. The range lies below Linux's ephemeral ports, so no outgoing connection takes one.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
+const ARGUMENTS: [&str; 5] = [
+    "socket",
+    "--tpm2",
+    "--daemon",
+    "--flags",
+    "not-need-init,startup-clear",
+];
+
 /// Pairs tried before giving up: a process that knows nothing of our lock files may take a port first.
 const START_TRIES: u32 = 5;
 
@@ -106,15 +114,9 @@ impl Drop for Swtpm {
 /// Starts swtpm and waits until it serves; an error is its own text.
 fn spawn(state: &Path, port: u16) -> Result<Pid, String> {
     let pid_file = state.join("pid");
-    // With --daemon the command ends once both ports listen.
+    // With `--daemon` the command ends once both ports listen.
     let started = Command::new("swtpm")
-        .args([
-            "socket",
-            "--tpm2",
-            "--daemon",
-            "--flags",
-            "not-need-init,startup-clear",
-        ])
+        .args(ARGUMENTS)
         .arg("--tpmstate")
         .arg(format!("dir={}", state.display()))
         .arg("--server")

@@ -33,6 +33,7 @@ mod address;
 mod auth;
 mod blob;
 mod capability;
+mod connect;
 mod device;
 mod fault;
 mod loaded;

@@ -99,39 +99,19 @@ impl KeyDriver for Worker {
     fn sign(
         &mut self,
         request: &SignRequest,
-        ctx: &SignContext<'_>,
+        _: &SignContext<'_>,
     ) -> Result<Signature, DriverError> {
-        if ctx.cancelled() {
-            return Err(DriverError::new(
-                ErrorClass::Cancelled,
-                "",
-                "the caller cancelled",
-            ));
-        }
         let (object, blob, key) = self.key(&request.key)?;
-        let SignInput::Digest { bytes, .. } = &request.input else {
-            return Err(DriverError::bad_request(
-                "a TPM signs digests, not messages",
-            ));
-        };
-        if !key.schemes.contains(&request.scheme) {
-            return Err(DriverError::bad_request(format!(
-                "key {:?} does not sign with {}",
-                object.as_str(),
-                request.scheme
-            )));
-        }
+        let digest = digest_for(&key, request).map_err(|error| about(&object, error))?;
         let auth = self.shared.credential.key_auth(&object)?;
-        self.with_device(|device| device.sign(&blob, auth.clone(), bytes, request.scheme))
-            .map_err(|error| about(&object, error))
-            .and_then(|signature| {
-                key.raw_signature(&signature)
-                    .map(Signature::Raw)
-                    .ok_or_else(|| {
-                        let detail = "the TPM answered with a signature of another kind or length";
-                        about(&object, DriverError::new(ErrorClass::Lost, "", detail))
-                    })
-            })
+        let signature = self
+            .with_device(|device| device.sign(&blob, auth.clone(), digest, request.scheme))
+            .map_err(|error| about(&object, error))?;
+        let raw = key.raw_signature(&signature).ok_or_else(|| {
+            let detail = "the TPM answered with a signature of another kind or length";
+            about(&object, DriverError::new(ErrorClass::Lost, "", detail))
+        })?;
+        Ok(Signature::Raw(raw))
     }
 
     fn generator(&mut self) -> Option<&mut dyn Generate> {
@@ -157,6 +137,21 @@ impl Generate for Worker {
         // A crash before this line leaves nothing behind: the TPM keeps no copy of what it made.
         self.shared.store.add(&object, &blob)?;
         self.describe_object(&spec.uri)
+    }
+}
+
+fn digest_for<'a>(key: &SigningKey, request: &'a SignRequest) -> Result<&'a [u8], DriverError> {
+    if !key.schemes.contains(&request.scheme) {
+        return Err(DriverError::bad_request(format!(
+            "it does not sign with {}",
+            request.scheme
+        )));
+    }
+    match &request.input {
+        SignInput::Digest { bytes, .. } => Ok(bytes),
+        SignInput::Message(_) => Err(DriverError::bad_request(
+            "a TPM signs digests, not messages",
+        )),
     }
 }
 
