@@ -111,6 +111,24 @@ impl Envelope {
         if threshold == 0 {
             return Err(ThresholdError::Zero);
         }
+        let signers = self.signers(trusted, options);
+        if signers.len() < threshold {
+            let (got, trusted) = (signers.len(), trusted.len());
+            return Err(ThresholdError::NotMet {
+                got,
+                want: threshold,
+                trusted,
+            });
+        }
+        Ok(VerifiedPayload {
+            payload_type: self.payload_type,
+            payload: self.payload,
+            signers,
+        })
+    }
+
+    /// Positions of the trusted keys that signed, each key once.
+    fn signers(&self, trusted: &[TrustedKey], options: Options) -> Vec<usize> {
         let message = Message::new(self.pae());
         let mut signers: Vec<usize> = Vec::new();
         for (i, candidate) in trusted.iter().enumerate() {
@@ -127,19 +145,7 @@ impl Envelope {
                 signers.push(i);
             }
         }
-        if signers.len() < threshold {
-            let (got, trusted) = (signers.len(), trusted.len());
-            return Err(ThresholdError::NotMet {
-                got,
-                want: threshold,
-                trusted,
-            });
-        }
-        Ok(VerifiedPayload {
-            payload_type: self.payload_type,
-            payload: self.payload,
-            signers,
-        })
+        signers
     }
 }
 
