@@ -9,20 +9,21 @@ use std::process::Command;
 use sealwright_core::bundle::Bundle;
 use sealwright_core::dsse::{Envelope, Pae};
 use sealwright_core::record::{Event, Outcome};
-use sealwright_softhsm_tests::site::{CI, CLIENT_UID, Site, TokenSpec, sha256_hex, statement};
+use sealwright_softhsm_tests::site::{
+    CI, CLIENT_UID, Kind, Site, TokenSpec, sha256_hex, statement,
+};
 use support::{proved, signature_hashes, text, trusted, verified};
 
 const STATEMENT: &str = "application/vnd.in-toto+json";
 
-/// A token of each kind that signs at full speed, with one key.
-fn tokens(label: &str) -> [TokenSpec; 1] {
-    [TokenSpec::softhsm("hsm").key(label)]
-}
-
+/// A site per kind of token, one after the other.
 fn sites() -> impl Iterator<Item = Site> {
-    tokens("release")
+    [Kind::Scripted, Kind::SoftHsm, Kind::Swtpm]
         .into_iter()
-        .map(|token| Site::builder().token(token).start())
+        .map(|kind| {
+            let token = TokenSpec::new("token", kind).key("release");
+            Site::builder().token(token).start()
+        })
 }
 
 #[test]

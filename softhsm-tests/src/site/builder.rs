@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::binaries::Binaries;
 use super::http::SERVER_NAME;
 use super::pki::Authority;
-use super::token::{Token, TokenSpec, own};
+use super::spec::{Kind, TokenSpec};
+use super::token::{Token, own};
 use super::{CI, DAEMON_UID, DRIVER_UID, OPERATOR, ORIGIN, OTHER, Site, sha256_hex, write};
 
 /// The policy that `sealwright init` writes.
@@ -35,7 +36,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             tokens: Vec::new(),
-            log_token: TokenSpec::softhsm(LOG),
+            log_token: TokenSpec::scripted(LOG),
             policy: DEFAULT_POLICY.to_owned(),
             limits: String::new(),
             more: String::new(),
@@ -50,6 +51,13 @@ impl Builder {
     #[must_use]
     pub fn token(mut self, token: TokenSpec) -> Self {
         self.tokens.push(token);
+        self
+    }
+
+    /// With the log key on another kind of token than a scripted one.
+    #[must_use]
+    pub fn log_on(mut self, kind: Kind) -> Self {
+        self.log_token = TokenSpec::new(LOG, kind);
         self
     }
 
@@ -172,7 +180,7 @@ impl Builder {
         let log = self.log_token.clone().key_of(LOG, "ed25519");
         let specs = self.tokens.iter().chain([&log]);
         let make = |(uid, spec): (u32, &TokenSpec)| {
-            let token = Token::make(spec, root, binaries, uid, (DAEMON_UID, DAEMON_UID));
+            let token = Token::make(spec, root, binaries, uid, DAEMON_UID);
             (spec.name.clone(), token)
         };
         (DRIVER_UID..).zip(specs).map(make).collect()

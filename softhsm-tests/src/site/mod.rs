@@ -10,9 +10,11 @@
 
 mod binaries;
 mod builder;
+mod device;
 pub mod http;
 pub mod pki;
 pub mod process;
+mod spec;
 mod token;
 
 use std::collections::BTreeMap;
@@ -30,7 +32,8 @@ pub use self::builder::Builder;
 use self::http::{Client, Response};
 use self::pki::{Authority, Identity, Leaf};
 use self::process::{Process, wait_for};
-pub use self::token::{KeySpec, Kind, Token, TokenSpec};
+pub use self::spec::{KeySpec, Kind, TokenSpec};
+pub use self::token::Token;
 
 /// The user the daemon runs as.
 pub const DAEMON_UID: u32 = 64_001;

@@ -1,120 +1,31 @@
-//! Tokens of a site: the device, its driver's configuration, and the activator that starts the driver.
+//! Tokens of a site: a device, its driver's configuration, and the activator that starts the driver.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::binaries::Binaries;
+use super::device::{Device, PIN, set_fault};
 use super::process::{Process, wait_for};
-use crate::softhsm::{self, SoftHsm};
-
-/// The PIN of every SoftHSM token here.
-const PIN: &str = "pin-1234";
-
-/// A key that is made on a token.
-#[derive(Debug, Clone)]
-pub struct KeySpec {
-    /// Its label on the token, and its name with the daemon.
-    pub label: String,
-    /// `ecdsa-p256-sha256`, …
-    pub scheme: String,
-}
-
-/// A token to be.
-#[derive(Debug, Clone)]
-pub struct TokenSpec {
-    pub(super) name: String,
-    pub(super) kind: Kind,
-    pub(super) keys: Vec<KeySpec>,
-    pub(super) sessions: u16,
-}
-
-/// What is behind a driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A real SoftHSM token.
-    SoftHsm,
-    /// A software key with faults on demand.
-    Scripted,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::SoftHsm => "pkcs11",
-            Self::Scripted => "scripted",
-        }
-    }
-}
-
-impl TokenSpec {
-    /// A SoftHSM token.
-    #[must_use]
-    pub fn softhsm(name: &str) -> Self {
-        Self::new(name, Kind::SoftHsm)
-    }
-
-    /// A scripted token.
-    #[must_use]
-    pub fn scripted(name: &str) -> Self {
-        Self::new(name, Kind::Scripted)
-    }
-
-    fn new(name: &str, kind: Kind) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind,
-            keys: Vec::new(),
-            sessions: 2,
-        }
-    }
-
-    /// With a P-256 key.
-    #[must_use]
-    pub fn key(self, label: &str) -> Self {
-        self.key_of(label, "ecdsa-p256-sha256")
-    }
-
-    /// With a key of another scheme.
-    #[must_use]
-    pub fn key_of(mut self, label: &str, scheme: &str) -> Self {
-        self.keys.push(KeySpec {
-            label: label.to_owned(),
-            scheme: scheme.to_owned(),
-        });
-        self
-    }
-
-    /// With so many sessions.
-    #[must_use]
-    pub fn sessions(mut self, sessions: u16) -> Self {
-        self.sessions = sessions;
-        self
-    }
-}
-
-/// Where a token's driver finds things, and whom it runs as.
-#[derive(Debug)]
-struct Place {
-    config: PathBuf,
-    socket: PathBuf,
-    dir: PathBuf,
-    log: PathBuf,
-    uid: u32,
-}
+use super::spec::{KeySpec, TokenSpec};
+use super::{SOON, write};
+use crate::softhsm::SoftHsm;
+use crate::swtpm::Swtpm;
 
 /// A token with its driver behind an activator.
 #[derive(Debug)]
 pub struct Token {
     spec: TokenSpec,
-    place: Place,
+    device: Device,
+    folder: PathBuf,
+    uid: u32,
+    daemon_uid: u32,
     binaries: Binaries,
-    daemon: (u32, u32),
-    softhsm: Option<SoftHsm>,
     activator: Option<Process>,
 }
 
@@ -125,83 +36,77 @@ impl Token {
         site: &Path,
         binaries: &Binaries,
         uid: u32,
-        daemon: (u32, u32),
+        daemon_uid: u32,
     ) -> Self {
-        let name = &spec.name;
-        let place = Place {
-            config: site.join(format!("etc/tokens/{name}.toml")),
-            socket: site.join(format!("run/{name}.sock")),
-            dir: site.join("tokens").join(name),
-            log: site.join(format!("logs/{name}.log")),
-            uid,
-        };
-        let softhsm = (spec.kind == Kind::SoftHsm).then(|| SoftHsm::new(name, PIN));
-        let token = Self {
+        let mut token = Self {
             spec: spec.clone(),
-            place,
+            device: Device::make(spec, uid),
+            folder: site.to_owned(),
+            uid,
+            daemon_uid,
             binaries: binaries.clone(),
-            daemon,
-            softhsm,
             activator: None,
         };
         token.lay_out();
+        token.learn_serial();
         for key in &spec.keys {
-            token.generate(key);
+            token.driver(&["generate", "--scheme", &key.scheme, &token.uri(&key.label)]);
         }
         token
     }
 
     fn lay_out(&self) {
-        let dir = &self.place.dir;
-        fs::create_dir(dir).expect("a folder for the driver");
-        let pin = dir.join("pin");
-        fs::write(&pin, PIN).expect("a PIN file");
-        fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).expect("mode 0600");
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).expect("mode 0700");
-        fs::write(&self.place.config, self.config_text()).expect("the token's configuration");
-        own(dir, self.place.uid);
-        if let Some(softhsm) = &self.softhsm {
-            own(softhsm.dir(), self.place.uid);
-        }
+        let dir = self.dir();
+        fs::create_dir(&dir).expect("a folder for the driver");
+        write(&dir.join("pin"), PIN);
+        fs::set_permissions(dir.join("pin"), fs::Permissions::from_mode(0o600)).expect("mode 0600");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("mode 0700");
+        own(&dir, self.uid);
+        write(&self.config(), &self.config_text());
     }
 
     fn config_text(&self) -> String {
-        let Place { socket, dir, .. } = &self.place;
+        let dir = self.dir();
         let TokenSpec {
             name,
             kind,
             sessions,
             ..
         } = &self.spec;
-        let serial = self
-            .softhsm
-            .as_ref()
-            .map_or("0001", |softhsm| softhsm.serial.as_str());
-        let driver = match &self.softhsm {
-            Some(softhsm) => format!(
-                "module = {:?}\nwrite = [{:?}]\n",
-                softhsm::MODULE,
-                softhsm.tokens()
-            ),
-            None => String::new(),
-        };
+        let (kind, serial) = (kind.name(), self.device.serial());
+        let section = self.device.section(&self.spec, &dir);
         format!(
-            "kind = {:?}\nsocket = {socket:?}\nlabel = {name:?}\nserial = {serial:?}\nsessions = {sessions}\n\
-             credential = {:?}\nstate_dir = {:?}\n[driver]\n{driver}",
-            kind.name(),
+            "kind = {kind:?}\nsocket = {:?}\nlabel = {name:?}\nserial = {serial:?}\nsessions = {sessions}\n\
+             credential = {:?}\nstate_dir = {:?}\n[driver]\n{section}",
+            self.socket(),
             dir.join("pin"),
             dir.join("state"),
         )
+    }
+
+    /// A TPM's serial is known to its driver alone, which tells it when it refuses another one.
+    fn learn_serial(&mut self) {
+        let Device::Swtpm(..) = &self.device else {
+            return;
+        };
+        let refused = self.ask_driver(&["describe", "tpm2:object=none"]);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let is_serial =
+            |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        let found = words
+            .find(is_serial)
+            .unwrap_or_else(|| panic!("no serial in {text}"));
+        if let Device::Swtpm(_, serial) = &mut self.device {
+            found.clone_into(serial);
+        }
+        write(&self.config(), &self.config_text());
     }
 
     /// The URI of one of its keys.
     #[must_use]
     pub fn uri(&self, label: &str) -> String {
         format!("{}:object={label}", self.spec.kind.name())
-    }
-
-    fn generate(&self, key: &KeySpec) {
-        self.driver(&["generate", "--scheme", &key.scheme, &self.uri(&key.label)]);
     }
 
     /// What the driver says of a key, asked without the daemon.
@@ -212,16 +117,7 @@ impl Token {
     }
 
     fn driver(&self, args: &[&str]) -> Output {
-        use std::os::unix::process::CommandExt as _;
-        let output = Command::new(self.driver_binary())
-            .arg("--config")
-            .arg(&self.place.config)
-            .args(args)
-            .envs(self.environment())
-            .uid(self.place.uid)
-            .gid(self.place.uid)
-            .output()
-            .expect("the driver runs");
+        let output = self.ask_driver(args);
         assert!(
             output.status.success(),
             "{args:?}: {}",
@@ -230,25 +126,38 @@ impl Token {
         output
     }
 
+    fn ask_driver(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(self.driver_binary());
+        command
+            .arg("--config")
+            .arg(self.config())
+            .args(args)
+            .envs(self.device.environment());
+        command
+            .uid(self.uid)
+            .gid(self.uid)
+            .output()
+            .expect("the driver runs")
+    }
+
     fn driver_binary(&self) -> PathBuf {
         self.binaries
             .path(&format!("sealwright-driver-{}", self.spec.kind.name()))
     }
 
-    fn environment(&self) -> Option<(&'static str, PathBuf)> {
-        self.softhsm
-            .as_ref()
-            .map(|softhsm| (softhsm::CONF_VARIABLE, softhsm.conf()))
-    }
-
     /// Starts the activator; the driver follows with the first connection.
     pub fn serve(&mut self) {
         let mut command = Command::new(self.binaries.path("sealwright-run"));
-        let (uid, (_, daemon_gid)) = (self.place.uid, self.daemon);
-        command.arg("--socket").arg(&self.place.socket);
-        command.args(["--mode", "0660", "--owner", &format!("0:{daemon_gid}")]);
+        let (socket, uid) = (self.socket(), self.uid);
+        command.arg("--socket").arg(&socket);
+        command.args([
+            "--mode",
+            "0660",
+            "--owner",
+            &format!("0:{}", self.daemon_uid),
+        ]);
         command.args(["--user", &format!("{uid}:{uid}")]);
-        if let Some((name, value)) = self.environment() {
+        if let Some((name, value)) = self.device.environment() {
             command
                 .arg("--env")
                 .arg(format!("{name}={}", value.display()));
@@ -257,13 +166,12 @@ impl Token {
             .arg("--")
             .arg(self.driver_binary())
             .arg("--config")
-            .arg(&self.place.config);
-        command.args(["--peer-uid", &self.daemon.0.to_string(), "serve"]);
+            .arg(self.config());
+        command.args(["--peer-uid", &self.daemon_uid.to_string(), "serve"]);
         let activator =
-            Process::start(command, None, &self.place.log).expect("sealwright-run runs");
+            Process::start(command, None, &self.log_file()).expect("sealwright-run runs");
         self.activator = Some(activator);
-        let socket = &self.place.socket;
-        wait_for("the driver's socket", Duration::from_secs(10), || {
+        wait_for("the driver's socket", SOON, || {
             socket.exists().then_some(())
         });
     }
@@ -271,7 +179,7 @@ impl Token {
     /// Asks driver and activator to end; dropping the token waits for it.
     pub(super) fn ask_to_stop(&mut self) {
         if let Some(activator) = &mut self.activator {
-            activator.signal(rustix::process::Signal::TERM);
+            activator.signal(Signal::TERM);
         }
     }
 
@@ -285,7 +193,6 @@ impl Token {
     /// `kill -9` of the driver process; its activator starts another on the next connection.
     /// `false` where none runs.
     pub fn kill_driver(&self) -> bool {
-        use rustix::process::{Pid, Signal, kill_process};
         let pid = self
             .driver_pid()
             .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
@@ -301,25 +208,30 @@ impl Token {
     /// What driver and activator logged.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.place.log).unwrap_or_default()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join(format!("logs/{}.log", self.spec.name))
     }
 
     /// The socket the driver listens on.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.place.socket
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!("run/{}.sock", self.spec.name))
     }
 
     /// The configuration file.
     #[must_use]
-    pub fn config(&self) -> &Path {
-        &self.place.config
+    pub fn config(&self) -> PathBuf {
+        self.folder
+            .join(format!("etc/tokens/{}.toml", self.spec.name))
     }
 
     /// The driver's own folder.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.place.dir
+    pub fn dir(&self) -> PathBuf {
+        self.folder.join("tokens").join(&self.spec.name)
     }
 
     /// Its keys.
@@ -331,7 +243,28 @@ impl Token {
     /// The SoftHSM token behind it.
     #[must_use]
     pub fn softhsm(&self) -> &SoftHsm {
-        self.softhsm.as_ref().expect("a SoftHSM token")
+        match &self.device {
+            Device::SoftHsm(softhsm) => softhsm,
+            other => panic!("no SoftHSM: {other:?}"),
+        }
+    }
+
+    /// The TPM behind it.
+    pub fn swtpm(&mut self) -> &mut Swtpm {
+        match &mut self.device {
+            Device::Swtpm(tpm, _) => tpm,
+            other => panic!("no TPM: {other:?}"),
+        }
+    }
+
+    /// Switches a scripted driver's fault; `none` ends it. It strikes the next request.
+    pub fn fault(&self, fault: &str) {
+        set_fault(&self.dir(), fault);
+    }
+
+    /// Touches a scripted device once, for one signature that waits under fault `touch`.
+    pub fn touch(&self) {
+        write(&self.dir().join("state/touch"), "");
     }
 }
 

@@ -1,0 +1,85 @@
+//! The device behind a driver: made, described to the driver, and made to misbehave.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::spec::{Kind, TokenSpec};
+use super::token::own;
+use super::write;
+use crate::softhsm::{self, SoftHsm};
+use crate::swtpm::Swtpm;
+
+/// PIN or auth value of every token here; a TPM wants a long one.
+pub const PIN: &str = "00112233445566778899aabbccddeeff";
+
+/// A device.
+#[derive(Debug)]
+pub enum Device {
+    /// SoftHSM.
+    SoftHsm(SoftHsm),
+    /// A software TPM, and the serial its driver found.
+    Swtpm(Swtpm, String),
+    /// The scripted driver needs none.
+    Scripted,
+}
+
+impl Device {
+    pub(super) fn make(spec: &TokenSpec, uid: u32) -> Self {
+        match spec.kind {
+            Kind::SoftHsm => {
+                let softhsm = SoftHsm::new(&spec.name, PIN);
+                own(softhsm.dir(), uid);
+                Self::SoftHsm(softhsm)
+            }
+            Kind::Swtpm => Self::Swtpm(Swtpm::start(), "unknown".to_owned()),
+            Kind::Scripted => Self::Scripted,
+        }
+    }
+
+    pub(super) fn serial(&self) -> &str {
+        match self {
+            Self::SoftHsm(softhsm) => &softhsm.serial,
+            Self::Swtpm(_, serial) => serial,
+            Self::Scripted => "0001",
+        }
+    }
+
+    /// The `[driver]` section.
+    pub(super) fn section(&self, spec: &TokenSpec, dir: &Path) -> String {
+        match self {
+            Self::SoftHsm(softhsm) => {
+                let (module, tokens) = (softhsm::MODULE, softhsm.tokens());
+                format!("module = {module:?}\nwrite = [{tokens:?}]\n")
+            }
+            Self::Swtpm(tpm, _) => format!("tcti = {:?}\n", tpm.tcti()),
+            Self::Scripted => {
+                let delay = spec.delay_ms;
+                format!(
+                    "keys = []\ndelay_ms = {delay}\nfault_file = {:?}\n",
+                    fault_file(dir)
+                )
+            }
+        }
+    }
+
+    /// What its library wants in the environment.
+    pub(super) fn environment(&self) -> Option<(&'static str, PathBuf)> {
+        match self {
+            Self::SoftHsm(softhsm) => Some((softhsm::CONF_VARIABLE, softhsm.conf())),
+            Self::Swtpm(..) => Some(("TSS2_LOG", "all+NONE".into())),
+            Self::Scripted => None,
+        }
+    }
+}
+
+fn fault_file(dir: &Path) -> PathBuf {
+    dir.join("fault")
+}
+
+/// Switches a scripted driver's fault; `none` ends it. It is read anew for each request.
+pub(super) fn set_fault(dir: &Path, fault: &str) {
+    // In one step: half a name would be another fault.
+    let new = dir.join("fault.new");
+    write(&new, fault);
+    fs::rename(new, fault_file(dir)).expect("the fault file");
+}

@@ -1,0 +1,105 @@
+//! What a token of a site shall be.
+
+/// A key that is made on a token.
+#[derive(Debug, Clone)]
+pub struct KeySpec {
+    /// Its label on the token, and its name with the daemon.
+    pub label: String,
+    /// `ecdsa-p256-sha256`, …
+    pub scheme: String,
+}
+
+/// A token to be.
+#[derive(Debug, Clone)]
+pub struct TokenSpec {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) keys: Vec<KeySpec>,
+    pub(super) sessions: u16,
+    pub(super) delay_ms: u32,
+}
+
+/// What is behind a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A real SoftHSM token.
+    SoftHsm,
+    /// A software TPM.
+    Swtpm,
+    /// Software keys with faults on demand.
+    Scripted,
+}
+
+impl Kind {
+    /// The driver's name, and the scheme of its URIs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SoftHsm => "pkcs11",
+            Self::Swtpm => "tpm2",
+            Self::Scripted => "scripted",
+        }
+    }
+}
+
+impl TokenSpec {
+    /// A token without keys and with two sessions.
+    #[must_use]
+    pub fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            keys: Vec::new(),
+            sessions: 2,
+            delay_ms: 0,
+        }
+    }
+
+    /// A SoftHSM token.
+    #[must_use]
+    pub fn softhsm(name: &str) -> Self {
+        Self::new(name, Kind::SoftHsm)
+    }
+
+    /// A software TPM.
+    #[must_use]
+    pub fn swtpm(name: &str) -> Self {
+        Self::new(name, Kind::Swtpm)
+    }
+
+    /// A scripted token.
+    #[must_use]
+    pub fn scripted(name: &str) -> Self {
+        Self::new(name, Kind::Scripted)
+    }
+
+    /// With a P-256 key.
+    #[must_use]
+    pub fn key(self, label: &str) -> Self {
+        self.key_of(label, "ecdsa-p256-sha256")
+    }
+
+    /// With a key of another scheme.
+    #[must_use]
+    pub fn key_of(mut self, label: &str, scheme: &str) -> Self {
+        self.keys.push(KeySpec {
+            label: label.to_owned(),
+            scheme: scheme.to_owned(),
+        });
+        self
+    }
+
+    /// With so many sessions.
+    #[must_use]
+    pub fn sessions(mut self, sessions: u16) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// With a device that takes so long for a signature. Scripted tokens only.
+    #[must_use]
+    pub fn delay_ms(mut self, delay_ms: u32) -> Self {
+        self.delay_ms = delay_ms;
+        self
+    }
+}
