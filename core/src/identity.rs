@@ -44,16 +44,22 @@ pub enum IdentityError {
     #[error("the client certificate is not X.509 DER")]
     NotACertificate,
     /// No usable subject alternative name; the common name never counts.
-    #[error("the client certificate has no URI subject alternative name (a common name is no identity)")]
+    #[error(
+        "the client certificate has no URI subject alternative name (a common name is no identity)"
+    )]
     None,
     /// Only a DNS name, where the trust domain wants a URI.
-    #[error("the client certificate has only a DNS name; this trust domain takes URI names (dns_identities = false)")]
+    #[error(
+        "the client certificate has only a DNS name; this trust domain takes URI names (dns_identities = false)"
+    )]
     DnsNotAllowed,
     /// More than one candidate.
     #[error("the client certificate has {0} identities; exactly one is allowed")]
     Several(usize),
     /// Control characters, spaces or excessive length.
-    #[error("the identity in the client certificate is empty, too long or has characters that no URI has")]
+    #[error(
+        "the identity in the client certificate is empty, too long or has characters that no URI has"
+    )]
     Malformed,
 }
 
@@ -61,7 +67,10 @@ pub enum IdentityError {
 pub fn identity_of(certificate_der: &[u8], dns_allowed: bool) -> Result<Identity, IdentityError> {
     let certificate =
         Certificate::from_der(certificate_der).map_err(|_| IdentityError::NotACertificate)?;
-    let names = match certificate.tbs_certificate().get_extension::<SubjectAltName>() {
+    let names = match certificate
+        .tbs_certificate()
+        .get_extension::<SubjectAltName>()
+    {
         Ok(Some((_, names))) => names.0,
         Ok(None) => return Err(IdentityError::None),
         Err(_) => return Err(IdentityError::NotACertificate),
@@ -88,7 +97,11 @@ pub fn identity_of(certificate_der: &[u8], dns_allowed: bool) -> Result<Identity
 
 fn well_formed(text: String) -> Result<String, IdentityError> {
     let ok = (1..=IDENTITY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if ok { Ok(text) } else { Err(IdentityError::Malformed) }
+    if ok {
+        Ok(text)
+    } else {
+        Err(IdentityError::Malformed)
+    }
 }
 
 /// What a principal may be used for; permissions themselves are the policy's.

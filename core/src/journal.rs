@@ -154,20 +154,40 @@ fn parse_batch(bytes: &[u8]) -> Result<RawBatch<'_>, BadBatch> {
     if !bytes.starts_with(BATCH_MAGIC) {
         return Err(BadBatch::Magic);
     }
-    let u32_at = |at| field(bytes, at).map(u32::from_le_bytes).ok_or(BadBatch::Length);
-    let u64_at = |at| field(bytes, at).map(u64::from_le_bytes).ok_or(BadBatch::Length);
+    let u32_at = |at| {
+        field(bytes, at)
+            .map(u32::from_le_bytes)
+            .ok_or(BadBatch::Length)
+    };
+    let u64_at = |at| {
+        field(bytes, at)
+            .map(u64::from_le_bytes)
+            .ok_or(BadBatch::Length)
+    };
     let hash_at = |at| field(bytes, at).map(Sha256Digest).ok_or(BadBatch::Length);
     let len = u32_at(32)? as usize;
     if !len.is_multiple_of(ALIGN) || BATCH_HEADER + len > BATCH_MAX {
         return Err(BadBatch::Length);
     }
-    let payload = bytes.get(BATCH_HEADER..BATCH_HEADER + len).ok_or(BadBatch::Length)?;
+    let payload = bytes
+        .get(BATCH_HEADER..BATCH_HEADER + len)
+        .ok_or(BadBatch::Length)?;
     let own = hash_at(72)?;
     if Sha256Digest::of(&[&bytes[..72], payload]) != own || u32_at(36)? != 0 {
         return Err(BadBatch::Digest);
     }
-    let chain = Chain { batch: u64_at(16)?, index: u64_at(24)?, last: hash_at(40)? };
-    Ok(RawBatch { count: u32_at(4)?, segment: u64_at(8)?, chain, own, payload })
+    let chain = Chain {
+        batch: u64_at(16)?,
+        index: u64_at(24)?,
+        last: hash_at(40)?,
+    };
+    Ok(RawBatch {
+        count: u32_at(4)?,
+        segment: u64_at(8)?,
+        chain,
+        own,
+        payload,
+    })
 }
 
 fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Entry>, BadBatch> {
@@ -180,7 +200,11 @@ fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Entry>, BadBatch> {
     let mut entries = Vec::new();
     for _ in 0..raw.count {
         let header = take(ENTRY_HEADER)?;
-        let length = |at| field(header, at).map(u32::from_le_bytes).ok_or(BadBatch::Entries);
+        let length = |at| {
+            field(header, at)
+                .map(u32::from_le_bytes)
+                .ok_or(BadBatch::Entries)
+        };
         let (leaf_len, body_len) = (length(0)? as usize, length(4)? as usize);
         let salt = field(header, 8).ok_or(BadBatch::Entries)?;
         let (leaf, body) = (take(leaf_len)?.to_vec(), take(body_len)?.to_vec());
@@ -208,8 +232,11 @@ pub fn decode_batch(
         return Err(BadBatch::Chain);
     }
     let entries = parse_entries(&raw)?;
-    let next =
-        Chain { batch: chain.batch + 1, index: chain.index + entries.len() as u64, last: raw.own };
+    let next = Chain {
+        batch: chain.batch + 1,
+        index: chain.index + entries.len() as u64,
+        last: raw.own,
+    };
     Ok((entries, BATCH_HEADER + raw.payload.len(), next))
 }
 
@@ -259,7 +286,11 @@ impl SegmentHeader {
         if head.iter().all(|b| *b == 0) {
             return Err(BadHeader::Blank);
         }
-        let u64_at = |at| field(head, at).map(u64::from_le_bytes).ok_or(BadHeader::Damaged);
+        let u64_at = |at| {
+            field(head, at)
+                .map(u64::from_le_bytes)
+                .ok_or(BadHeader::Damaged)
+        };
         let hash_at = |at| field(head, at).map(Sha256Digest).ok_or(BadHeader::Damaged);
         if !head.starts_with(SEGMENT_MAGIC) || Sha256Digest::of(&[&head[..72]]) != hash_at(72)? {
             return Err(BadHeader::Damaged);
@@ -268,8 +299,15 @@ impl SegmentHeader {
         if min_reader > READER {
             return Err(BadHeader::NewerReader(min_reader));
         }
-        let chain = Chain { batch: u64_at(24)?, index: u64_at(32)?, last: hash_at(40)? };
-        Ok(Self { segment: u64_at(16)?, chain })
+        let chain = Chain {
+            batch: u64_at(24)?,
+            index: u64_at(32)?,
+            last: hash_at(40)?,
+        };
+        Ok(Self {
+            segment: u64_at(16)?,
+            chain,
+        })
     }
 }
 
@@ -327,14 +365,19 @@ fn judge_end(rest: &[u8], offset: usize, why: BadBatch) -> End {
     let Some(last) = rest.iter().rposition(|b| *b != 0) else {
         return End::Clean { offset };
     };
-    let later_is_sound =
-        (ALIGN..=last).step_by(ALIGN).any(|at| parse_batch(&rest[at..]).is_ok());
+    let later_is_sound = (ALIGN..=last)
+        .step_by(ALIGN)
+        .any(|at| parse_batch(&rest[at..]).is_ok());
     // A batch that is sound but belongs elsewhere was not torn by a crash either.
     let itself_is_sound = parse_batch(rest).is_ok();
     if later_is_sound || itself_is_sound || last >= BATCH_MAX {
         End::Corrupt { offset, why }
     } else {
-        End::Torn { offset, bytes: last + 1, why }
+        End::Torn {
+            offset,
+            bytes: last + 1,
+            why,
+        }
     }
 }
 
@@ -344,12 +387,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(n: u8) -> Entry {
-        Entry { leaf: vec![n; 9], salt: [n; SALT_LEN], body: vec![n; usize::from(n) + 1] }
+        Entry {
+            leaf: vec![n; 9],
+            salt: [n; SALT_LEN],
+            body: vec![n; usize::from(n) + 1],
+        }
     }
 
     /// A segment of `batches` batches with two entries each; returns it and each batch's offset.
     fn segment(batches: u8) -> (Vec<u8>, Vec<usize>) {
-        let header = SegmentHeader { segment: 3, chain: Chain { batch: 5, index: 11, last: Sha256Digest([9; 32]) } };
+        let header = SegmentHeader {
+            segment: 3,
+            chain: Chain {
+                batch: 5,
+                index: 11,
+                last: Sha256Digest([9; 32]),
+            },
+        };
         let (mut bytes, mut chain, mut offsets) = (header.encode(), header.chain, Vec::new());
         for n in 0..batches {
             let (batch, next) = encode_batch(3, chain, &[entry(n), entry(n + 1)]);
@@ -373,7 +427,10 @@ mod tests {
     fn what_was_written_is_read_back() {
         let (bytes, offsets) = segment(3);
         let (entries, end) = read(&bytes);
-        assert_eq!(entries, [entry(0), entry(1), entry(1), entry(2), entry(2), entry(3)]);
+        assert_eq!(
+            entries,
+            [entry(0), entry(1), entry(1), entry(2), entry(2), entry(3)]
+        );
         assert_eq!(end, End::Clean { offset: offsets[3] });
     }
 
@@ -383,11 +440,19 @@ mod tests {
         bytes[offsets[2] + 120] ^= 1;
         let (entries, end) = read(&bytes);
         assert_eq!(entries.len(), 4);
-        assert!(matches!(end, End::Torn { offset, why: BadBatch::Digest, .. } if offset == offsets[2]));
+        assert!(
+            matches!(end, End::Torn { offset, why: BadBatch::Digest, .. } if offset == offsets[2])
+        );
 
         let (mut bytes, offsets) = segment(3);
         bytes[offsets[1] + 120] ^= 1;
-        assert_eq!(read(&bytes).1, End::Corrupt { offset: offsets[1], why: BadBatch::Digest });
+        assert_eq!(
+            read(&bytes).1,
+            End::Corrupt {
+                offset: offsets[1],
+                why: BadBatch::Digest
+            }
+        );
     }
 
     #[test]
@@ -402,16 +467,28 @@ mod tests {
         let (mut bytes, offsets) = segment(2);
         let first = bytes[offsets[0]..offsets[1]].to_vec();
         bytes[offsets[2]..offsets[2] + first.len()].copy_from_slice(&first);
-        assert_eq!(read(&bytes).1, End::Corrupt { offset: offsets[2], why: BadBatch::Place });
+        assert_eq!(
+            read(&bytes).1,
+            End::Corrupt {
+                offset: offsets[2],
+                why: BadBatch::Place
+            }
+        );
     }
 
     #[test]
     fn a_header_that_was_never_written_is_told_from_a_damaged_one() {
         let (mut bytes, _) = segment(0);
-        assert_eq!(SegmentHeader::decode(&[0; HEADER_LEN]), Err(BadHeader::Blank));
+        assert_eq!(
+            SegmentHeader::decode(&[0; HEADER_LEN]),
+            Err(BadHeader::Blank)
+        );
         bytes[20] ^= 1;
         assert_eq!(SegmentHeader::decode(&bytes), Err(BadHeader::Damaged));
-        assert_eq!(SegmentHeader::decode(&bytes[..100]), Err(BadHeader::Damaged));
+        assert_eq!(
+            SegmentHeader::decode(&bytes[..100]),
+            Err(BadHeader::Damaged)
+        );
     }
 
     proptest! {

@@ -30,7 +30,11 @@ fn check_label(text: &str) -> Result<(), NameError> {
         && text
             .bytes()
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
-    if ok { Ok(()) } else { Err(NameError::Label(text.to_owned())) }
+    if ok {
+        Ok(())
+    } else {
+        Err(NameError::Label(text.to_owned()))
+    }
 }
 
 /// A tenant: keys, principals and records belong to exactly one.
@@ -76,7 +80,10 @@ impl KeyName {
     /// A key of `tenant` called `label`.
     pub fn new(tenant: Tenant, label: &str) -> Result<Self, NameError> {
         check_label(label)?;
-        Ok(Self { tenant, label: label.to_owned() })
+        Ok(Self {
+            tenant,
+            label: label.to_owned(),
+        })
     }
 
     /// Reads `<tenant>/<key>`, or `<key>` as a key of `tenant`.
@@ -99,7 +106,10 @@ impl KeyName {
 
     /// Version `number` of this key.
     pub fn version(&self, number: u32) -> KeyVersionId {
-        KeyVersionId { key: self.clone(), version: number }
+        KeyVersionId {
+            key: self.clone(),
+            version: number,
+        }
     }
 }
 
@@ -134,7 +144,11 @@ impl FromStr for KeyVersionId {
         let (key, version) = text.rsplit_once('#').ok_or_else(bad)?;
         let number = version.parse().ok().filter(|n| *n >= 1).ok_or_else(bad)?;
         let id = key.parse::<KeyName>()?.version(number);
-        if id.version.to_string() == version { Ok(id) } else { Err(bad()) }
+        if id.version.to_string() == version {
+            Ok(id)
+        } else {
+            Err(bad())
+        }
     }
 }
 
@@ -171,12 +185,29 @@ mod tests {
     fn a_key_without_a_tenant_belongs_to_the_default_one() {
         let key: KeyName = "release".parse().unwrap();
         assert_eq!(key.to_string(), "default/release");
-        assert_eq!("acme/release#12".parse::<KeyVersionId>().unwrap().to_string(), "acme/release#12");
+        assert_eq!(
+            "acme/release#12"
+                .parse::<KeyVersionId>()
+                .unwrap()
+                .to_string(),
+            "acme/release#12"
+        );
     }
 
     #[test]
     fn names_that_could_be_read_two_ways_are_refused() {
-        for bad in ["", "/", "a/", "/a", "a/b/c", "A", "a b", "-a", "a#1", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a/b/c",
+            "A",
+            "a b",
+            "-a",
+            "a#1",
+            &"x".repeat(65),
+        ] {
             assert!(bad.parse::<KeyName>().is_err(), "{bad:?}");
         }
         for bad in ["a", "a#", "a#0", "a#01", "a#+1", "a#x", "a#4294967296"] {

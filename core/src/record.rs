@@ -354,7 +354,13 @@ pub struct BadLeaf;
 
 impl Leaf {
     /// The leaf for `body_bytes` under `salt`.
-    pub fn new(index: u64, time: Timestamp, kind: &str, salt: &[u8; SALT_LEN], body_bytes: &[u8]) -> Self {
+    pub fn new(
+        index: u64,
+        time: Timestamp,
+        kind: &str,
+        salt: &[u8; SALT_LEN],
+        body_bytes: &[u8],
+    ) -> Self {
         Self {
             body: body_digest(salt, body_bytes),
             i: index,
@@ -373,8 +379,15 @@ impl Leaf {
     /// Reads canonical bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadLeaf> {
         let leaf: Self = serde_json::from_slice(bytes).map_err(|_| BadLeaf)?;
-        let kind_ok = leaf.kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'-');
-        if leaf.v == LEAF_VERSION && kind_ok && leaf.to_bytes() == bytes { Ok(leaf) } else { Err(BadLeaf) }
+        let kind_ok = leaf
+            .kind
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'-');
+        if leaf.v == LEAF_VERSION && kind_ok && leaf.to_bytes() == bytes {
+            Ok(leaf)
+        } else {
+            Err(BadLeaf)
+        }
     }
 
     /// Index in the log.
@@ -408,7 +421,13 @@ mod tests {
 
     #[test]
     fn a_leaf_is_canonical_json() {
-        let leaf = Leaf::new(7, Timestamp::from_unix_millis(0), "sign", &[1; SALT_LEN], b"{}");
+        let leaf = Leaf::new(
+            7,
+            Timestamp::from_unix_millis(0),
+            "sign",
+            &[1; SALT_LEN],
+            b"{}",
+        );
         let bytes = leaf.to_bytes();
         assert_eq!(serde_json_canonicalizer::to_vec(&leaf).unwrap(), bytes);
         assert_eq!(Leaf::from_bytes(&bytes), Ok(leaf.clone()));

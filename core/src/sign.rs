@@ -31,7 +31,10 @@ impl SignInput {
     /// Prepares `parts`, read as one message, for `scheme`.
     pub fn of(scheme: Scheme, parts: &[&[u8]]) -> Self {
         match scheme.prehash() {
-            Some(hash) => Self::Digest { hash, bytes: hash.digest(parts) },
+            Some(hash) => Self::Digest {
+                hash,
+                bytes: hash.digest(parts),
+            },
             None => Self::Message(parts.concat()),
         }
     }
@@ -86,9 +89,10 @@ impl ToBeSigned {
             return Err(NotPermitted::OtherMessage);
         }
         let input = match permit.scheme().prehash() {
-            Some(HashAlg::Sha256) => {
-                SignInput::Digest { hash: HashAlg::Sha256, bytes: pae_sha256.0.to_vec() }
-            }
+            Some(HashAlg::Sha256) => SignInput::Digest {
+                hash: HashAlg::Sha256,
+                bytes: pae_sha256.0.to_vec(),
+            },
             _ => SignInput::of(permit.scheme(), &[&pae.prefix(), pae.payload]),
         };
         Ok(Self { permit, input })
@@ -106,7 +110,10 @@ impl ToBeSigned {
 
     /// Attaches the device's answer, which nobody believes yet.
     pub fn answered(self, signature: Signature) -> Unverified {
-        Unverified { to_be_signed: self, signature }
+        Unverified {
+            to_be_signed: self,
+            signature,
+        }
     }
 }
 
@@ -123,7 +130,11 @@ pub struct CheckpointToBeSigned {
 impl CheckpointToBeSigned {
     /// `None` where the checkpoint is of another origin.
     pub fn new(origin: &str, checkpoint: &Checkpoint, uri: KeyUri, scheme: Scheme) -> Option<Self> {
-        (checkpoint.origin() == origin).then(|| Self { body: checkpoint.to_string(), uri, scheme })
+        (checkpoint.origin() == origin).then(|| Self {
+            body: checkpoint.to_string(),
+            uri,
+            scheme,
+        })
     }
 
     /// The note text that is signed.
@@ -150,8 +161,13 @@ impl CheckpointToBeSigned {
 /// Verifies what a device returned. The daemon brings a fast one, [`crate::verify`] is the second.
 pub trait Verifier: Send + Sync {
     /// Whether `signature` (raw form) by the key in `spki_der` covers `input`.
-    fn verifies(&self, spki_der: &[u8], scheme: Scheme, input: &SignInput, signature: &[u8])
-    -> bool;
+    fn verifies(
+        &self,
+        spki_der: &[u8],
+        scheme: Scheme,
+        input: &SignInput,
+        signature: &[u8],
+    ) -> bool;
 }
 
 /// A signature from a device, not yet checked.
@@ -183,7 +199,10 @@ pub enum BadSignature {
 
 impl Unverified {
     /// Accepts the signature only if the enrolled key does; hands back the permit otherwise, for the record.
-    pub fn verify(self, verifier: &dyn Verifier) -> Result<VerifiedSignature, (BadSignature, Permit)> {
+    pub fn verify(
+        self,
+        verifier: &dyn Verifier,
+    ) -> Result<VerifiedSignature, (BadSignature, Permit)> {
         let ToBeSigned { permit, input } = self.to_be_signed;
         let raw = match self.signature {
             Signature::Raw(raw) => raw,
@@ -191,7 +210,13 @@ impl Unverified {
         };
         let scheme = permit.scheme();
         if let Some(want) = scheme.raw_signature_len().filter(|want| *want != raw.len()) {
-            return Err((BadSignature::Length { got: raw.len(), want }, permit));
+            return Err((
+                BadSignature::Length {
+                    got: raw.len(),
+                    want,
+                },
+                permit,
+            ));
         }
         if !verifier.verifies(permit.spki().der(), scheme, &input, &raw) {
             return Err((BadSignature::DoesNotVerify, permit));

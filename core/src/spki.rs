@@ -82,7 +82,9 @@ impl Serialize for Spki {
 impl<'de> Deserialize<'de> for Spki {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let der = STANDARD.decode(text.as_bytes()).map_err(de::Error::custom)?;
+        let der = STANDARD
+            .decode(text.as_bytes())
+            .map_err(de::Error::custom)?;
         Ok(Self::from_der(der))
     }
 }

@@ -28,7 +28,9 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// Written by a newer program.
-    #[error("record {seq} has schema version {v}; this program reads up to {SCHEMA_VERSION}, install a newer one")]
+    #[error(
+        "record {seq} has schema version {v}; this program reads up to {SCHEMA_VERSION}, install a newer one"
+    )]
     NewerSchema {
         /// The record.
         seq: u64,
@@ -124,7 +126,9 @@ impl State {
     /// All key versions, by name and version.
     pub fn keys(&self) -> impl Iterator<Item = (KeyVersionId, &KeyVersion)> {
         self.keys.iter().flat_map(|(name, versions)| {
-            versions.iter().map(|(number, version)| (name.version(*number), version))
+            versions
+                .iter()
+                .map(|(number, version)| (name.version(*number), version))
         })
     }
 
@@ -145,7 +149,10 @@ impl State {
 
     /// The number the next version of `key` gets.
     pub fn next_version(&self, key: &KeyName) -> u32 {
-        let newest = self.keys.get(key).and_then(|versions| versions.last_key_value());
+        let newest = self
+            .keys
+            .get(key)
+            .and_then(|versions| versions.last_key_value());
         newest.map_or(1, |(number, _)| number.saturating_add(1))
     }
 
@@ -155,13 +162,25 @@ impl State {
     }
 
     /// Whether a signature made under a permit from `state_index` may still be released.
-    pub fn check_release(&self, key: &KeyVersionId, state_index: u64) -> Result<(), ReleaseConflict> {
-        let conflict = |now: String| ReleaseConflict { key: key.clone(), now };
-        let version = self.version(key).ok_or_else(|| conflict("unknown".to_owned()))?;
+    pub fn check_release(
+        &self,
+        key: &KeyVersionId,
+        state_index: u64,
+    ) -> Result<(), ReleaseConflict> {
+        let conflict = |now: String| ReleaseConflict {
+            key: key.clone(),
+            now,
+        };
+        let version = self
+            .version(key)
+            .ok_or_else(|| conflict("unknown".to_owned()))?;
         if version.state == KeyState::Active && version.state_index == state_index {
             Ok(())
         } else {
-            Err(conflict(format!("{:?} since record {}", version.state, version.state_index)))
+            Err(conflict(format!(
+                "{:?} since record {}",
+                version.state, version.state_index
+            )))
         }
     }
 
@@ -171,9 +190,14 @@ impl State {
         if enrolment.key.version != next {
             return Err(StateError::Version(enrolment.key.clone(), next));
         }
-        let same = self.keys().find(|(_, version)| version.enrolment.spki == enrolment.spki);
+        let same = self
+            .keys()
+            .find(|(_, version)| version.enrolment.spki == enrolment.spki);
         if let Some((old, _)) = same {
-            return Err(StateError::SameKey { new: enrolment.key.clone(), old });
+            return Err(StateError::SameKey {
+                new: enrolment.key.clone(),
+                old,
+            });
         }
         if (enrolment.purpose == Purpose::Dsse) == enrolment.payload_types.is_empty() {
             return Err(StateError::PayloadTypes(enrolment.key.clone()));
@@ -182,9 +206,18 @@ impl State {
     }
 
     /// The state a version would enter, if the change is possible now.
-    pub fn check_change(&self, key: &KeyVersionId, event: KeyEvent) -> Result<KeyState, StateError> {
-        let version = self.version(key).ok_or_else(|| StateError::UnknownVersion(key.clone()))?;
-        let after = version.state.after(event).map_err(|e| StateError::Illegal(key.clone(), e))?;
+    pub fn check_change(
+        &self,
+        key: &KeyVersionId,
+        event: KeyEvent,
+    ) -> Result<KeyState, StateError> {
+        let version = self
+            .version(key)
+            .ok_or_else(|| StateError::UnknownVersion(key.clone()))?;
+        let after = version
+            .state
+            .after(event)
+            .map_err(|e| StateError::Illegal(key.clone(), e))?;
         let other_active = self
             .signing_version(&key.key)
             .is_some_and(|(number, v)| number != key.version && v.state == KeyState::Active);
@@ -229,13 +262,20 @@ impl State {
             return Err(StateError::NewerSchema { seq, v: record.v });
         }
         if seq != self.next_index {
-            return Err(StateError::Index { want: self.next_index, got: seq });
+            return Err(StateError::Index {
+                want: self.next_index,
+                got: seq,
+            });
         }
         if record.time < self.last_time {
             return Err(StateError::Time { seq });
         }
         let is_genesis = matches!(record.event, Event::Genesis(_));
-        if is_genesis != (seq == 0) { Err(StateError::Genesis { seq }) } else { Ok(()) }
+        if is_genesis != (seq == 0) {
+            Err(StateError::Genesis { seq })
+        } else {
+            Ok(())
+        }
     }
 
     fn enrol(&mut self, seq: u64, enrolment: &Enrolment) -> Result<(), StateError> {
@@ -246,7 +286,10 @@ impl State {
             state_index: seq,
         };
         let key = &enrolment.key;
-        self.keys.entry(key.key.clone()).or_default().insert(key.version, version);
+        self.keys
+            .entry(key.key.clone())
+            .or_default()
+            .insert(key.version, version);
         Ok(())
     }
 
@@ -281,7 +324,9 @@ struct Retries {
 
 impl Retries {
     fn get(&self, principal: &str, idempotency: &Sha256Digest) -> Option<Earlier> {
-        self.by_key.get(&(principal.to_owned(), *idempotency)).copied()
+        self.by_key
+            .get(&(principal.to_owned(), *idempotency))
+            .copied()
     }
 
     fn note(&mut self, index: u64, sign: &SignRecord) {
@@ -292,7 +337,10 @@ impl Retries {
             return;
         };
         let key = (sign.principal.clone(), idempotency);
-        if let Some(before) = self.by_key.insert(key.clone(), Earlier { index, pae_sha256 }) {
+        if let Some(before) = self
+            .by_key
+            .insert(key.clone(), Earlier { index, pae_sha256 })
+        {
             self.by_age.remove(&before.index);
         }
         self.by_age.insert(index, key);

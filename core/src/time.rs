@@ -38,7 +38,8 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = OffsetDateTime::from_unix_timestamp(self.unix_seconds()).map_err(|_| fmt::Error)?;
+        let time =
+            OffsetDateTime::from_unix_timestamp(self.unix_seconds()).map_err(|_| fmt::Error)?;
         let (date, clock) = (time.date(), time.time());
         write!(
             f,
@@ -59,8 +60,13 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, NotATime> {
         let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| NotATime)?;
-        let millis = i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| NotATime)?;
-        if (0..=MAX_MILLIS).contains(&millis) { Ok(Self(millis)) } else { Err(NotATime) }
+        let millis =
+            i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|_| NotATime)?;
+        if (0..=MAX_MILLIS).contains(&millis) {
+            Ok(Self(millis))
+        } else {
+            Err(NotATime)
+        }
     }
 }
 
@@ -76,7 +82,10 @@ mod tests {
             let time = Timestamp::from_unix_millis(millis);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
-        assert_eq!(Timestamp::from_unix_millis(1_795_593_600_007).to_string(), "2026-11-25T08:00:00.007Z");
+        assert_eq!(
+            Timestamp::from_unix_millis(1_795_593_600_007).to_string(),
+            "2026-11-25T08:00:00.007Z"
+        );
         assert_eq!("yesterday".parse::<Timestamp>(), Err(NotATime));
     }
 }

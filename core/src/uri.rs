@@ -31,7 +31,9 @@ pub enum UriError {
     #[error("key URI attribute {0:?} stands twice")]
     Repeated(String),
     /// A query part is present.
-    #[error("a key URI has no query part: PINs and module paths belong in the token's configuration")]
+    #[error(
+        "a key URI has no query part: PINs and module paths belong in the token's configuration"
+    )]
     Query,
     /// Too long.
     #[error("a key URI has at most {URI_MAX} bytes")]
@@ -51,7 +53,8 @@ impl KeyUri {
 
     /// Attribute `name` as UTF-8 text; `None` where it is absent or not UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.attribute(name).and_then(|value| std::str::from_utf8(value).ok())
+        self.attribute(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// Names of all attributes, sorted.
@@ -91,7 +94,11 @@ impl FromStr for KeyUri {
             return Err(UriError::TooLong);
         }
         let (kind, path) = text.split_once(':').ok_or(UriError::NoScheme)?;
-        if kind.is_empty() || !kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+        if kind.is_empty()
+            || !kind
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        {
             return Err(UriError::NoScheme);
         }
         if path.contains('?') {
@@ -102,7 +109,9 @@ impl FromStr for KeyUri {
             let bad = || UriError::Attribute(part.to_owned());
             let (name, value) = part.split_once('=').ok_or_else(bad)?;
             let name_ok = !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             if !name_ok {
                 return Err(bad());
             }
@@ -111,7 +120,10 @@ impl FromStr for KeyUri {
                 return Err(UriError::Repeated(name.to_owned()));
             }
         }
-        Ok(Self { kind: kind.to_owned(), attributes })
+        Ok(Self {
+            kind: kind.to_owned(),
+            attributes,
+        })
     }
 }
 
@@ -147,10 +159,17 @@ mod tests {
 
     #[test]
     fn two_spellings_of_one_uri_are_one_uri() {
-        let a: KeyUri = "pkcs11:token=My%20HSM;object=release;id=%01%ab".parse().unwrap();
-        let b: KeyUri = "pkcs11:id=%01%AB;object=rel%65ase;token=My%20HSM".parse().unwrap();
+        let a: KeyUri = "pkcs11:token=My%20HSM;object=release;id=%01%ab"
+            .parse()
+            .unwrap();
+        let b: KeyUri = "pkcs11:id=%01%AB;object=rel%65ase;token=My%20HSM"
+            .parse()
+            .unwrap();
         assert_eq!(a, b);
-        assert_eq!(a.to_string(), "pkcs11:id=%01%AB;object=release;token=My%20HSM");
+        assert_eq!(
+            a.to_string(),
+            "pkcs11:id=%01%AB;object=release;token=My%20HSM"
+        );
         assert_eq!(a.attribute("id"), Some(&[1u8, 0xab][..]));
         assert_eq!(a.text("id"), None);
         assert_eq!(a.text("token"), Some("My HSM"));
@@ -161,10 +180,22 @@ mod tests {
         let error = |text: &str| text.parse::<KeyUri>().unwrap_err();
         assert_eq!(error("release"), UriError::NoScheme);
         assert_eq!(error("pkcs11:object=a?pin-value=1234"), UriError::Query);
-        assert_eq!(error("pkcs11:object=a;object=b"), UriError::Repeated("object".into()));
+        assert_eq!(
+            error("pkcs11:object=a;object=b"),
+            UriError::Repeated("object".into())
+        );
         assert_eq!(error("pkcs11:object"), UriError::Attribute("object".into()));
-        assert_eq!(error("pkcs11:object=a b"), UriError::Attribute("object=a b".into()));
-        assert_eq!(error("pkcs11:object=%4"), UriError::Attribute("object=%4".into()));
-        assert_eq!(error(&format!("pkcs11:object={}", "a".repeat(URI_MAX))), UriError::TooLong);
+        assert_eq!(
+            error("pkcs11:object=a b"),
+            UriError::Attribute("object=a b".into())
+        );
+        assert_eq!(
+            error("pkcs11:object=%4"),
+            UriError::Attribute("object=%4".into())
+        );
+        assert_eq!(
+            error(&format!("pkcs11:object={}", "a".repeat(URI_MAX))),
+            UriError::TooLong
+        );
     }
 }
