@@ -104,32 +104,35 @@ impl Driver {
     }
 
     fn run(self, args: &args::Args) -> Result<ExitCode, HostError> {
-        let config = self.config(args)?;
+        let config = TokenConfig::read(&args.config)?;
         // The listener is taken first: the sandbox forbids nothing that is open already.
         let listener = match args.command() {
             args::Command::Serve => Some(listen::Listener::from_environment(&args.peer_uid)?),
             _ => None,
         };
-        sandbox::prepare_state_dir(&config)?;
-        if let Some(paths) = self.sandbox {
-            sandbox::enter(&config, &args.config, paths(&config)?)?;
-        }
+        let prepared = self.prepare(args, &config);
         let secrets = Secrets::new(&config);
         match listener {
-            Some(listener) => Ok(serve::serve(self, config, secrets, listener)),
-            None => admin::run(self, args, &config, &secrets),
+            // What is wrong from here on the daemon is told in `Hello`, or nobody would know why nothing signs.
+            Some(listener) => Ok(serve::serve(self, &config, &secrets, prepared, &listener)),
+            None => prepared
+                .map_err(HostError::Driver)
+                .and_then(|()| admin::run(self, args, &config, &secrets)),
         }
     }
 
-    fn config(self, args: &args::Args) -> Result<TokenConfig, HostError> {
-        let config = TokenConfig::read(&args.config)?;
+    fn prepare(self, args: &args::Args, config: &TokenConfig) -> Result<(), DriverError> {
         if config.kind != self.kind {
-            return Err(HostError::Kind {
-                kind: config.kind,
-                driver: self.kind,
-            });
+            return Err(DriverError::config(format!(
+                "kind = {:?}, but this program drives {:?}: start sealwright-driver-{0} or correct the kind",
+                config.kind, self.kind
+            )));
         }
-        Ok(config)
+        sandbox::prepare_state_dir(config)?;
+        match self.sandbox {
+            Some(paths) => sandbox::enter(config, &args.config, paths(config)?),
+            None => Ok(()),
+        }
     }
 }
 
@@ -138,23 +141,12 @@ impl Driver {
 enum HostError {
     #[error(transparent)]
     Config(#[from] sealwright_driver_api::TokenConfigError),
-    #[error(
-        "kind = {kind:?}, but this program drives {driver:?}: start sealwright-driver-{kind} or correct the kind"
-    )]
-    Kind { kind: String, driver: &'static str },
     #[error("no listening socket: start this under its systemd socket unit or with sealwright-run")]
     NoListener,
     #[error("the socket passed as file descriptor 3 cannot be used: {0}")]
     Listener(std::io::Error),
     #[error("no user is called {0:?}: give --peer-uid a number or a name from /etc/passwd")]
     NoUser(String),
-    #[error("state_dir {path} cannot be used: {source}; create it for this driver's user alone")]
-    StateDir {
-        path: std::path::PathBuf,
-        source: std::io::Error,
-    },
-    #[error("landlock refuses the sandbox: {0}")]
-    Sandbox(String),
     #[error(transparent)]
     Driver(#[from] DriverError),
     #[error("cannot print the answer: {0}")]

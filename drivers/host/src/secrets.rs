@@ -163,3 +163,155 @@ fn open_error(error: &std::io::Error) -> String {
     }
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LOGIN_MARK;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    struct Token {
+        dir: tempfile::TempDir,
+        config: TokenConfig,
+    }
+
+    impl Token {
+        fn with_pin(pin: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let text = format!(
+                "kind = 'k'\nsocket = 's'\nlabel = 'l'\nserial = '1'\nstate_dir = {0:?}\ncredential = {1:?}\n",
+                dir.path(),
+                dir.path().join("pin")
+            );
+            std::fs::write(dir.path().join("t.toml"), text).unwrap();
+            let config = TokenConfig::read(&dir.path().join("t.toml")).unwrap();
+            let token = Self { dir, config };
+            token.pin(pin, 0o600);
+            token
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn pin(&self, pin: &str, mode: u32) {
+            std::fs::write(self.path("pin"), pin).unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(self.path("pin"), mode).unwrap();
+        }
+
+        /// What a process that starts now knows.
+        fn secrets(&self) -> Secrets {
+            Secrets::new(&self.config)
+        }
+
+        fn refusal(&self) -> String {
+            self.secrets().read().unwrap_err().detail
+        }
+    }
+
+    fn fail(class: ErrorClass) -> impl FnOnce(&Secret) -> Result<(), DriverError> {
+        move |_| Err(DriverError::new(class, "CKR", "no"))
+    }
+
+    #[test]
+    fn a_credential_loses_one_line_end_and_never_shows_in_debug() {
+        let token = Token::with_pin("12 34\n");
+        let secret = token.secrets().read().unwrap();
+        assert_eq!(secret.as_str().unwrap(), "12 34");
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        token.pin("\n\n", 0o600);
+        assert_eq!(token.secrets().read().unwrap().as_bytes(), b"\n");
+    }
+
+    #[test]
+    fn each_bad_credential_file_has_its_own_error() {
+        let token = Token::with_pin("1234");
+        token.pin("1234", 0o640);
+        assert!(token.refusal().contains("chmod 0600"));
+        token.pin("", 0o600);
+        assert!(token.refusal().contains("empty"));
+        token.pin(&"x".repeat(CREDENTIAL_MAX), 0o600);
+        assert!(token.secrets().read().is_ok());
+        token.pin(&"x".repeat(CREDENTIAL_MAX + 1), 0o600);
+        assert!(token.refusal().contains("4096 bytes"));
+        std::fs::rename(token.path("pin"), token.path("real")).unwrap();
+        assert!(token.refusal().contains("No such file"));
+        symlink(token.path("real"), token.path("pin")).unwrap();
+        assert!(token.refusal().contains("symbolic link"));
+        std::fs::remove_file(token.path("pin")).unwrap();
+        std::fs::create_dir(token.path("pin")).unwrap();
+        assert!(token.refusal().contains("not a regular file"));
+    }
+
+    #[test]
+    fn the_mark_is_on_disk_during_a_login_and_gone_after_a_good_one() {
+        let token = Token::with_pin("1234");
+        let marked = token
+            .secrets()
+            .login(|_| Ok(token.path(LOGIN_MARK).exists()));
+        assert!(marked.unwrap());
+        assert!(!token.path(LOGIN_MARK).exists());
+    }
+
+    #[test]
+    fn a_refused_credential_is_not_tried_again_by_any_process_until_it_changes() {
+        for class in [ErrorClass::Auth, ErrorClass::LockedOut] {
+            let token = Token::with_pin("1234");
+            let secrets = token.secrets();
+            assert_eq!(secrets.login(fail(class)).unwrap_err().code, "CKR");
+            for next in [secrets, token.secrets()] {
+                let error = next.login::<()>(|_| panic!("tried again")).unwrap_err();
+                assert_eq!(error.class, ErrorClass::Auth);
+                assert!(error.detail.contains(LOGIN_MARK), "{error}");
+            }
+            token.pin("5678", 0o600);
+            assert!(token.secrets().login(|_| Ok(())).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_process_that_dies_during_a_login_leaves_the_mark() {
+        let token = Token::with_pin("1234");
+        let secrets = token.secrets();
+        let died = std::thread::spawn(move || secrets.login::<()>(|_| panic!("dies"))).join();
+        assert!(died.is_err());
+        assert!(
+            token
+                .secrets()
+                .login::<()>(|_| panic!("tried again"))
+                .is_err()
+        );
+        std::fs::remove_file(token.path(LOGIN_MARK)).unwrap();
+        assert!(token.secrets().login(|_| Ok(())).is_ok());
+    }
+
+    #[test]
+    fn a_device_that_is_gone_before_it_saw_the_credential_leaves_no_mark() {
+        let token = Token::with_pin("1234");
+        assert!(token.secrets().login(fail(ErrorClass::Lost)).is_err());
+        assert!(token.secrets().login(|_| Ok(())).is_ok());
+    }
+
+    #[test]
+    fn a_mark_that_is_cut_off_or_unreadable_forbids_the_login() {
+        let token = Token::with_pin("1234");
+        for mark in [&b""[..], b"v1", b"\xff\n"] {
+            std::fs::write(token.path(LOGIN_MARK), mark).unwrap();
+            assert!(
+                token.secrets().login::<()>(|_| panic!("tried")).is_err(),
+                "{mark:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_mark_says_what_it_is_and_holds_one_byte_about_the_credential() {
+        let token = Token::with_pin("1234");
+        assert!(token.secrets().login(fail(ErrorClass::Auth)).is_err());
+        let mark = std::fs::read_to_string(token.path(LOGIN_MARK)).unwrap();
+        let (first, rest) = mark.split_once('\n').unwrap();
+        assert_eq!(first.len(), "v1 00".len());
+        assert!(rest.starts_with("Written before a login"));
+    }
+}

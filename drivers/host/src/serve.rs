@@ -1,5 +1,6 @@
 //! Serving the daemon: open the token, greet, work, and end when there is doubt.
 
+use std::convert::Infallible;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -18,14 +19,17 @@ use crate::{Driver, Secrets, exit, watchdog, worker};
 /// How long opening the token may take before the process gives up.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 
-/// Serves one connection after the other for the life of the process.
+/// Serves one connection after the other for the life of the process. `prepared` is the outcome of what came
+/// before; an error in it is told to the daemon like one of opening the token.
 pub(crate) fn serve(
     driver: Driver,
-    config: TokenConfig,
-    secrets: Secrets,
-    listener: Listener,
+    config: &TokenConfig,
+    secrets: &Secrets,
+    prepared: Result<(), DriverError>,
+    listener: &Listener,
 ) -> ExitCode {
-    match run(driver, &config, &secrets, &listener) {
+    let open = || prepared.and_then(|()| (driver.open)(config, secrets));
+    match run(driver, config, open, listener) {
         Ok(never) => match never {},
         Err(error) => {
             tracing::error!(%error, "cannot serve");
@@ -37,13 +41,13 @@ pub(crate) fn serve(
 fn run(
     driver: Driver,
     config: &TokenConfig,
-    secrets: &Secrets,
+    open: impl FnOnce() -> Result<Box<dyn Token>, DriverError>,
     listener: &Listener,
-) -> std::io::Result<std::convert::Infallible> {
+) -> std::io::Result<Infallible> {
     let work = Arc::new(Work::default());
     watchdog::start(&work)?;
     let mut stream = listener.accept()?;
-    let token: Arc<dyn Token> = match work.opening(OPEN_LIMIT, || (driver.open)(config, secrets)) {
+    let token: Arc<dyn Token> = match work.opening(OPEN_LIMIT, open) {
         Ok(token) => token.into(),
         Err(error) => refuse(driver, config, stream, error),
     };

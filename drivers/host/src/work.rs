@@ -226,3 +226,100 @@ fn earliest(state: &State) -> Option<Instant> {
         .chain(state.opening)
         .min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn job(work: &Work, id: u64, deadline: Instant) -> Job {
+        let cancelled = work.admit(id, deadline, 0).unwrap();
+        let (stream, _) = UnixStream::pair().unwrap();
+        let replies =
+            Arc::new(Replies::new(stream.try_clone().unwrap(), Box::new(stream)).unwrap());
+        Job {
+            id,
+            task: Task::Health,
+            deadline,
+            cancelled,
+            replies,
+        }
+    }
+
+    #[test]
+    fn an_id_may_be_used_again_once_its_request_is_over() {
+        let work = Work::default();
+        let deadline = Instant::now() + LONG;
+        assert!(work.admit(7, deadline, 0).is_ok());
+        assert_eq!(
+            work.admit(7, deadline, 0).unwrap_err(),
+            NotAdmitted::Repeated
+        );
+        work.finish(7, false);
+        assert!(work.admit(7, deadline, 0).is_ok());
+    }
+
+    #[test]
+    fn requests_and_bytes_of_messages_are_bounded() {
+        let work = Work::default();
+        let deadline = Instant::now() + LONG;
+        assert!(work.admit(0, deadline, MESSAGE_BYTES_MAX).is_ok());
+        assert_eq!(
+            work.admit(1, deadline, 1).unwrap_err(),
+            NotAdmitted::Full("bytes of messages")
+        );
+        work.finish(0, false);
+        for id in 0..IN_FLIGHT_MAX as u64 {
+            assert!(work.admit(id, deadline, 1).is_ok());
+        }
+        assert_eq!(
+            work.admit(u64::MAX, deadline, 0).unwrap_err(),
+            NotAdmitted::Full("requests")
+        );
+    }
+
+    #[test]
+    fn only_a_request_at_the_device_is_overdue() {
+        let work = Work::default();
+        let passed = Instant::now() - GRACE - Duration::from_millis(1);
+        let queued = job(&work, 1, passed);
+        work.enqueue(queued);
+        assert!(!work.wait_overdue(Some(Duration::ZERO)), "it is queued");
+        let (late, refusal) = work.take();
+        assert_eq!(
+            refusal.map(|error| error.class),
+            Some(ErrorClass::Transient)
+        );
+        assert!(
+            !work.wait_overdue(Some(Duration::ZERO)),
+            "it never got to the device"
+        );
+        work.finish(late.id, false);
+        let soon = Instant::now() + Duration::from_millis(20);
+        work.enqueue(job(&work, 2, soon));
+        assert!(work.take().1.is_none());
+        assert!(work.wait_overdue(None));
+        assert!(Instant::now() >= soon + GRACE);
+    }
+
+    #[test]
+    fn a_watchdog_that_sleeps_is_woken_for_an_earlier_deadline() {
+        let work = Arc::new(Work::default());
+        work.enqueue(job(&work, 1, Instant::now() + LONG));
+        assert!(work.take().1.is_none());
+        let watching = Arc::clone(&work);
+        let watchdog = std::thread::spawn(move || watching.wait_overdue(None));
+        work.enqueue(job(&work, 2, Instant::now() + Duration::from_millis(20)));
+        assert!(work.take().1.is_none());
+        assert!(watchdog.join().unwrap());
+    }
+
+    #[test]
+    fn opening_that_takes_too_long_is_overdue() {
+        let work = Work::default();
+        assert!(work.opening(Duration::ZERO, || work.wait_overdue(None)));
+        assert!(!work.wait_overdue(Some(Duration::ZERO)), "it is over");
+    }
+}

@@ -32,4 +32,6 @@ pub use token::open;
 pub const TOUCH: &str = "touch";
 
 /// The whole driver.
-pub const DRIVER: Driver = Driver::new("scripted", open).writing_through(lies::writer);
+pub const DRIVER: Driver = Driver::new("scripted", open)
+    .sandboxed(settings::paths)
+    .writing_through(lies::writer);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sealwright_driver_api::{DriverError, TokenConfig};
+use sealwright_driver_host::Sandbox;
 use serde::Deserialize;
 
 use crate::fault::Fault;
@@ -39,4 +40,14 @@ impl Settings {
             DriverError::config(format!("[driver] of token {}: {error}", config.name))
         })
     }
+}
+
+/// The fault file is replaced by renaming, so its folder has to be readable.
+pub(crate) fn paths(config: &TokenConfig) -> Result<Sandbox, DriverError> {
+    let file = Settings::of(config)?.fault_file;
+    let read = file.and_then(|file| Some(file.parent()?.to_owned()));
+    Ok(Sandbox {
+        read: read.into_iter().collect(),
+        write: Vec::new(),
+    })
 }
