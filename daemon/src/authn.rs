@@ -294,32 +294,34 @@ pub struct Directory(HashMap<String, Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    tenant: Option<Tenant>,
+    domain: String,
+    tenant: Tenant,
     uid: Option<u32>,
     roles: Vec<Role>,
 }
 
 impl Directory {
-    /// The directory of the configuration.
-    pub fn new(entries: &[PrincipalEntry]) -> Self {
+    /// The directory of the configuration; an entry of an unknown domain, which the configuration's check
+    /// refuses, is left out.
+    pub fn new(entries: &[PrincipalEntry], domains: &[DomainConfig]) -> Self {
         let entry = |e: &PrincipalEntry| {
-            (
-                e.id.clone(),
-                Entry {
-                    tenant: e.tenant.clone(),
-                    uid: e.uid,
-                    roles: e.roles.clone(),
-                },
-            )
+            let domain = e.domain_of(domains)?;
+            let entry = Entry {
+                domain: domain.name.clone(),
+                tenant: e.tenant.clone().unwrap_or_else(|| domain.tenant.clone()),
+                uid: e.uid,
+                roles: e.roles.clone(),
+            };
+            Some((e.id.clone(), entry))
         };
-        Self(entries.iter().map(entry).collect())
+        Self(entries.iter().filter_map(entry).collect())
     }
 
-    /// All principals, with `tenant` where they have none of their own: for the policy's entities.
-    pub fn principals(&self, tenant: &Tenant) -> Vec<Principal> {
+    /// All principals: for the policy's entities.
+    pub fn principals(&self) -> Vec<Principal> {
         let principal = |(id, entry): (&String, &Entry)| Principal {
             id: id.clone(),
-            tenant: entry.tenant.clone().unwrap_or_else(|| tenant.clone()),
+            tenant: entry.tenant.clone(),
             roles: entry.roles.clone(),
         };
         self.0.iter().map(principal).collect()
@@ -348,19 +350,26 @@ impl Directory {
                 "the client certificate is on its domain's deny list".to_owned(),
             ));
         }
-        let unknown =
-            || Refusal::denied(Code::Denied, format!("{identity} is not in the directory"));
-        let entry = self.0.get(identity.as_str()).ok_or_else(unknown)?;
+        let unknown = || {
+            let reason = format!(
+                "{identity} of domain {} is not in the directory",
+                client.domain
+            );
+            Refusal::denied(Code::Denied, reason)
+        };
+        // Another domain's authority can issue any name: it means nobody of this one.
+        let entry = self
+            .0
+            .get(identity.as_str())
+            .filter(|entry| entry.domain == client.domain);
+        let entry = entry.ok_or_else(unknown)?;
         if let Some(uid) = entry.uid.filter(|uid| *uid != peer.uid) {
             let reason = format!("{identity} must come from uid {uid}, not {}", peer.uid);
             return Err(Refusal::denied(Code::Denied, reason));
         }
         let principal = Principal {
             id: identity.to_string(),
-            tenant: entry
-                .tenant
-                .clone()
-                .unwrap_or_else(|| client.tenant.clone()),
+            tenant: entry.tenant.clone(),
             roles: entry.roles.clone(),
         };
         Ok(Caller {

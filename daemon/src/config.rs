@@ -214,9 +214,22 @@ pub struct PrincipalEntry {
     /// The user its process must run as, a further condition beside the certificate.
     #[serde(default)]
     pub uid: Option<u32>,
+    /// The domain whose certificates may name it. Default: the first one.
+    #[serde(default)]
+    pub domain: Option<String>,
     /// Its tenant where that is not its domain's.
     #[serde(default)]
     pub tenant: Option<Tenant>,
+}
+
+impl PrincipalEntry {
+    /// Its domain among `domains`; `None` where it names one that is not there.
+    pub fn domain_of<'d>(&self, domains: &'d [Domain]) -> Option<&'d Domain> {
+        match &self.domain {
+            None => domains.first(),
+            Some(name) => domains.iter().find(|domain| domain.name == *name),
+        }
+    }
 }
 
 /// `[dev]`
@@ -316,13 +329,34 @@ impl Config {
                 long.display()
             ));
         }
-        let mut ids: Vec<&str> = self.principals.iter().map(|p| p.id.as_str()).collect();
-        ids.sort_unstable();
-        match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(format!("principal {} stands twice", pair[0])),
-            None => Ok(()),
-        }
+        self.check_names()
     }
+
+    fn check_names(&self) -> Result<(), String> {
+        if let Some(name) = twice(self.domains.iter().map(|domain| domain.name.as_str())) {
+            return Err(format!("domain {name} stands twice"));
+        }
+        if let Some(id) = twice(self.principals.iter().map(|p| p.id.as_str())) {
+            return Err(format!("principal {id} stands twice"));
+        }
+        let lost = self
+            .principals
+            .iter()
+            .find(|p| p.domain_of(&self.domains).is_none());
+        lost.map_or(Ok(()), |p| {
+            let domain = p.domain.as_deref().unwrap_or_default();
+            Err(format!("principal {}: there is no domain {domain}", p.id))
+        })
+    }
+}
+
+fn twice<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names
+        .windows(2)
+        .find(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0])
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
@@ -388,6 +422,9 @@ mod tests {
                 .contains("stands twice")
         );
         assert!(error("[[principal]]\nid='a'\nroles=['root']\n").contains("root"));
+        let elsewhere = "[[principal]]\nid='a'\nroles=[]\ndomain='e'\n";
+        assert!(error(elsewhere).contains("no domain e"));
+        assert!(error("[[domain]]\nname='d'\nca='ca.pem'\n").contains("stands twice"));
         assert!(
             read(&GOOD.replace("'/v'", "'/v'\nsegment_bytes=4096"))
                 .unwrap_err()

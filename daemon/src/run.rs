@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::name::Tenant;
 use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, DaemonStarted, Event};
 use sealwright_policy::{CedarPolicy, PolicyError};
@@ -111,12 +110,7 @@ fn read_policy(config: &Config) -> Result<CedarPolicy, RunError> {
         path: path.clone(),
         source,
     })?;
-    // A principal without a tenant of its own belongs to its domain's.
-    let tenant = config
-        .domains
-        .first()
-        .map_or_else(Tenant::default, |domain| domain.tenant.clone());
-    let principals = Directory::new(&config.principals).principals(&tenant);
+    let principals = Directory::new(&config.principals, &config.domains).principals();
     CedarPolicy::parse(&text, &principals).map_err(|source| RunError::Policy { path, source })
 }
 
@@ -161,7 +155,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     };
     let daemon = Arc::new(Daemon {
         tls,
-        directory: Directory::new(&config.principals),
+        directory: Directory::new(&config.principals, &config.domains),
         policy: PolicyHolder::new(Arc::new(policy)),
         journal: audit.journal,
         index: audit.index,
