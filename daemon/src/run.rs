@@ -157,7 +157,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tls,
         directory: Directory::new(&config.principals, &config.domains),
         policy: PolicyHolder::new(Arc::new(policy)),
-        journal: audit.journal,
+        journal: audit.journal.clone(),
         index: audit.index,
         space: audit.space,
         tokens,
@@ -178,7 +178,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     until_stopped(daemon, metrics).await?;
     checkpointer.abort();
-    // The last handle on the journal went with the daemon: the writer drains its queue and ends.
+    // Requests that outlived the drain time may still hold the journal; none of them is answered any more.
+    audit.journal.close();
     let _ = tokio::task::spawn_blocking(move || audit.writer.join()).await;
     Ok(())
 }

@@ -96,7 +96,7 @@ pub struct Audit {
     pub checkpoints: Store,
     /// The newest checkpoint; the log agrees with it.
     pub newest: Option<Published>,
-    /// Ends when the last [`Journal`] handle is dropped.
+    /// Ends at [`Journal::close`].
     pub writer: JoinHandle<()>,
     // Held as long as the process lives; the kernel lets go of it when we die.
     _lock: File,

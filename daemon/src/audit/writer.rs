@@ -132,6 +132,11 @@ struct Job {
     reply: oneshot::Sender<Outcome>,
 }
 
+enum Message {
+    Job(Box<Job>),
+    Close,
+}
+
 /// What a durable batch consists of, for those who follow the journal.
 pub struct Durable {
     /// Index of the first entry.
@@ -151,13 +156,13 @@ pub trait Follower: Send {
 /// A handle on the writer thread.
 #[derive(Clone)]
 pub struct Journal {
-    jobs: Sender<Job>,
+    messages: Sender<Message>,
     state: Arc<RwLock<State>>,
     poisoned: Arc<AtomicBool>,
 }
 
 impl Journal {
-    /// Starts the writer thread. It ends when the last handle is dropped and everything queued is written.
+    /// Starts the writer thread. It ends at [`Journal::close`].
     pub fn start(
         segments: Segments,
         state: State,
@@ -165,7 +170,7 @@ impl Journal {
         failpoints: Arc<Failpoints>,
         followers: Vec<Box<dyn Follower>>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (jobs, queue) = channel();
+        let (messages, queue) = channel();
         let state = Arc::new(RwLock::new(state));
         let poisoned = Arc::new(AtomicBool::new(false));
         let writer = Writer {
@@ -181,12 +186,19 @@ impl Journal {
             .spawn(move || writer.run(&queue))?;
         Ok((
             Self {
-                jobs,
+                messages,
                 state,
                 poisoned,
             },
             thread,
         ))
+    }
+
+    /// Lets the writer finish what it was sent so far and end, whoever still holds a handle. Records sent after
+    /// that are refused with [`RecordError::Closed`].
+    pub fn close(&self) {
+        // Fails only where the writer has ended already.
+        let _ = self.messages.send(Message::Close);
     }
 
     /// Whether a write or sync has failed.
@@ -226,12 +238,12 @@ impl Journal {
             return Err(RecordError::Poisoned);
         }
         let (reply, answer) = oneshot::channel();
-        self.jobs
-            .send(Job {
+        self.messages
+            .send(Message::Job(Box::new(Job {
                 event,
                 claims,
                 reply,
-            })
+            })))
             .map_err(|_| RecordError::Closed)?;
         answer.await.unwrap_or(Err(RecordError::Closed))
     }
@@ -258,22 +270,30 @@ struct Batch {
     replies: Vec<Reply>,
 }
 
+impl Batch {
+    /// Whether one more record could be too much.
+    fn is_full(&self) -> bool {
+        batch_len(self.payload + BODY_MAX + SALT_LEN) > PAYLOAD_MAX
+    }
+}
+
 type Outcome = Result<u64, RecordError>;
 type Reply = (oneshot::Sender<Outcome>, Outcome);
 
 impl Writer {
-    fn run(mut self, queue: &Receiver<Job>) {
-        let mut left_over = None;
-        while let Some(job) = left_over.take().or_else(|| queue.recv().ok()) {
+    fn run(mut self, queue: &Receiver<Message>) {
+        let mut next = queue.recv().ok();
+        while let Some(Message::Job(job)) = next {
             let mut batch = Batch::default();
-            let mut next = Some(job);
-            while let Some(job) = next.take() {
-                self.add(&mut batch, job);
-                let is_full = batch_len(batch.payload + BODY_MAX + SALT_LEN) > PAYLOAD_MAX;
-                next = if is_full { None } else { queue.try_recv().ok() };
+            self.add(&mut batch, *job);
+            next = queue.try_recv().ok();
+            while !batch.is_full() {
+                let Some(Message::Job(job)) = next else { break };
+                self.add(&mut batch, *job);
+                next = queue.try_recv().ok();
             }
             self.commit(batch);
-            left_over = queue.try_recv().ok();
+            next = next.or_else(|| queue.recv().ok());
         }
     }
 
