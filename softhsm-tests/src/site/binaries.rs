@@ -10,16 +10,18 @@ use std::sync::Arc;
 pub struct Binaries(Arc<PathBuf>);
 
 impl Binaries {
-    /// Finds the folder next to the running test. Where other users cannot reach it, as under `/root`, the
-    /// programs are linked (or copied) into `site` on their first use.
+    /// Finds the folder of the running test or program. Where other users cannot reach it, as under `/root`,
+    /// the programs are linked (or copied) into `site` on their first use.
     #[must_use]
     pub fn find(site: &Path) -> Self {
-        let test = std::env::current_exe().expect("the test's own path");
-        let built = test
-            .ancestors()
-            .nth(2)
-            .expect("target/<profile>/deps/<test>")
-            .to_owned();
+        let own = std::env::current_exe().expect("the program's own path");
+        // target/<profile>/deps/<test>, or target/<profile>/<program>.
+        let built = own.parent().expect("a folder");
+        let built = match built.file_name() {
+            Some(name) if name == "deps" => built.parent().expect("target/<profile>"),
+            _ => built,
+        };
+        let built = built.to_owned();
         if built.ancestors().all(is_open) {
             return Self(Arc::new(built));
         }

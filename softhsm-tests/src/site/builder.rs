@@ -28,8 +28,10 @@ pub struct Builder {
     policy: String,
     limits: String,
     more: String,
+    files: Vec<(String, String)>,
     segment_bytes: u64,
     low_water_bytes: u64,
+    checkpoint_interval_ms: u32,
 }
 
 impl Default for Builder {
@@ -40,8 +42,10 @@ impl Default for Builder {
             policy: DEFAULT_POLICY.to_owned(),
             limits: String::new(),
             more: String::new(),
+            files: Vec::new(),
             segment_bytes: 4 << 20,
             low_water_bytes: 1 << 20,
+            checkpoint_interval_ms: 50,
         }
     }
 }
@@ -83,10 +87,24 @@ impl Builder {
         self
     }
 
+    /// With a file beside `sealwright.toml`.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// With other sizes than 4 MiB segments and 1 MiB low water.
     #[must_use]
     pub fn sizes(mut self, segment_bytes: u64, low_water_bytes: u64) -> Self {
         (self.segment_bytes, self.low_water_bytes) = (segment_bytes, low_water_bytes);
+        self
+    }
+
+    /// With a checkpoint after so many milliseconds instead of 50.
+    #[must_use]
+    pub fn checkpoint_interval_ms(mut self, interval: u32) -> Self {
+        self.checkpoint_interval_ms = interval;
         self
     }
 
@@ -130,6 +148,9 @@ impl Builder {
         self.write_tls(root, &ca);
         write(&root.join("etc/policy.cedar"), &self.policy);
         write(&root.join("etc/sealwright.toml"), &self.config_text());
+        for (name, text) in &self.files {
+            write(&root.join("etc").join(name), text);
+        }
         let tokens = self.make_tokens(root, &binaries);
         let genesis = self.genesis(&tokens[LOG]);
         write(&root.join("state/genesis.json"), &genesis.to_string());
@@ -160,13 +181,14 @@ impl Builder {
             more,
             segment_bytes,
             low_water_bytes,
+            checkpoint_interval_ms,
             ..
         } = self;
         format!(
             "[api]\nsocket = '../run/api.sock'\ncertificate = 'tls/server.pem'\nkey = 'tls/server.key'\n\
              [monitor]\nsocket = '../run/monitor.sock'\n\
              [state]\ndir = '../state'\nsegment_bytes = {segment_bytes}\nlow_water_bytes = {low_water_bytes}\n\
-             [log]\ncheckpoint_interval_ms = 50\n\
+             [log]\ncheckpoint_interval_ms = {checkpoint_interval_ms}\n\
              [limits]\n{limits}\
              [[domain]]\nname = 'site'\nca = 'tls/ca.pem'\n\
              [[principal]]\nid = '{CI}'\nroles = ['client']\n\

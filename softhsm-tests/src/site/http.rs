@@ -275,8 +275,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body, if the status is 2xx.
-    #[must_use]
+    /// Itself, if the status is 2xx.
     pub fn ok(self) -> Self {
         assert!(
             (200..300).contains(&self.status),

@@ -82,6 +82,13 @@ impl Site {
         self.path("state")
     }
 
+    /// Changes `sealwright.toml`; it is read at the daemon's next start.
+    pub fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let path = self.path("etc/sealwright.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration");
+        write(&path, &edit(text));
+    }
+
     /// The API's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

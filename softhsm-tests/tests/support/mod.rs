@@ -81,3 +81,37 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
         .as_str()
         .unwrap_or_else(|| panic!("{name} is missing in {value}"))
 }
+
+/// Runs `requests` while a scripted token would die if one of its keys were used, and shows that none was.
+pub fn without_using_a_key<T>(site: &Site, token: &str, requests: impl FnOnce() -> T) -> T {
+    let token = site.token(token);
+    token.fault("crash-before-sign");
+    let before = token.driver_pid();
+    assert!(before.is_some(), "no driver runs");
+    let result = requests();
+    assert_eq!(token.driver_pid(), before, "a key was used");
+    token.fault("none");
+    result
+}
+
+/// A refusal with `code`, whose record says the same with outcome `denied`.
+pub fn assert_denied(site: &Site, answer: &Response, code: &str) {
+    assert_refused(site, answer, code, "denied");
+}
+
+/// A refusal with `code`, whose record says the same with `outcome` and holds no signature.
+pub fn assert_refused(site: &Site, answer: &Response, code: &str, outcome: &str) {
+    assert_eq!(answer.code(), code, "{}", answer.text());
+    let record = site.record(answer.record().expect("a record"));
+    assert_eq!(
+        (text(&record, "code"), text(&record, "outcome")),
+        (code, outcome),
+        "{record}"
+    );
+    assert_eq!(
+        record["request_id"].as_str(),
+        answer.header("sealwright-request-id")
+    );
+    assert_eq!(record.get("signature_sha256"), None, "{record}");
+    assert_eq!(record.get("envelope_sha256"), None, "{record}");
+}
