@@ -1,0 +1,171 @@
+//! `sealwright keys describe|generate|enrol`: from a key on a token to a key that signs.
+
+use std::path::PathBuf;
+
+use sealwright_client::DescribedKey;
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::key::Purpose;
+use sealwright_core::scheme::Scheme;
+use sealwright_core::uri::KeyUri;
+use serde_json::from_value;
+
+use super::keys::details;
+use crate::confirm::{self, Confirmation};
+use crate::connect::Connection;
+use crate::failure::Failure;
+use crate::files;
+use crate::output::Output;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Describe {
+    /// The token's name in the configuration.
+    #[arg(long)]
+    token: String,
+    /// The key's URI, as in pkcs11:object=release.
+    uri: KeyUri,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Generate {
+    /// The name it will be enrolled under.
+    key: String,
+    /// The token's name in the configuration.
+    #[arg(long)]
+    token: String,
+    /// Where the key shall be; no key may be there yet.
+    #[arg(long)]
+    uri: KeyUri,
+    /// What it shall sign with.
+    #[arg(long, default_value = "ecdsa-p256-sha256")]
+    scheme: Scheme,
+    /// Modulus length of an RSA key.
+    #[arg(long, value_name = "BITS")]
+    rsa_bits: Option<u16>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Enrol {
+    /// Its name: release, or tenant/release.
+    key: String,
+    /// The token's name in the configuration.
+    #[arg(long)]
+    token: String,
+    /// The key's URI.
+    #[arg(long)]
+    uri: KeyUri,
+    /// The SHA-256 fingerprint of its SubjectPublicKeyInfo, where it was read from the device's own tools.
+    #[arg(long, value_name = "SHA256")]
+    confirm: Option<Sha256Digest>,
+    /// The scheme [default: the key's preferred one].
+    #[arg(long)]
+    scheme: Option<Scheme>,
+    /// What it is for: dsse, log, token, dpop, approval or x509.
+    #[arg(long, default_value = "dsse", value_parser = purpose)]
+    purpose: Purpose,
+    /// A payload type that it signs; may be repeated [default: in-toto statements].
+    #[arg(long = "payload-type", value_name = "TYPE")]
+    payload_types: Vec<String>,
+    /// A certificate for it, PEM, to go into bundles.
+    #[arg(long, value_name = "PEM")]
+    certificate: Option<PathBuf>,
+    /// Enrol it without letting it sign yet.
+    #[arg(long)]
+    inactive: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn purpose(text: &str) -> Result<Purpose, String> {
+    from_value(text.into()).map_err(|_| format!("{text:?} is no purpose of a key"))
+}
+
+pub(super) fn describe(args: Describe, output: Output) -> Result<(), Failure> {
+    let Describe {
+        token,
+        uri,
+        connection,
+    } = args;
+    let key = connection.run(async |mut client| client.describe_key(&token, &uri).await)?;
+    output.answer(&key, || described(&key))
+}
+
+pub(super) fn generate(args: Generate, output: Output) -> Result<(), Failure> {
+    let wanted = sealwright_client::Generate {
+        key: args.key,
+        token: args.token,
+        uri: args.uri,
+        scheme: args.scheme,
+        rsa_bits: args.rsa_bits,
+    };
+    let key = args
+        .connection
+        .run(async |mut client| client.generate_key(&wanted).await)?;
+    output.answer(&key, || {
+        let sealwright_client::Generate {
+            key: name, token, ..
+        } = &wanted;
+        let next = format!(
+            "sealwright keys enrol {name} --token {token} --uri '{}'",
+            key.uri
+        );
+        format!(
+            "{}next: {next} --confirm {}",
+            described(&key),
+            key.spki_sha256
+        )
+    })
+}
+
+fn described(key: &DescribedKey) -> String {
+    let schemes: Vec<_> = key.schemes.iter().map(Scheme::to_string).collect();
+    let claims: Vec<_> = key
+        .claims
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!(
+        "uri           {}\nSPKI SHA-256  {}\nschemes       {}\nevidence      {:?} ({})\n{}",
+        key.uri,
+        key.spki_sha256,
+        schemes.join(", "),
+        key.evidence,
+        claims.join(", "),
+        key.public_key_pem
+    )
+}
+
+pub(super) fn enrol(args: Enrol, output: Output) -> Result<(), Failure> {
+    let certificate = args
+        .certificate
+        .as_deref()
+        .map(files::read_text)
+        .transpose()?;
+    let confirmation = args
+        .confirm
+        .map_or(Confirmation::Ask, Confirmation::Fingerprint);
+    let enrolled = args.connection.run(async |mut client| {
+        let found = client.describe_key(&args.token, &args.uri).await?;
+        let what = format!("{} on token {}", found.uri, args.token);
+        let flags = format!("--confirm {}", found.spki_sha256);
+        if let Err(failure) = confirm::fingerprint(&what, found.spki_sha256, confirmation, &flags) {
+            return Ok(Err(failure));
+        }
+        let wanted = sealwright_client::Enrol {
+            key: args.key,
+            token: args.token,
+            uri: found.uri,
+            spki_sha256: found.spki_sha256,
+            scheme: args.scheme,
+            purpose: args.purpose,
+            payload_types: Some(args.payload_types).filter(|types| !types.is_empty()),
+            certificate,
+            activate: !args.inactive,
+        };
+        client.enrol_key(&wanted).await.map(Ok)
+    })??;
+    output.answer(&enrolled, || details(&enrolled))
+}

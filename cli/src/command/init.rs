@@ -1,0 +1,97 @@
+//! `sealwright init`: the log key's genesis, and whatever of the configuration is still missing.
+//!
+//! Everything is looked at before anything is written, and the genesis file comes last: a run that was
+//! interrupted leaves files that the next one either keeps (configuration) or names (certificates).
+
+mod layout;
+mod plan;
+
+use std::path::PathBuf;
+
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::scheme::Scheme;
+use sealwright_core::uri::KeyUri;
+
+use crate::confirm::{self, Confirmation};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::owner::Owner;
+use plan::Plan;
+
+/// Set this host up.
+///
+/// Needs the token configuration tokens/TOKEN.toml, and the log key on that token (or
+/// --generate-log-key). Run it as root, once; it refuses where a log exists.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration's folder.
+    #[arg(long, value_name = "FOLDER", default_value = "/etc/sealwright")]
+    config_dir: PathBuf,
+    /// The daemon's state folder.
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/sealwright")]
+    state_dir: PathBuf,
+    /// The folder of the daemon's sockets.
+    #[arg(long, value_name = "FOLDER", default_value = "/run/sealwright")]
+    run_dir: PathBuf,
+    /// The log's origin, a name that is yours alone, as in example.org/sealwright/host1.
+    #[arg(long)]
+    origin: String,
+    /// The token that holds the log key.
+    #[arg(long, value_name = "TOKEN")]
+    log_token: String,
+    /// The log key's URI, as in pkcs11:object=log.
+    #[arg(long, value_name = "URI")]
+    log_key: KeyUri,
+    /// Make the log key instead of finding it.
+    #[arg(long)]
+    generate_log_key: bool,
+    /// The log key's scheme: ed25519, or ecdsa-p256-sha256, which public witnesses do not cosign.
+    #[arg(long, default_value = "ed25519")]
+    log_scheme: Scheme,
+    /// The driver's binary [default: sealwright-driver-KIND beside this program or in PATH].
+    #[arg(long, value_name = "FILE")]
+    log_driver: Option<PathBuf>,
+    /// Whom the driver runs as.
+    #[arg(long, value_name = "UID:GID")]
+    driver_user: Option<Owner>,
+    /// Whom the daemon runs as: owner of the state folder, reader of its TLS key.
+    #[arg(long, value_name = "UID:GID")]
+    daemon_user: Option<Owner>,
+    /// An identity that may operate; may be repeated.
+    #[arg(long = "operator", value_name = "URI", required = true)]
+    operators: Vec<String>,
+    /// An identity that asks for signatures; may be repeated.
+    #[arg(long = "client", value_name = "URI")]
+    clients: Vec<String>,
+    /// An identity that reads the audit log; may be repeated.
+    #[arg(long = "auditor", value_name = "URI")]
+    auditors: Vec<String>,
+    /// The log key's SPKI fingerprint, read from the device's own tools.
+    #[arg(long, value_name = "SHA256", conflicts_with = "yes")]
+    confirm: Option<Sha256Digest>,
+    /// Take the key that the driver finds.
+    #[arg(long)]
+    yes: bool,
+    /// Also make a CA, the daemon's certificate, and one for each identity, under CONFIG_DIR/tls.
+    #[arg(long)]
+    with_ca: bool,
+}
+
+pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
+    let plan = Plan::make(&args)?;
+    let log_key = plan.log_key(&args)?;
+    let what = format!("the log key {} on token {}", log_key.uri, log_key.token);
+    let found = log_key.spki.sha256();
+    let flags = format!("--confirm {found}");
+    confirm::fingerprint(&what, found, confirmation(&args), &flags)?;
+    let done = layout::write(&args, &plan, log_key)?;
+    output.answer(&done, || done.text())
+}
+
+fn confirmation(args: &Args) -> Confirmation {
+    match (args.confirm, args.yes) {
+        (Some(fingerprint), _) => Confirmation::Fingerprint(fingerprint),
+        (None, true) => Confirmation::Yes,
+        (None, false) => Confirmation::Ask,
+    }
+}

@@ -1,0 +1,82 @@
+//! The commands, one file each.
+
+mod audit;
+mod completions;
+mod doctor;
+mod enrol;
+mod init;
+mod keys;
+mod man;
+mod pki;
+mod policy;
+mod sign;
+mod status;
+mod token;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{EXIT_CODES, Failure};
+use crate::output::Output;
+
+/// Signing with hardware keys, recorded before it is released.
+#[derive(Debug, Parser)]
+#[command(name = "sealwright", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Answer in JSON instead of tables and sentences.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Set this host up: log key, genesis record, configuration (once, as root).
+    Init(init::Args),
+    /// Have an in-toto statement, or bytes as they are, signed.
+    Sign(sign::Args),
+    /// Verify a bundle or an envelope offline.
+    Verify(verify::Args),
+    /// List, enrol and generate keys, and move them through their life.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Read the audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Try a policy out, offline.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Look after tokens.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// How the daemon, its log and its tokens are.
+    Status(status::Args),
+    /// Look for what keeps this host from signing.
+    Doctor(doctor::Args),
+    /// A small offline CA for sites that have none.
+    #[command(subcommand)]
+    Pki(pki::Command),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+    /// Print or write manual pages.
+    Man(man::Args),
+}
+
+/// Runs one command.
+pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => init::run(args, output),
+        Command::Sign(args) => sign::run(args, output),
+        Command::Verify(args) => verify::run(&args, output),
+        Command::Keys(command) => keys::run(command, output),
+        Command::Audit(command) => audit::run(command, output),
+        Command::Policy(command) => policy::run(command, output),
+        Command::Token(command) => token::run(command, output),
+        Command::Status(args) => status::run(args, output),
+        Command::Doctor(args) => doctor::run(args, output),
+        Command::Pki(command) => pki::run(command, output),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

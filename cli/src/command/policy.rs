@@ -1,0 +1,231 @@
+//! `sealwright policy`: what a policy would decide, without a daemon.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use sealwright_core::identity::{PeerCred, Principal};
+use sealwright_core::key::Purpose;
+use sealwright_core::name::KeyName;
+use sealwright_core::permit::{Action, PolicyEngine as _, Question, Resource, SignFacts};
+use sealwright_core::predicate;
+use sealwright_core::statement::{PAYLOAD_TYPE, Subject};
+use sealwright_core::time::Timestamp;
+use sealwright_policy::{CedarPolicy, Effect, Explanation, SCHEMA};
+use serde::Serialize;
+
+use crate::config::{DEFAULT_CONFIG, Site};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{files, subject};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Check a policy file; with a principal and an action, explain what it decides and why.
+    Check(Box<Check>),
+    /// Print what policies can speak of, in Cedar's schema language.
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// The policy [default: the one that the configuration names].
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The configuration with the [[principal]] sections.
+    #[arg(long, value_name = "FILE", env = "SEALWRIGHT_CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Who asks.
+    #[arg(long, value_name = "ID", requires = "action")]
+    principal: Option<String>,
+    /// What it wants: sign, readKey, manageKey, readAudit or operate.
+    #[arg(long, value_parser = action, requires = "principal")]
+    action: Option<Action>,
+    /// With which key; without it the question is about the principal's tenant.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// DSSE payloadType, for sign.
+    #[arg(long, value_name = "TYPE", default_value = PAYLOAD_TYPE)]
+    payload_type: String,
+    /// predicateType, a URI or an alias, for sign.
+    #[arg(long, value_name = "URI|ALIAS")]
+    predicate_type: Option<String>,
+    /// A subject of the statement, a file or name=sha256:HEX, for sign; may be repeated.
+    #[arg(long = "subject", value_name = "SUBJECT")]
+    subjects: Vec<String>,
+    /// Bytes of payload, for sign.
+    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
+    payload_len: usize,
+    /// The user the caller's process runs as.
+    #[arg(long, default_value_t = 0)]
+    uid: u32,
+    /// When, RFC 3339 [default: now].
+    #[arg(long)]
+    time: Option<Timestamp>,
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    let known = || Action::ALL.map(Action::as_str).join(", ");
+    let found = Action::ALL
+        .into_iter()
+        .find(|action| action.as_str() == text);
+    found.ok_or_else(|| format!("the actions are {}", known()))
+}
+
+#[derive(Serialize)]
+struct Answer {
+    allowed: bool,
+    /// A predicate type nobody knows, that no permit names: refused before the policy is asked.
+    unknown_predicate_type: bool,
+    explanation: Explanation,
+}
+
+pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Schema => Ok(files::write_product("-".as_ref(), SCHEMA.as_bytes())?),
+        Command::Check(args) => check(&args, output),
+    }
+}
+
+fn check(args: &Check, output: Output) -> Result<(), Failure> {
+    let (Some(id), Some(action)) = (&args.principal, args.action) else {
+        return check_text(args, output);
+    };
+    let site = Site::read(&args.config)?;
+    let file = args.policy.as_ref().unwrap_or(&site.policy.file);
+    let principals = site.principals();
+    let policy = load(file, &principals)?;
+    let principal = principals
+        .iter()
+        .find(|principal| principal.id == *id)
+        .ok_or_else(|| {
+            Failure::Local(format!(
+                "{}: no [[principal]] has id = {id:?}",
+                args.config.display()
+            ))
+        })?;
+    let answer = ask(args, &policy, principal, action)?;
+    output.answer(&answer, || text(&answer))?;
+    if answer.allowed {
+        Ok(())
+    } else {
+        Err(Failure::not_good("not allowed"))
+    }
+}
+
+/// Only whether the text is a policy.
+fn check_text(args: &Check, output: Output) -> Result<(), Failure> {
+    let file = match &args.policy {
+        Some(file) => file.clone(),
+        None => Site::read(&args.config)?.policy.file,
+    };
+    let digest = load(&file, &[])?.digest();
+    output.answer(
+        &serde_json::json!({ "policy": file, "sha256": digest }),
+        || format!("{}: a valid policy, sha256:{digest}", file.display()),
+    )
+}
+
+fn load(file: &std::path::Path, principals: &[Principal]) -> Result<CedarPolicy, Failure> {
+    let text = files::read_text(file)?;
+    CedarPolicy::parse(&text, principals)
+        .map_err(|e| Failure::NotGood(format!("{}: {e}", file.display())))
+}
+
+fn ask(
+    args: &Check,
+    policy: &CedarPolicy,
+    principal: &Principal,
+    action: Action,
+) -> Result<Answer, Failure> {
+    let key = args.key.as_deref();
+    let key = key
+        .map(|key| KeyName::parse_in(&principal.tenant, key))
+        .transpose()
+        .map_err(Failure::local)?;
+    let subjects = args
+        .subjects
+        .iter()
+        .map(|text| subject::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let predicate_type = args.predicate_type.as_deref().map(predicate::type_uri);
+    let known = predicate_type.is_none_or(|uri| predicate::kind_of(uri).is_some());
+    let question = Question {
+        principal,
+        peer: PeerCred {
+            uid: args.uid,
+            gid: args.uid,
+            pid: 0,
+        },
+        action,
+        resource: match &key {
+            Some(name) => Resource::Key {
+                name,
+                purpose: Purpose::Dsse,
+            },
+            None => Resource::Tenant(&principal.tenant),
+        },
+        sign: (action == Action::Sign).then(|| facts(args, predicate_type, known, &subjects)),
+        now: args.time.unwrap_or_else(now),
+    };
+    let explanation = policy.explain(&question);
+    let unknown = action == Action::Sign
+        && !known
+        && predicate_type.is_some_and(|uri| !policy.names_predicate_type(uri));
+    Ok(Answer {
+        allowed: explanation.allowed && !unknown,
+        unknown_predicate_type: unknown,
+        explanation,
+    })
+}
+
+fn facts<'a>(
+    args: &'a Check,
+    predicate_type: Option<&'a str>,
+    predicate_known: bool,
+    subjects: &'a [Subject],
+) -> SignFacts<'a> {
+    SignFacts {
+        payload_type: &args.payload_type,
+        predicate_type,
+        predicate_known,
+        subjects,
+        payload_len: args.payload_len,
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn text(answer: &Answer) -> String {
+    let explanation = &answer.explanation;
+    let mut lines = vec![if answer.allowed { "allowed" } else { "denied" }.to_owned()];
+    if answer.unknown_predicate_type {
+        lines.push("the predicate type is not a known one, and no permit names it".to_owned());
+    }
+    for error in &explanation.errors {
+        let policy = error.policy.as_deref().unwrap_or("the question itself");
+        lines.push(format!(
+            "error in {policy}: {} (an error is a deny)",
+            error.message
+        ));
+    }
+    if explanation.determining.is_empty() && explanation.errors.is_empty() && !explanation.allowed {
+        lines.push("no policy permits it".to_owned());
+    }
+    for policy in &explanation.determining {
+        let does = match policy.effect {
+            Effect::Permit => "permitted by",
+            Effect::Forbid => "forbidden by",
+        };
+        let body = policy.text.replace('\n', "\n    ");
+        lines.push(format!(
+            "{does} {:?}, line {}:\n    {body}",
+            policy.id, policy.line
+        ));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,151 @@
+//! The parts of `sealwright.toml` that commands on the daemon's host need; the daemon itself checks the rest.
+
+use std::path::{Path, PathBuf};
+
+use sealwright_core::identity::{Principal, Role};
+use sealwright_core::name::Tenant;
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::files::{self, FileError};
+
+/// Where the configuration is if nothing else is said.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/sealwright/sealwright.toml";
+
+/// `sealwright.toml`, with paths made absolute.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Site {
+    pub(crate) api: Api,
+    pub(crate) state: State,
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    #[serde(default, rename = "domain")]
+    pub(crate) domains: Vec<Domain>,
+    #[serde(default, rename = "principal")]
+    principals: Vec<PrincipalEntry>,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Api {
+    pub(crate) socket: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct State {
+    pub(crate) dir: PathBuf,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Policy {
+    pub(crate) file: PathBuf,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            file: "policy.cedar".into(),
+        }
+    }
+}
+
+/// `[[domain]]`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Domain {
+    pub(crate) name: String,
+    pub(crate) ca: PathBuf,
+    #[serde(default)]
+    pub(crate) tenant: Tenant,
+}
+
+/// `[[principal]]`
+#[derive(Debug, Clone, Deserialize)]
+struct PrincipalEntry {
+    id: String,
+    roles: Vec<Role>,
+    tenant: Option<Tenant>,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{path}: {reason}")]
+    Invalid { path: PathBuf, reason: String },
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::local(error)
+    }
+}
+
+impl Site {
+    /// Reads the file; relative paths in it count from its folder.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = files::read_text(path)?;
+        let mut site: Self = toml::from_str(&text).map_err(|e| ConfigError::Invalid {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let api = &mut site.api;
+        let paths = [&mut api.socket, &mut api.certificate, &mut api.key];
+        let paths = paths
+            .into_iter()
+            .chain([&mut site.state.dir, &mut site.policy.file]);
+        for path in paths.chain(site.domains.iter_mut().map(|domain| &mut domain.ca)) {
+            *path = base.join(&path);
+        }
+        Ok(site)
+    }
+
+    /// The directory as the daemon builds it: a principal without a tenant of its own is in its domain's,
+    /// and may come through every domain.
+    pub(crate) fn principals(&self) -> Vec<Principal> {
+        let mut found: Vec<Principal> = Vec::new();
+        for entry in &self.principals {
+            let tenants = match &entry.tenant {
+                Some(own) => vec![own],
+                None => self.domains.iter().map(|domain| &domain.tenant).collect(),
+            };
+            for tenant in tenants {
+                let principal = Principal {
+                    id: entry.id.clone(),
+                    tenant: tenant.clone(),
+                    roles: entry.roles.clone(),
+                };
+                if !found.contains(&principal) {
+                    found.push(principal);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The token files beside `config`, sorted.
+pub(crate) fn token_files(config: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let folder = config.parent().unwrap_or(Path::new(".")).join("tokens");
+    let failed = |source| FileError::Read {
+        path: folder.clone(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,52 @@
+//! From flags and environment to a connected client.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use sealwright_client::{Client, ClientError, Settings, SettingsError};
+
+use crate::failure::Failure;
+
+/// How to reach the daemon.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The daemon's socket [default: /run/sealwright/api.sock].
+    #[arg(long, value_name = "PATH", env = "SEALWRIGHT_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Your certificate, PEM.
+    #[arg(long, value_name = "PEM", env = "SEALWRIGHT_CERT")]
+    cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "PEM", env = "SEALWRIGHT_KEY")]
+    client_key: Option<PathBuf>,
+    /// The CA that vouches for the daemon, PEM.
+    #[arg(long, value_name = "PEM", env = "SEALWRIGHT_CA")]
+    ca: Option<PathBuf>,
+}
+
+impl Connection {
+    /// Connects and runs `work` with the client.
+    pub(crate) fn run<T, F>(self, work: impl FnOnce(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let settings = self.settings().map_err(ClientError::from)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(Failure::local)?;
+        let whole = async { work(Client::connect(settings).await?).await };
+        Ok(runtime.block_on(whole)?)
+    }
+
+    /// The paths, as far as they are all given.
+    pub(crate) fn settings(self) -> Result<Settings, SettingsError> {
+        Settings::new(self.socket, self.cert, self.client_key, self.ca)
+    }
+
+    /// Whether anything but the socket is given.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.cert.is_some() || self.client_key.is_some() || self.ca.is_some()
+    }
+}

@@ -1,0 +1,104 @@
+//! The way to a running daemon, walked with the caller's own certificate.
+
+use std::time::SystemTime;
+
+use sealwright_client::{ClientError, Status, TokenStatus};
+
+use super::Finding;
+use crate::certificate::{self, Validity};
+use crate::connect::Connection;
+use crate::failure::Failure;
+
+pub(super) fn examine(connection: Connection) -> Vec<Finding> {
+    let settings = match connection.clone().settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            let next = "set all of SEALWRIGHT_CERT, SEALWRIGHT_KEY and SEALWRIGHT_CA, or none";
+            return vec![Finding::new("client.settings", "environment", error, next)];
+        }
+    };
+    if let Ok(facts) = certificate::read_first(&settings.cert) {
+        if facts.validity(SystemTime::now()) == Validity::Expired {
+            let next = "get another certificate from the site's CA";
+            return vec![Finding::about_path(
+                "client.certificate-expired",
+                &settings.cert,
+                "has expired",
+                next,
+            )];
+        }
+    }
+    match connection.run(async |mut client| client.status().await) {
+        Ok(status) => running(&status),
+        Err(Failure::Client(error)) => vec![refused(&error)],
+        Err(other) => vec![Finding::new(
+            "daemon.unreachable",
+            "daemon",
+            other,
+            "see the message",
+        )],
+    }
+}
+
+fn refused(error: &ClientError) -> Finding {
+    let (id, next) = match error {
+        ClientError::Pem { .. } => (
+            "client.unreadable",
+            "correct the path, or make the file readable for this user",
+        ),
+        ClientError::Server { .. } => (
+            "client.wrong-ca",
+            "set SEALWRIGHT_CA to the CA that issued the daemon's certificate",
+        ),
+        ClientError::Certificate { .. } => (
+            "client.certificate-refused",
+            "use a certificate under the CA of a [[domain]]",
+        ),
+        ClientError::Api(refusal) if matches!(refusal.status, 401 | 403) => (
+            "client.unknown-principal",
+            "add a [[principal]] with the certificate's URI name to sealwright.toml",
+        ),
+        _ => (
+            "daemon.unreachable",
+            "start sealwrightd, and check that this user may use its socket",
+        ),
+    };
+    Finding::new(id, "daemon", error, next)
+}
+
+fn running(status: &Status) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
+    if status.log.state != "ok" {
+        let next = "its title is in the list of codes of the API description; the daemon's log has the reason";
+        findings.push(Finding::new(
+            "log.refuses-work",
+            &status.origin,
+            &status.log.state,
+            next,
+        ));
+    }
+    findings
+}
+
+fn token(token: &TokenStatus) -> Vec<Finding> {
+    let subject = format!("token {}", token.name);
+    let mut findings = Vec::new();
+    if token.state == "out-of-service" {
+        let reason = token.reason.as_deref().unwrap_or("out of service");
+        findings.push(Finding::new(
+            "token.out-of-service",
+            &subject,
+            reason,
+            "do as the message says; the daemon tries again by itself",
+        ));
+    }
+    if token.suspect {
+        let problem = "returned something that did not verify";
+        let next = format!(
+            "find out why, then `sealwright token clear {} --reason …`",
+            token.name
+        );
+        findings.push(Finding::new("token.suspect", subject, problem, next));
+    }
+    findings
+}

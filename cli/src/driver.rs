@@ -1,0 +1,151 @@
+//! Asking a driver binary about its token, without a daemon.
+
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sealwright_core::scheme::Scheme;
+use sealwright_core::spki::Spki;
+use sealwright_core::uri::KeyUri;
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::owner::Owner;
+
+/// Why a driver gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    #[error(
+        "there is no {0} beside this program or in PATH; install it, or name it with --log-driver"
+    )]
+    NotFound(String),
+    #[error("cannot run {path}: {source}")]
+    Run {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path} failed for token configuration {config}: {reason}")]
+    Failed {
+        path: PathBuf,
+        config: PathBuf,
+        reason: String,
+    },
+    #[error("{path} answered something else than the JSON of a driver: {reason}")]
+    Answer { path: PathBuf, reason: String },
+}
+
+impl From<DriverError> for Failure {
+    fn from(error: DriverError) -> Self {
+        Self::local(error)
+    }
+}
+
+/// A driver binary for one token.
+#[derive(Debug, Clone)]
+pub(crate) struct DriverProgram {
+    /// The binary.
+    pub(crate) path: PathBuf,
+    /// `tokens/<name>.toml`.
+    pub(crate) config: PathBuf,
+    /// Whom it runs as, where this process may change that.
+    pub(crate) user: Option<Owner>,
+}
+
+/// A key as the driver describes it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DriverKey {
+    pub(crate) uri: KeyUri,
+    pub(crate) spki_der: Spki,
+    pub(crate) schemes: Vec<Scheme>,
+}
+
+/// What `check` found.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) findings: Vec<ReportedFinding>,
+}
+
+/// One thing the driver looked at.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ReportedFinding {
+    pub(crate) check: String,
+    pub(crate) ok: bool,
+    pub(crate) detail: String,
+}
+
+/// Finds the binary for a kind of token: beside this program, else in PATH.
+pub(crate) fn find(kind: &str) -> Result<PathBuf, DriverError> {
+    let name = format!("sealwright-driver-{kind}");
+    let here = std::env::current_exe().ok();
+    let beside = here.and_then(|here| Some(here.parent()?.to_owned()));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    beside
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(&name))
+        .find(|candidate| candidate.is_file())
+        .ok_or(DriverError::NotFound(name))
+}
+
+impl DriverProgram {
+    /// Finds one key.
+    pub(crate) fn describe(&self, uri: &KeyUri) -> Result<DriverKey, DriverError> {
+        self.key(&["describe", &uri.to_string()])
+    }
+
+    /// Makes a key.
+    pub(crate) fn generate(&self, uri: &KeyUri, scheme: Scheme) -> Result<DriverKey, DriverError> {
+        self.key(&["generate", "--scheme", scheme.as_str(), &uri.to_string()])
+    }
+
+    /// Looks for what would keep the token from signing.
+    pub(crate) fn check(&self) -> Result<Report, DriverError> {
+        let output = self.run(&["check"])?;
+        // Exit code 1 with a report means findings; a driver that could not even start prints none.
+        serde_json::from_slice(&output.stdout).map_err(|_| self.failed(&output))
+    }
+
+    fn key(&self, args: &[&str]) -> Result<DriverKey, DriverError> {
+        let output = self.run(args)?;
+        if !output.status.success() {
+            return Err(self.failed(&output));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|e| DriverError::Answer {
+            path: self.path.clone(),
+            reason: e.to_string(),
+        })
+    }
+
+    fn run(&self, args: &[&str]) -> Result<Output, DriverError> {
+        let mut command = Command::new(&self.path);
+        command.arg("--config").arg(&self.config).args(args);
+        if let Some(Owner { uid, gid }) = self.user {
+            // The standard library drops root's further groups with this.
+            command.uid(uid).gid(gid);
+        }
+        command.output().map_err(|source| match source.kind() {
+            ErrorKind::NotFound => DriverError::NotFound(self.path.display().to_string()),
+            _ => DriverError::Run {
+                path: self.path.clone(),
+                source,
+            },
+        })
+    }
+
+    fn failed(&self, output: &Output) -> DriverError {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let last = text.lines().rfind(|line| !line.trim().is_empty());
+        let reason = last.map_or_else(|| output.status.to_string(), str::to_owned);
+        DriverError::Failed {
+            path: self.path.clone(),
+            config: self.config.clone(),
+            reason,
+        }
+    }
+}
+
+/// `tokens/<name>.toml` beside a configuration.
+pub(crate) fn token_config(config_dir: &Path, token: &str) -> PathBuf {
+    config_dir.join("tokens").join(format!("{token}.toml"))
+}

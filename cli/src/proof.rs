@@ -1,0 +1,102 @@
+//! Whether a log proof speaks of the very envelope at hand.
+//!
+//! A C2SP `tlog-proof` shows that a leaf is in the log. Its `extra` line carries the salt and the record's
+//! body; from these the leaf is derived, so nothing in `extra` has to be believed. The body then names the
+//! envelope by the SHA-256 of its canonical JSON.
+
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::json::{self, JsonError};
+use sealwright_core::record::{Event, Leaf, Outcome, Record, SALT_LEN, SignRecord};
+use sealwright_core::time::Timestamp;
+use sealwright_core::tlog::merkle::leaf_hash;
+use sealwright_core::tlog::proof::TlogProofError;
+use sealwright_core::tlog::{Policy, TlogProof};
+use serde::Serialize;
+
+/// Why a proof does not show that the envelope was recorded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProofError {
+    #[error(transparent)]
+    Proof(#[from] TlogProofError),
+    #[error(
+        "the proof carries no record: its extra line needs a salt of {SALT_LEN} bytes and a body"
+    )]
+    NoRecord,
+    #[error("the record in the proof is not one: {0}")]
+    BadRecord(JsonError),
+    #[error("the record says it is number {body}, the proof is for number {proof}")]
+    OtherIndex { body: u64, proof: u64 },
+    #[error("record {0} is not about a signature")]
+    NoSignature(u64),
+    #[error("record {index} is of another envelope: {recorded}, not {given}")]
+    OtherEnvelope {
+        index: u64,
+        recorded: String,
+        given: Sha256Digest,
+    },
+}
+
+/// A signature shown to be in the log.
+#[derive(Debug, Serialize)]
+pub(crate) struct Recorded {
+    /// Index of the record.
+    pub(crate) index: u64,
+    /// The log.
+    pub(crate) origin: String,
+    /// Size of the tree that was signed.
+    pub(crate) tree_size: u64,
+    /// When it was recorded, by the host's clock.
+    pub(crate) time: Timestamp,
+    /// Who asked for the signature.
+    pub(crate) principal: String,
+    /// Witnesses that cosigned.
+    pub(crate) cosigners: Vec<String>,
+}
+
+/// Checks `proof` under `policy`, and that its record is of the envelope with this digest.
+pub(crate) fn check(
+    proof: &str,
+    policy: &Policy,
+    envelope: Sha256Digest,
+) -> Result<Recorded, ProofError> {
+    let proof: TlogProof = proof.parse()?;
+    let extra = proof.extra.as_deref().unwrap_or_default();
+    let (salt, body) = extra
+        .split_first_chunk::<SALT_LEN>()
+        .ok_or(ProofError::NoRecord)?;
+    let record: Record = json::from_slice(body).map_err(ProofError::BadRecord)?;
+    let leaf = Leaf::new(record.seq, record.time, record.event.kind(), salt, body);
+    let verified = proof.verify(&leaf_hash(&leaf.to_bytes()), policy)?;
+    if record.seq != verified.index {
+        return Err(ProofError::OtherIndex {
+            body: record.seq,
+            proof: verified.index,
+        });
+    }
+    let signed = signature(&record)?;
+    if signed.envelope_sha256 != Some(envelope) {
+        return Err(ProofError::OtherEnvelope {
+            index: record.seq,
+            recorded: signed
+                .envelope_sha256
+                .map_or("none".to_owned(), |d| d.to_string()),
+            given: envelope,
+        });
+    }
+    let cosigners = verified.witnessed.cosigners.into_iter();
+    Ok(Recorded {
+        index: verified.index,
+        origin: verified.witnessed.checkpoint.origin().to_owned(),
+        tree_size: verified.witnessed.checkpoint.size(),
+        time: record.time,
+        principal: signed.principal.clone(),
+        cosigners: cosigners.map(|cosigner| cosigner.name).collect(),
+    })
+}
+
+fn signature(record: &Record) -> Result<&SignRecord, ProofError> {
+    match &record.event {
+        Event::Sign(signed) if signed.outcome == Outcome::Signed => Ok(signed),
+        _ => Err(ProofError::NoSignature(record.seq)),
+    }
+}
