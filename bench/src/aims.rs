@@ -1,0 +1,128 @@
+//! The aims: what each figure shall be, and by how much it is missed.
+
+use std::fmt;
+
+/// What a figure shall be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aim {
+    /// At least this much.
+    AtLeast(f64),
+    /// At most this much.
+    AtMost(f64),
+    /// Exactly this.
+    Exactly(f64),
+}
+
+impl Aim {
+    /// Whether `value` is what it shall be.
+    pub fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(aim) => value >= aim,
+            Self::AtMost(aim) => value <= aim,
+            Self::Exactly(aim) => value == aim,
+        }
+    }
+
+    /// How far `value` is on the wrong side, as a share of the aim; absolute where the aim is zero.
+    pub fn missed_by(self, value: f64) -> Option<f64> {
+        let (Self::AtLeast(aim) | Self::AtMost(aim) | Self::Exactly(aim)) = self;
+        let miss = (value - aim).abs();
+        let share = if aim == 0.0 { miss } else { miss / aim.abs() };
+        (!self.is_met(value) && !share.is_nan()).then_some(share)
+    }
+}
+
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(aim) => write!(f, ">= {aim}"),
+            Self::AtMost(aim) => write!(f, "<= {aim}"),
+            Self::Exactly(aim) => write!(f, "= {aim}"),
+        }
+    }
+}
+
+/// An aim by the name of its figure.
+pub struct Named {
+    /// The figure's name.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// What it shall be.
+    pub aim: Aim,
+    /// Below this it is not done at all.
+    pub floor: Option<f64>,
+}
+
+const fn named(name: &'static str, unit: &'static str, aim: Aim) -> Named {
+    Named {
+        name,
+        unit,
+        aim,
+        floor: None,
+    }
+}
+
+const fn with_floor(named: Named, floor: f64) -> Named {
+    Named {
+        floor: Some(floor),
+        ..named
+    }
+}
+
+/// Signatures per second behind the daemon, as a share of the raw token's with one thread.
+pub const SOFTHSM_C1: Named = with_floor(
+    named("softhsm.p256.ratio.c1", "ratio", Aim::AtLeast(0.25)),
+    0.18,
+);
+/// The same with sixteen clients and sixteen raw threads.
+pub const SOFTHSM_C16: Named = with_floor(
+    named("softhsm.p256.ratio.c16", "ratio", Aim::AtLeast(0.50)),
+    0.40,
+);
+/// Requests that failed in any row of the token's table.
+pub const SOFTHSM_ERRORS: Named = named("softhsm.p256.errors", "errors", Aim::Exactly(0.0));
+/// CPU of daemon and driver host for one signature, without the token's own.
+pub const SOFTHSM_CPU: Named = named("softhsm.p256.cpu_us", "us", Aim::AtMost(200.0));
+/// Against raw in the same kind of session.
+pub const SWTPM_C16: Named = named("swtpm.p256.ratio.c16", "ratio", Aim::AtLeast(0.95));
+/// Longest wait of sixteen clients: a FIFO keeps it near the median, an unfair lock does not.
+pub const SWTPM_WAIT: Named = named("swtpm.p256.wait_over_median", "ratio", Aim::AtMost(16.0));
+/// Against what sixteen sessions of 5 ms could do.
+pub const SCRIPTED_RATIO: Named = named("scripted.5ms.ratio", "ratio", Aim::AtLeast(0.98));
+/// At 80 % load, arrivals at fixed times, without the device's 5 ms and the disk's own p99.
+pub const SCRIPTED_ADDED: Named = named("scripted.5ms.added_p99_ms", "ms", Aim::AtMost(1.0));
+/// A new mTLS connection per signature against one per echo.
+pub const HANDSHAKE: Named = named("handshake.ratio", "ratio", Aim::AtLeast(0.8));
+/// The daemon after its start, with one key and no client.
+pub const RSS_IDLE: Named = named("daemon.rss_idle_mib", "MiB", Aim::AtMost(40.0));
+/// CPU of the daemon for one signature over a statement of 5 MB.
+pub const STATEMENT: Named = named("statement.5mb.daemon_cpu_ms", "ms", Aim::AtMost(40.0));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aim_is_met_on_its_own_side_and_missed_by_a_share_on_the_other() {
+        assert_eq!(Aim::AtLeast(0.5).missed_by(0.5), None);
+        assert_eq!(Aim::AtLeast(0.5).missed_by(0.4), Some(0.19999999999999996));
+        assert_eq!(Aim::AtMost(40.0).missed_by(39.0), None);
+        assert_eq!(Aim::AtMost(40.0).missed_by(50.0), Some(0.25));
+        assert_eq!(Aim::Exactly(0.0).missed_by(3.0), Some(3.0));
+    }
+
+    #[test]
+    fn a_figure_that_could_not_be_measured_meets_no_aim() {
+        for aim in [Aim::AtLeast(1.0), Aim::AtMost(1.0), Aim::Exactly(0.0)] {
+            assert!(!aim.is_met(f64::NAN), "{aim}");
+        }
+    }
+
+    #[test]
+    fn an_aim_is_written_as_it_is_read() {
+        assert_eq!(Aim::AtLeast(0.25).to_string(), ">= 0.25");
+        assert_eq!(Aim::AtMost(200.0).to_string(), "<= 200");
+        assert_eq!(Aim::Exactly(0.0).to_string(), "= 0");
+    }
+}
