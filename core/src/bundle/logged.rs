@@ -109,25 +109,25 @@ pub(super) mod tests {
     use super::*;
     use crate::spki::Spki;
 
-    const ARTIFACT: &[u8] = include_bytes!("../../tests/fixtures/private-log/artifact");
+    const ARTIFACT: &[u8] = include_bytes!("../../../fixtures/private-log/artifact");
 
-    /// A bundle of a private Rekor v2 log, see `tests/fixtures/private-log`.
+    /// A bundle of a private Rekor v2 log, made by `fixtures/private-log/make`.
     pub(in crate::bundle) fn bundle() -> Bundle {
         Bundle::parse(include_bytes!(
-            "../../tests/fixtures/private-log/bundle.sigstore.json"
+            "../../../fixtures/private-log/bundle.sigstore.json"
         ))
         .unwrap()
     }
 
     pub(in crate::bundle) fn root() -> TrustedRoot {
         TrustedRoot::parse(include_bytes!(
-            "../../tests/fixtures/private-log/trusted_root.json"
+            "../../../fixtures/private-log/trusted_root.json"
         ))
         .unwrap()
     }
 
     pub(in crate::bundle) fn key() -> TrustedKey {
-        let pem = include_str!("../../tests/fixtures/private-log/key.pub");
+        let pem = include_str!("../../../fixtures/private-log/key.pub");
         TrustedKey::with_default_scheme(Spki::from_pem(pem).unwrap()).unwrap()
     }
 
@@ -178,7 +178,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_bundle_from_the_future_is_refused() {
-        let early = "2026-11-22T15:53:17Z".parse().unwrap();
+        let early = "2026-11-25T09:17:57Z".parse().unwrap();
         let answer = bundle().verify_logged(&key(), Artifact::Bytes(ARTIFACT), &root(), early);
         assert!(matches!(answer, Err(LoggedError::Future(_))));
     }

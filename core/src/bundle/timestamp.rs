@@ -340,7 +340,7 @@ mod tests {
         let (bundle, TrustedRoot { authorities, .. }) = (bundle(), root());
         let (response, signature) = stamp(&bundle);
         let time = verify(response, signature, &authorities).unwrap();
-        assert_eq!(time.to_string(), "2026-11-22T15:53:18.000Z");
+        assert_eq!(time.to_string(), "2026-11-25T09:17:58.000Z");
         assert_eq!(
             verify(response, b"other", &authorities),
             Err(TimestampError::OtherData)
