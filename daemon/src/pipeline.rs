@@ -228,6 +228,8 @@ impl Received {
             .collect();
         draft.subject_count = Some(summary.subjects.len() as u64);
         draft.subjects_sha256 = Some(statement::subjects_sha256(&summary.subjects));
+        // A policy that names a known type does not excuse it from what the type requires.
+        summary.known_predicate()?;
         Ok(Some(summary))
     }
 }

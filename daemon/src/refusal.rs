@@ -1,6 +1,7 @@
 //! A request that ends without its result: what the client is told, and what only record and log say.
 
 use sealwright_core::error::Code;
+use sealwright_core::json::JsonError;
 use sealwright_core::permit::Denial;
 use sealwright_core::record::Outcome;
 use sealwright_core::sign::{BadSignature, NotPermitted};
@@ -84,6 +85,8 @@ impl From<Denial> for Refusal {
 impl From<StatementError> for Refusal {
     fn from(error: StatementError) -> Self {
         let code = match error {
+            // A member that is missing or of another type: good JSON, but no statement.
+            StatementError::Json(JsonError::Form(_)) => Code::InvalidStatement,
             StatementError::Json(_) => Code::InvalidJson,
             _ => Code::InvalidStatement,
         };
