@@ -205,10 +205,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer, also one that comes before the whole request was taken.
     pub fn send(&mut self, request: &Request) -> io::Result<Response> {
-        self.write(&request.bytes())?;
-        self.read()
+        let written = self.write(&request.bytes());
+        let answer = self.read();
+        match written {
+            Err(error) if answer.is_err() => Err(error),
+            _ => answer,
+        }
     }
 
     /// Sends any bytes.
@@ -219,14 +223,14 @@ impl Connection {
 
     /// Reads one answer.
     pub fn read(&mut self) -> io::Result<Response> {
-        read_response(&mut self.stream)
+        read_response(&mut Incoming(&mut self.stream))
     }
 
     /// Waits until the daemon closes.
     pub fn read_to_close(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A missing close_notify is a close as well.
-        match self.stream.read_to_end(&mut rest) {
+        match Incoming(&mut self.stream).read_to_end(&mut rest) {
             Err(e)
                 if matches!(
                     e.kind(),
@@ -236,6 +240,24 @@ impl Connection {
                 panic!("the connection is still open after {PATIENCE:?}")
             }
             _ => rest,
+        }
+    }
+}
+
+/// Reads what came, even where nothing can be sent any more.
+struct Incoming<'a>(&'a mut StreamOwned<ClientConnection, UnixStream>);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let StreamOwned { conn, sock } = &mut *self.0;
+        loop {
+            match conn.reader().read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    conn.read_tls(sock)?;
+                    conn.process_new_packets().map_err(io::Error::other)?;
+                }
+                read => return read,
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use self::binaries::Binaries;
-pub use self::builder::Builder;
+pub use self::builder::{Builder, DEFAULT_POLICY};
 use self::http::{Client, Response};
 use self::pki::{Authority, Identity, Leaf};
 use self::process::{Process, wait_for};
