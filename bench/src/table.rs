@@ -103,6 +103,18 @@ pub fn threads(rows: &[Row]) -> String {
     out
 }
 
+/// The line of an open loop.
+pub fn open_loop(rate: f64, all: &Sample) -> String {
+    format!(
+        "{rate:.0} arrivals/s: {:.0} signatures/s, p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms, {} errors\n",
+        all.rate,
+        all.p50_us / 1e3,
+        all.p99_us / 1e3,
+        all.max_us / 1e3,
+        all.errors,
+    )
+}
+
 /// The disk's line.
 pub fn syncs(syncs: &[Sync]) -> String {
     let p50 = median(syncs.iter().map(|sync| sync.p50_us));
