@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sealwright_driver_api::wire::{Answer, FromDriver, IN_FLIGHT_MAX};
 use sealwright_driver_api::{Descriptor, TokenConfig};
@@ -74,7 +74,23 @@ pub struct Actor {
     breaker: Breaker,
 }
 
-type InFlight = HashMap<u64, oneshot::Sender<Result<Answer, CallError>>>;
+/// A host ends its process soon after the deadline of a request that its device does not answer. One that
+/// has not even done that by now hangs itself.
+const OVERDUE: Duration = Duration::from_secs(2);
+
+/// A request that the driver has.
+struct Flight {
+    reply: oneshot::Sender<Result<Answer, CallError>>,
+    deadline: Instant,
+}
+
+type InFlight = HashMap<u64, Flight>;
+
+/// When a connection with these requests hangs. The latest one counts: others may wait behind it.
+fn hangs_at(in_flight: &InFlight) -> Option<tokio::time::Instant> {
+    let latest = in_flight.values().map(|flight| flight.deadline).max();
+    latest.map(|deadline| (deadline + OVERDUE).into())
+}
 
 impl Actor {
     /// An actor for one token; nothing happens before [`Actor::run`].
@@ -179,7 +195,7 @@ impl Actor {
             self.breaker.failed(Instant::now());
         }
         let token = &self.config.name;
-        for (_, reply) in in_flight.drain() {
+        for (_, Flight { reply, .. }) in in_flight.drain() {
             let error = match &ended {
                 Some(error @ LinkError::Protocol(_)) => CallError::Misbehaved {
                     token: token.clone(),
@@ -215,6 +231,13 @@ impl Actor {
                 return Some(error);
             }
             self.status.set_in_flight(in_flight.len());
+            let hangs_at = hangs_at(in_flight);
+            let hangs = async {
+                match hangs_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 frame = connection.next() => {
@@ -231,6 +254,7 @@ impl Actor {
                         next = self.messages.try_recv().ok();
                     }
                 }
+                () = hangs => return Some(LinkError::Timeout("answer")),
             }
         }
     }
@@ -264,7 +288,13 @@ impl Actor {
             if remaining_ms == 0 || !job.claim.send() {
                 continue;
             }
-            in_flight.insert(job.id, job.reply);
+            in_flight.insert(
+                job.id,
+                Flight {
+                    reply: job.reply,
+                    deadline: job.deadline,
+                },
+            );
             connection.push_request(job.id, remaining_ms, &job.request)?;
         }
         Ok(())
@@ -275,7 +305,7 @@ impl Actor {
             FromDriver::Progress { .. } => Ok(()),
             FromDriver::Hello(_) => Err(LinkError::Protocol("a second hello".to_owned())),
             FromDriver::Reply { id, result } => {
-                let reply = in_flight.remove(&id).ok_or_else(|| {
+                let Flight { reply, .. } = in_flight.remove(&id).ok_or_else(|| {
                     LinkError::Protocol(format!(
                         "an answer to request {id}, which is not in flight"
                     ))
