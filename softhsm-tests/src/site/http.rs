@@ -128,7 +128,7 @@ impl Client {
 
 /// Connects in a thread whose effective user is another one: the kernel reports that user to the peer, and
 /// the socket's permission bits are checked against it.
-fn connect_as(socket: &Path, uid: u32, gid: u32) -> io::Result<UnixStream> {
+pub fn connect_as(socket: &Path, uid: u32, gid: u32) -> io::Result<UnixStream> {
     let connect = || {
         rustix::thread::set_thread_groups(&[])?;
         let (gid, uid) = (Gid::from_raw(gid), Uid::from_raw(uid));

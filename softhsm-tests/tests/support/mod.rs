@@ -7,7 +7,8 @@ use sealwright_core::spki::Spki;
 use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::{Policy, TlogProof, VerifierKey};
 use sealwright_softhsm_tests::site::http::{Client, Response};
-use sealwright_softhsm_tests::site::{Site, sha256_hex};
+use sealwright_softhsm_tests::site::process::wait_for;
+use sealwright_softhsm_tests::site::{SOON, Site, sha256_hex};
 use serde_json::Value;
 
 /// The public key of an enrolled key.
@@ -114,4 +115,16 @@ pub fn assert_refused(site: &Site, answer: &Response, code: &str, outcome: &str)
     );
     assert_eq!(record.get("signature_sha256"), None, "{record}");
     assert_eq!(record.get("envelope_sha256"), None, "{record}");
+}
+
+/// Waits until a token's driver has `n` requests.
+pub fn wait_in_flight(site: &Site, token: &str, n: u64) {
+    wait_for(&format!("{n} requests at token {token}"), SOON, || {
+        (site.token_status(token)["in_flight"] == n).then_some(())
+    });
+}
+
+/// Whether a token is marked suspect.
+pub fn is_suspect(site: &Site, token: &str) -> bool {
+    site.token_status(token)["suspect"].as_bool().unwrap()
 }
