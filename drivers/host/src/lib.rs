@@ -2,7 +2,11 @@
 //!
 //! A driver binary is one line around its `open`:
 //!
-//! ```ignore
+//! ```no_run
+//! # use sealwright_driver_api::{DriverError, Token, TokenConfig};
+//! # fn open(_: &TokenConfig, _: &sealwright_driver_host::Secrets) -> Result<Box<dyn Token>, DriverError> {
+//! #     Err(DriverError::config("no token"))
+//! # }
 //! fn main() -> std::process::ExitCode {
 //!     sealwright_driver_host::main("pkcs11", open)
 //! }

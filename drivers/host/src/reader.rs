@@ -11,7 +11,7 @@ use sealwright_driver_api::{
 };
 
 use crate::replies::Replies;
-use crate::work::{Job, NotAdmitted, Work};
+use crate::work::{Job, NotAdmitted, Ticket, Work};
 
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,9 +22,20 @@ pub(crate) enum End {
     Protocol(String),
 }
 
+/// A call as it arrives.
+enum Incoming {
+    Complete(Task),
+    /// Its message follows in chunks.
+    Announced {
+        key: KeyUri,
+        scheme: Scheme,
+        len: usize,
+    },
+}
+
 /// A message whose chunks are still coming.
 struct Assembly {
-    job: Job,
+    ticket: Ticket,
     key: KeyUri,
     scheme: Scheme,
     len: usize,
@@ -74,7 +85,8 @@ impl<'a> Reader<'a> {
 
     fn request(&mut self, id: u64, remaining_ms: u32, call: Call) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_millis(remaining_ms.into());
-        let len = message_len(&call);
+        let incoming = Incoming::from(call);
+        let len = incoming.len();
         if len > self.max_message as usize {
             let error = format!(
                 "the message has {len} bytes, this token takes {}",
@@ -83,68 +95,34 @@ impl<'a> Reader<'a> {
             self.replies.reply(id, Err(DriverError::bad_request(error)));
             return Ok(());
         }
-        let cancelled = match self.work.admit(id, deadline, len) {
-            Ok(cancelled) => cancelled,
-            Err(NotAdmitted::Repeated) => return Err(format!("request id {id} is in use")),
-            Err(NotAdmitted::Full(what)) => {
+        match (self.work.admit(id, deadline, len), incoming) {
+            (Ok(ticket), Incoming::Complete(task)) => self.enqueue(ticket, task),
+            (Ok(ticket), Incoming::Announced { key, scheme, len }) => {
+                let assembly = Assembly {
+                    ticket,
+                    key,
+                    scheme,
+                    len,
+                    message: Vec::new(),
+                };
+                self.assemblies.insert(id, assembly);
+            }
+            (Err(NotAdmitted::Repeated), _) => return Err(format!("request id {id} is in use")),
+            (Err(NotAdmitted::Full(what)), _) => {
                 let error = format!("this driver has too many {what} in hand; try again");
                 self.replies
                     .reply(id, Err(DriverError::new(ErrorClass::Transient, "", error)));
-                return Ok(());
             }
-        };
-        // Health until the call is known to be complete: a message may be on its way.
-        let job = Job {
-            id,
-            task: Task::Health,
-            deadline,
-            cancelled,
-            replies: Arc::clone(&self.replies),
-        };
-        self.begin(job, call);
+        }
         Ok(())
     }
 
-    fn begin(&mut self, mut job: Job, call: Call) {
-        job.task = match call {
-            Call::Health => Task::Health,
-            Call::Describe { key } => Task::Describe(key),
-            Call::Generate { spec } => Task::Generate(spec),
-            Call::Sign {
-                key,
-                scheme,
-                input: WireInput::Digest { hash, bytes },
-            } => Task::Sign(SignRequest {
-                key,
-                scheme,
-                input: SignInput::Digest { hash, bytes },
-            }),
-            Call::Sign {
-                key,
-                scheme,
-                input: WireInput::Message { len: 0 },
-            } => Task::Sign(SignRequest {
-                key,
-                scheme,
-                input: SignInput::Message(Vec::new()),
-            }),
-            Call::Sign {
-                key,
-                scheme,
-                input: WireInput::Message { len },
-            } => {
-                let assembly = Assembly {
-                    job,
-                    key,
-                    scheme,
-                    len: len as usize,
-                    message: Vec::new(),
-                };
-                self.assemblies.insert(assembly.job.id, assembly);
-                return;
-            }
-        };
-        self.work.enqueue(job);
+    fn enqueue(&self, ticket: Ticket, task: Task) {
+        self.work.enqueue(Job {
+            ticket,
+            task,
+            replies: Arc::clone(&self.replies),
+        });
     }
 
     fn chunk(&mut self, id: u64, bytes: &[u8]) -> Result<(), String> {
@@ -166,19 +144,15 @@ impl<'a> Reader<'a> {
         assembly.message.extend_from_slice(bytes);
         if assembly.message.len() == assembly.len
             && let Some(Assembly {
-                mut job,
+                ticket,
                 key,
                 scheme,
                 message,
                 ..
             }) = self.assemblies.remove(&id)
         {
-            job.task = Task::Sign(SignRequest {
-                key,
-                scheme,
-                input: SignInput::Message(message),
-            });
-            self.work.enqueue(job);
+            let input = SignInput::Message(message);
+            self.enqueue(ticket, Task::Sign(SignRequest { key, scheme, input }));
         }
         Ok(())
     }
@@ -198,12 +172,35 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn message_len(call: &Call) -> usize {
-    match call {
-        Call::Sign {
-            input: WireInput::Message { len },
-            ..
-        } => *len as usize,
-        _ => 0,
+impl Incoming {
+    /// Bytes of message to come.
+    fn len(&self) -> usize {
+        match self {
+            Self::Complete(_) => 0,
+            Self::Announced { len, .. } => *len,
+        }
+    }
+}
+
+impl From<Call> for Incoming {
+    fn from(call: Call) -> Self {
+        let sign =
+            |key, scheme, input| Self::Complete(Task::Sign(SignRequest { key, scheme, input }));
+        match call {
+            Call::Health => Self::Complete(Task::Health),
+            Call::Describe { key } => Self::Complete(Task::Describe(key)),
+            Call::Generate { spec } => Self::Complete(Task::Generate(spec)),
+            Call::Sign { key, scheme, input } => match input {
+                WireInput::Digest { hash, bytes } => {
+                    sign(key, scheme, SignInput::Digest { hash, bytes })
+                }
+                WireInput::Message { len: 0 } => sign(key, scheme, SignInput::Message(Vec::new())),
+                WireInput::Message { len } => Self::Announced {
+                    key,
+                    scheme,
+                    len: len as usize,
+                },
+            },
+        }
     }
 }

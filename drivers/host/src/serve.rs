@@ -54,25 +54,30 @@ fn run(
     worker::start(&token, &work)?;
     loop {
         let end = connection(driver, config, stream, token.descriptor(), &work)?;
-        if let End::Protocol(violation) = &end {
-            tracing::error!(
-                violation,
-                "the daemon broke the protocol; ending this process"
-            );
-            exit::now(exit::PROTOCOL);
-        }
-        if work.is_lost() {
-            exit::now(exit::LOST);
-        }
-        let in_flight = work.in_flight();
-        if in_flight > 0 {
-            tracing::warn!(
-                in_flight,
-                "the daemon is gone with work in flight; ending this process"
-            );
-            exit::now(exit::PEER_GONE);
-        }
+        end_if_in_doubt(&end, &work);
         stream = listener.accept()?;
+    }
+}
+
+/// Ends the process unless the connection ended cleanly with nothing in hand.
+fn end_if_in_doubt(end: &End, work: &Work) {
+    if let End::Protocol(violation) = end {
+        tracing::error!(
+            violation,
+            "the daemon broke the protocol; ending this process"
+        );
+        exit::now(exit::PROTOCOL);
+    }
+    if work.is_lost() {
+        exit::now(exit::LOST);
+    }
+    let in_flight = work.in_flight();
+    if in_flight > 0 {
+        tracing::warn!(
+            in_flight,
+            "the daemon is gone with work in flight; ending this process"
+        );
+        exit::now(exit::PEER_GONE);
     }
 }
 

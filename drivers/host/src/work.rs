@@ -18,12 +18,18 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How long after its deadline a request may still run, so that a driver that minds the deadline can answer.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// A request that is ready for a worker.
-pub(crate) struct Job {
+/// What an admitted request is known by until it is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
     pub(crate) id: u64,
-    pub(crate) task: Task,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+/// A request that is ready for a worker.
+pub(crate) struct Job {
+    pub(crate) ticket: Ticket,
+    pub(crate) task: Task,
     pub(crate) replies: Arc<Replies>,
 }
 
@@ -37,8 +43,7 @@ pub(crate) enum NotAdmitted {
 }
 
 struct Flight {
-    deadline: Instant,
-    cancelled: Arc<AtomicBool>,
+    ticket: Ticket,
     message_bytes: usize,
     // Only a request at the device counts for the watchdog; one that waits behind others is not stuck.
     started: bool,
@@ -64,13 +69,13 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Makes room for a request with a message of `message_bytes` (0: none) and returns its cancel flag.
+    /// Makes room for a request with a message of `message_bytes` (0: none).
     pub(crate) fn admit(
         &self,
         id: u64,
         deadline: Instant,
         message_bytes: usize,
-    ) -> Result<Arc<AtomicBool>, NotAdmitted> {
+    ) -> Result<Ticket, NotAdmitted> {
         let mut state = self.lock();
         if state.flights.contains_key(&id) {
             return Err(NotAdmitted::Repeated);
@@ -81,16 +86,21 @@ impl Work {
         if state.message_bytes + message_bytes > MESSAGE_BYTES_MAX {
             return Err(NotAdmitted::Full("bytes of messages"));
         }
-        let cancelled = Arc::new(AtomicBool::new(false));
         state.message_bytes += message_bytes;
-        let flight = Flight {
+        let ticket = Ticket {
+            id,
             deadline,
-            cancelled: Arc::clone(&cancelled),
-            message_bytes,
-            started: false,
+            cancelled: Arc::default(),
         };
-        state.flights.insert(id, flight);
-        Ok(cancelled)
+        state.flights.insert(
+            id,
+            Flight {
+                ticket: ticket.clone(),
+                message_bytes,
+                started: false,
+            },
+        );
+        Ok(ticket)
     }
 
     /// Hands an admitted request to the workers.
@@ -108,10 +118,10 @@ impl Work {
                 if let Some(refusal) = refusal(&job) {
                     return (job, Some(refusal));
                 }
-                if let Some(flight) = state.flights.get_mut(&job.id) {
+                if let Some(flight) = state.flights.get_mut(&job.ticket.id) {
                     flight.started = true;
                 }
-                self.watch_until(&mut state, job.deadline + GRACE);
+                self.watch_until(&mut state, job.ticket.deadline + GRACE);
                 return (job, None);
             }
             state = self
@@ -140,7 +150,7 @@ impl Work {
     /// Nobody waits for the request any more. An id that is over already is no error: the two crossed.
     pub(crate) fn cancel(&self, id: u64) {
         if let Some(flight) = self.lock().flights.get(&id) {
-            flight.cancelled.store(true, Ordering::Relaxed);
+            flight.ticket.cancelled.store(true, Ordering::Relaxed);
         }
     }
 
@@ -209,11 +219,11 @@ impl Work {
 
 /// Requests that nobody waits for any more never reach the device.
 fn refusal(job: &Job) -> Option<DriverError> {
-    if job.cancelled.load(Ordering::Relaxed) {
+    if job.ticket.cancelled.load(Ordering::Relaxed) {
         let detail = "cancelled before it reached the device";
         return Some(DriverError::new(ErrorClass::Cancelled, "", detail));
     }
-    (job.deadline <= Instant::now()).then(|| {
+    (job.ticket.deadline <= Instant::now()).then(|| {
         let detail = "its deadline passed before it reached the device";
         DriverError::new(ErrorClass::Transient, "", detail)
     })
@@ -222,7 +232,7 @@ fn refusal(job: &Job) -> Option<DriverError> {
 fn earliest(state: &State) -> Option<Instant> {
     let started = state.flights.values().filter(|flight| flight.started);
     started
-        .map(|flight| flight.deadline + GRACE)
+        .map(|flight| flight.ticket.deadline + GRACE)
         .chain(state.opening)
         .min()
 }
@@ -235,15 +245,13 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn job(work: &Work, id: u64, deadline: Instant) -> Job {
-        let cancelled = work.admit(id, deadline, 0).unwrap();
+        let ticket = work.admit(id, deadline, 0).unwrap();
         let (stream, _) = UnixStream::pair().unwrap();
         let replies =
             Arc::new(Replies::new(stream.try_clone().unwrap(), Box::new(stream)).unwrap());
         Job {
-            id,
+            ticket,
             task: Task::Health,
-            deadline,
-            cancelled,
             replies,
         }
     }
@@ -296,7 +304,7 @@ mod tests {
             !work.wait_overdue(Some(Duration::ZERO)),
             "it never got to the device"
         );
-        work.finish(late.id, false);
+        work.finish(late.ticket.id, false);
         let soon = Instant::now() + Duration::from_millis(20);
         work.enqueue(job(&work, 2, soon));
         assert!(work.take().1.is_none());

@@ -43,11 +43,11 @@ fn run(token: &dyn Token, work: &Work) {
         let done = || perform(token, &mut session, &job, max_message);
         let result = refusal.map_or_else(done, Err);
         let lost = matches!(&result, Err(error) if error.class == ErrorClass::Lost);
-        work.finish(job.id, lost);
+        work.finish(job.ticket.id, lost);
         if let Err(error) = &result {
-            tracing::info!(id = job.id, class = ?error.class, "{error}");
+            tracing::info!(id = job.ticket.id, class = ?error.class, "{error}");
         }
-        job.replies.reply(job.id, result);
+        job.replies.reply(job.ticket.id, result);
         if lost {
             tracing::warn!("the device is lost; the next process starts over");
             exit::now(exit::LOST);
@@ -69,9 +69,9 @@ fn perform(
         request.check(max_message)?;
     }
     let sink = WireProgress {
-        id: job.id,
+        id: job.ticket.id,
         replies: &job.replies,
     };
-    let ctx = SignContext::new(job.deadline, &job.cancelled, &sink);
+    let ctx = SignContext::new(job.ticket.deadline, &job.ticket.cancelled, &sink);
     job.task.perform(driver.as_mut(), &ctx)
 }
