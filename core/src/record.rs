@@ -214,11 +214,13 @@ pub struct TokenMark {
     pub reason: String,
 }
 
-/// Denials beyond the rate, counted instead of recorded one by one.
+/// Denials and failures beyond the rate, counted instead of recorded one by one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DenialsSummarised {
-    /// Who was denied.
+    /// Who was refused.
     pub principal: String,
+    /// The principal's tenant.
+    pub tenant: Tenant,
     /// How often.
     pub count: u64,
     /// Since when.

@@ -6,7 +6,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use sealwright_core::error::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
 use crate::refusal::Refusal;
@@ -54,6 +54,11 @@ impl Budget {
         if announced > limits.max_body {
             return Err(too_large());
         }
+        // One deadline for both waits: whoever waited for memory has less time left to send.
+        let deadline = Instant::now() + limits.body();
+        let share = timeout_at(deadline, self.share(announced))
+            .await
+            .map_err(|_| no_room(limits))??;
         let late = || {
             let ms = limits.body_ms;
             Refusal::bad_input(
@@ -62,7 +67,6 @@ impl Budget {
             )
         };
         let read = async {
-            let share = self.share(announced).await?;
             let has_length = body.size_hint().exact().is_some();
             let mut bytes = Vec::with_capacity(if has_length { announced } else { 0 });
             let mut body = body;
@@ -82,7 +86,7 @@ impl Budget {
                 _share: share,
             })
         };
-        timeout(limits.body(), read)
+        timeout_at(deadline, read)
             .await
             .unwrap_or_else(|_| Err(late()))
     }
@@ -96,4 +100,10 @@ impl Budget {
             .await
             .map_err(closed)
     }
+}
+
+fn no_room(limits: &Limits) -> Refusal {
+    let ms = limits.body_ms;
+    let reason = format!("no room for another body within {ms} ms");
+    Refusal::failed(Code::BodyBudget, reason)
 }

@@ -6,24 +6,25 @@ use std::time::{Duration, Instant};
 
 use sealwright_core::error::Code;
 use sealwright_core::permit::Permit;
-use sealwright_core::record::{Event, Outcome, SignRecord, TokenMark};
+use sealwright_core::record::{Event, Outcome, SignRecord};
 use sealwright_core::tlog::VerifierKey;
 use tokio::sync::watch;
 
 use crate::audit::checkpoint::Published;
 use crate::audit::index::Index;
 use crate::audit::segments::Space;
-use crate::audit::tree::TileFolder;
+use crate::audit::tree::{Pending, TileFolder};
 use crate::audit::writer::Journal;
 use crate::authn::{Directory, Tls};
 use crate::body::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::denials::Denials;
+use crate::denials::{Denials, Who};
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, Retries, RetryKey, conflict};
+use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
 
@@ -51,6 +52,10 @@ pub struct Daemon {
     pub retries: Retries,
     /// Denials per principal.
     pub denials: Denials,
+    /// Records that no checkpoint covers yet.
+    pub pending: Arc<Pending>,
+    /// Tokens that returned something that must not be believed.
+    pub suspects: Suspects,
     /// The newest checkpoint.
     pub checkpoints: watch::Receiver<Option<Published>>,
     /// The tree's tiles.
@@ -65,8 +70,6 @@ pub struct Daemon {
     pub verifier: AwsLcVerifier,
     /// Set once the daemon is told to stop.
     pub stopping: AtomicBool,
-    /// When this run began.
-    pub started: Instant,
 }
 
 impl Daemon {
@@ -100,12 +103,7 @@ impl Daemon {
 
     /// How long records have been waiting for a checkpoint; zero where none waits.
     pub fn checkpoint_lag(&self) -> Duration {
-        let size = self.journal.with_state(|state| state.next_index());
-        match &*self.checkpoints.borrow() {
-            Some(newest) if newest.size >= size => Duration::ZERO,
-            Some(newest) => newest.published.elapsed(),
-            None => self.started.elapsed(),
-        }
+        self.pending.lag()
     }
 
     /// Refuses a message that the key's device would have to take whole and cannot.
@@ -148,35 +146,22 @@ impl Daemon {
         self.retries.earlier(key, Instant::now())
     }
 
-    /// Records that a token returned something that must not be believed. Once until it is cleared: the mark
-    /// is for people, what protects callers is that every signature is verified.
-    pub async fn mark_suspect(&self, token: &str, reason: &str) {
-        if self
-            .journal
-            .with_state(|state| state.suspect_tokens().contains(token))
-        {
-            return;
-        }
-        tracing::error!(token, reason, "token marked suspect");
-        let mark = TokenMark {
-            token: token.to_owned(),
-            reason: reason.to_owned(),
-        };
-        if let Err(error) = self.journal.record(Event::TokenSuspect(mark)).await {
-            tracing::error!(token, %error, "the mark could not be recorded");
-        }
-    }
-
     /// Records a request that ended without a signature; returns the record's index if it got one.
     ///
-    /// Callers without an identity are not recorded, and denials beyond the rate are counted instead.
+    /// Callers without an identity are not recorded. Refusals beyond the rate are counted instead, and so is
+    /// everything while the log cannot take more: a flood of requests must not use up the last room.
     pub async fn record_refusal(&self, draft: SignRecord, refusal: &Refusal) -> Option<u64> {
         if refusal.recorded.is_some() || draft.principal.is_empty() {
             return refusal.recorded;
         }
-        let is_denial = refusal.outcome == Outcome::Denied;
+        let who = Who {
+            principal: &draft.principal,
+            tenant: &draft.tenant,
+        };
         let (now, time) = (Instant::now(), self.clock.now());
-        if is_denial && !self.denials.is_recorded(&draft.principal, now, time) {
+        let is_limited = matches!(refusal.outcome, Outcome::Denied | Outcome::Failed);
+        let has_room = self.can_record().is_ok();
+        if is_limited && !self.denials.is_recorded(who, has_room, now, time) {
             return None;
         }
         let request_id = draft.request_id.clone();

@@ -24,5 +24,6 @@ pub mod refusal;
 pub mod retries;
 pub mod run;
 pub mod seal;
+pub mod suspects;
 pub mod tokens;
 pub mod verifier;

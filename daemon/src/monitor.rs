@@ -103,9 +103,7 @@ fn gauges(daemon: &Daemon) {
     metrics::gauge!("sealwright_checkpoint_lag_seconds").set(daemon.checkpoint_lag().as_secs_f64());
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));
-        let suspect = daemon
-            .journal
-            .with_state(|state| state.suspect_tokens().contains(name));
+        let suspect = daemon.suspects.contains(name);
         let set = |metric: &'static str, value: f64| {
             metrics::gauge!(metric, "token" => name.to_owned()).set(value);
         };

@@ -391,6 +391,7 @@ async fn record(
 /// The only way out for a signature.
 fn respond(daemon: &Daemon, recorded: Recorded<Sealed>) -> Answer {
     daemon.failpoints.reach("respond");
+    metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
     let (bytes, content_type, digest) = recorded.release();
     let mut answer = http::answer(StatusCode::OK, content_type, bytes);
@@ -402,10 +403,12 @@ fn respond(daemon: &Daemon, recorded: Recorded<Sealed>) -> Answer {
 
 /// Records why there is no signature, then says so.
 async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Answer {
+    metrics::counter!("sealwright_sign_requests_total", "code" => refusal.code.as_str())
+        .increment(1);
     tracing::info!(request_id = %draft.request_id, principal = %draft.principal,
         code = %refusal.code, reason = %refusal.reason, "signing request refused");
     if let Some(token) = &refusal.suspect {
-        daemon.mark_suspect(token, &refusal.reason).await;
+        daemon.suspects.mark(token, &refusal.reason).await;
     }
     draft.outcome = refusal.outcome;
     draft.code = Some(refusal.code);

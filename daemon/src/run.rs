@@ -31,6 +31,7 @@ use crate::denials::{self, Denials};
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::retries::Retries;
+use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
 use crate::{listen, monitor};
@@ -145,7 +146,10 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let signer = log_signer(&audit, &tokens)?;
     let log_key = signer.verifier_key().clone();
     let tiles = audit.tree.tiles();
+    let suspects = Suspects::new(audit.journal.clone());
+    let pending = Arc::clone(&audit.pending);
     let checkpointer = Checkpointer {
+        suspects: suspects.clone(),
         signer,
         store: audit.checkpoints,
         tree: audit.tree,
@@ -171,7 +175,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         failpoints,
         verifier: AwsLcVerifier,
         stopping: AtomicBool::new(false),
-        started: Instant::now(),
+        pending,
+        suspects,
         config,
     });
     let checkpointer = tokio::spawn(checkpointer.run());

@@ -109,9 +109,7 @@ fn token(daemon: &Daemon, name: &str, status: &crate::tokens::Status) -> Token {
         name: name.to_owned(),
         state: "connecting",
         reason: None,
-        suspect: daemon
-            .journal
-            .with_state(|state| state.suspect_tokens().contains(name)),
+        suspect: daemon.suspects.contains(name),
         queued: status.queued(),
         in_flight: status.in_flight(),
         kind: None,

@@ -20,6 +20,7 @@ use sealwright_core::tlog::{Checkpoint, Hash, Note, VerifierKey};
 use tokio::sync::watch;
 
 use super::tree::{Pending, TileError, Tree};
+use crate::suspects::Suspects;
 use crate::tokens::{CallError, Tokens};
 
 /// Checkpoints kept on disk, newest first.
@@ -34,8 +35,6 @@ pub struct Published {
     pub size: u64,
     /// Root of the tree of that size.
     pub root: Hash,
-    /// When it became durable, or this run began.
-    pub published: Instant,
 }
 
 /// Why no checkpoint came about, or why the stored one refuses the log.
@@ -82,6 +81,16 @@ pub enum CheckpointError {
     /// What the log token returned does not verify.
     #[error("the log token returned a signature that does not verify: {0}")]
     Note(#[from] NoteError),
+}
+
+impl CheckpointError {
+    /// Whether the token returned something that must not be believed.
+    fn is_suspect(&self) -> bool {
+        matches!(
+            self,
+            Self::Note(_) | Self::Token(CallError::Misbehaved { .. })
+        )
+    }
 }
 
 /// Signs checkpoints with the log key. The one exception to permit and record: it can sign nothing but a
@@ -141,7 +150,6 @@ impl LogSigner {
             note: note.to_string(),
             size,
             root,
-            published: Instant::now(),
         })
     }
 }
@@ -211,7 +219,6 @@ impl Store {
                 note: text,
                 size,
                 root,
-                published: Instant::now(),
             })),
         }
     }
@@ -272,6 +279,8 @@ pub struct Checkpointer {
     pub pending: Arc<Pending>,
     /// Where readers see the newest one.
     pub published: watch::Sender<Option<Published>>,
+    /// Where a log token that lies is marked.
+    pub suspects: Suspects,
     /// Least time between two checkpoints.
     pub interval: Duration,
 }
@@ -285,11 +294,17 @@ impl Checkpointer {
             tick.tick().await;
             if let Err(error) = self.step().await {
                 tracing::warn!(%error, "no checkpoint this time");
+                if error.is_suspect() {
+                    self.suspects
+                        .mark(&self.signer.key.token, &error.to_string())
+                        .await;
+                }
             }
         }
     }
 
     async fn step(&mut self) -> Result<(), CheckpointError> {
+        let taken = Instant::now();
         let (size, root) = tokio::task::block_in_place(|| self.tree.advance(&self.pending))?;
         let newest = self
             .published
@@ -301,6 +316,7 @@ impl Checkpointer {
         }
         let published = self.signer.sign(size, root).await?;
         tokio::task::block_in_place(|| self.store.put(&published))?;
+        self.pending.covered(taken);
         self.published.send_replace(Some(published));
         Ok(())
     }

@@ -293,7 +293,10 @@ impl Facts {
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }
-            Event::DenialsSummarised(denials) => facts.principals.push(denials.principal.clone()),
+            Event::DenialsSummarised(denials) => {
+                facts.principals.push(denials.principal.clone());
+                facts.tenants.push(denials.tenant.to_string());
+            }
             _ => {}
         }
         facts

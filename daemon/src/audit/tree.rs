@@ -5,7 +5,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sealwright_core::tlog::merkle::verify_inclusion;
 use sealwright_core::tlog::prove::{self, ProveError};
@@ -28,13 +29,51 @@ pub enum TileError {
     },
 }
 
-/// Leaf hashes of durable records that are not in the tiles yet.
+/// Durable records that no checkpoint covers yet.
 #[derive(Debug, Default)]
-pub struct Pending(Mutex<Vec<Hash>>);
+pub struct Pending(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Leaf hashes that are not in the tiles yet.
+    leaves: Vec<Hash>,
+    /// When the oldest record that no checkpoint covers became durable.
+    since: Option<Instant>,
+}
 
 impl Pending {
+    /// How long a record has been waiting for a checkpoint; zero where none waits.
+    pub fn lag(&self) -> Duration {
+        self.lock()
+            .since
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// A checkpoint covers everything that was taken into the tree at `taken`.
+    pub fn covered(&self, taken: Instant) {
+        let mut waiting = self.lock();
+        waiting.since = (!waiting.leaves.is_empty()).then_some(taken);
+    }
+
+    fn add(&self, leaves: impl Iterator<Item = Hash>) {
+        let mut waiting = self.lock();
+        waiting.leaves.extend(leaves);
+        waiting.since.get_or_insert_with(Instant::now);
+    }
+
     fn take(&self) -> Vec<Hash> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.lock().leaves)
+    }
+
+    /// Puts leaves back in front of those that came since.
+    fn put_back(&self, mut leaves: Vec<Hash>) {
+        let mut waiting = self.lock();
+        leaves.append(&mut waiting.leaves);
+        waiting.leaves = leaves;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,8 +82,7 @@ pub struct PendingFollower(pub Arc<Pending>);
 
 impl Follower for PendingFollower {
     fn durable(&mut self, batch: Arc<Durable>) {
-        let mut pending = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.extend(batch.entries.iter().map(|(_, hash)| *hash));
+        self.0.add(batch.entries.iter().map(|(_, hash)| *hash));
     }
 }
 
@@ -128,8 +166,15 @@ impl Tree {
     }
 
     /// Takes in what became durable since the last call; returns size and root.
+    ///
+    /// If a tile cannot be written the leaves wait for the next call: a tree that skipped one would be signed
+    /// and contradict the journal for ever.
     pub fn advance(&mut self, pending: &Pending) -> Result<(u64, Hash), TreeError<TileError>> {
-        self.append(&pending.take())?;
+        let leaves = pending.take();
+        if let Err(error) = self.append(&leaves) {
+            pending.put_back(leaves);
+            return Err(error);
+        }
         Ok((self.frontier.size(), self.frontier.root()))
     }
 
@@ -195,7 +240,7 @@ mod tests {
         let mut grown = Tree::rebuild(a.path(), &all[..3]).unwrap();
         let pending = Pending::default();
         for step in [3..250, 250..512, 512..700] {
-            pending.0.lock().unwrap().extend(&all[step]);
+            pending.add(all[step].iter().copied());
             grown.advance(&pending).unwrap();
         }
         let once = Tree::rebuild(b.path(), &all).unwrap();
@@ -214,6 +259,44 @@ mod tests {
                 .ok()
         );
         assert_eq!(grown.root_at(701).unwrap(), None);
+    }
+
+    #[test]
+    fn a_tile_that_cannot_be_written_loses_no_leaf() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = leaves(10);
+        let mut tree = Tree::rebuild(folder.path(), &all[..4]).unwrap();
+        let pending = Pending::default();
+        pending.add(all[4..7].iter().copied());
+        let (tiles, away) = (folder.path().join("tile"), folder.path().join("away"));
+        std::fs::rename(&tiles, &away).unwrap();
+        std::fs::write(&tiles, b"in the way").unwrap();
+        assert!(tree.advance(&pending).is_err());
+        std::fs::remove_file(&tiles).unwrap();
+        std::fs::rename(&away, &tiles).unwrap();
+        pending.add(all[7..].iter().copied());
+        let other = tempfile::tempdir().unwrap();
+        let whole = Tree::rebuild(other.path(), &all).unwrap();
+        assert_eq!(tree.advance(&pending).unwrap(), (10, whole.frontier.root()));
+    }
+
+    #[test]
+    fn records_wait_from_the_oldest_that_no_checkpoint_covers() {
+        let pending = Pending::default();
+        assert_eq!(pending.lag(), Duration::ZERO);
+        pending.add(leaves(1).into_iter());
+        let taken = Instant::now();
+        let _ = pending.take();
+        assert!(
+            pending.lag() > Duration::ZERO,
+            "taken into the tree, but not covered yet"
+        );
+        pending.add(leaves(1).into_iter());
+        pending.covered(taken);
+        assert!(pending.lag() > Duration::ZERO, "a later one still waits");
+        let _ = pending.take();
+        pending.covered(Instant::now());
+        assert_eq!(pending.lag(), Duration::ZERO);
     }
 
     #[test]
