@@ -67,6 +67,7 @@ pub(crate) struct Domain {
 struct PrincipalEntry {
     id: String,
     roles: Vec<Role>,
+    domain: Option<String>,
     tenant: Option<Tenant>,
 }
 
@@ -105,27 +106,24 @@ impl Site {
         Ok(site)
     }
 
-    /// The directory as the daemon builds it: a principal without a tenant of its own is in its domain's,
-    /// and may come through every domain.
+    /// The directory as the daemon builds it: an entry belongs to the domain it names, or to the first one,
+    /// and is in that domain's tenant if it has none of its own.
     pub(crate) fn principals(&self) -> Vec<Principal> {
-        let mut found: Vec<Principal> = Vec::new();
-        for entry in &self.principals {
-            let tenants = match &entry.tenant {
-                Some(own) => vec![own],
-                None => self.domains.iter().map(|domain| &domain.tenant).collect(),
-            };
-            for tenant in tenants {
-                let principal = Principal {
-                    id: entry.id.clone(),
-                    tenant: tenant.clone(),
-                    roles: entry.roles.clone(),
-                };
-                if !found.contains(&principal) {
-                    found.push(principal);
-                }
-            }
-        }
-        found
+        let principal = |entry: &PrincipalEntry| {
+            let domain = match &entry.domain {
+                None => self.domains.first(),
+                Some(name) => self.domains.iter().find(|domain| domain.name == *name),
+            }?;
+            Some(Principal {
+                id: entry.id.clone(),
+                tenant: entry
+                    .tenant
+                    .clone()
+                    .unwrap_or_else(|| domain.tenant.clone()),
+                roles: entry.roles.clone(),
+            })
+        };
+        self.principals.iter().filter_map(principal).collect()
     }
 }
 

@@ -17,6 +17,17 @@ pub(crate) enum Confirmation {
     Ask,
 }
 
+impl Confirmation {
+    /// `--confirm SHA256`, `--yes`, or neither.
+    pub(crate) fn from_flags(confirm: Option<Sha256Digest>, yes: bool) -> Self {
+        match (confirm, yes) {
+            (Some(fingerprint), _) => Self::Fingerprint(fingerprint),
+            (None, true) => Self::Yes,
+            (None, false) => Self::Ask,
+        }
+    }
+}
+
 /// Asks for, or compares, the fingerprint of `what`. `flags` are those that confirm without a terminal.
 pub(crate) fn fingerprint(
     what: &str,

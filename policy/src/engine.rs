@@ -25,7 +25,7 @@ pub struct CedarPolicy {
     policies: PolicySet,
     places: BTreeMap<String, Range<usize>>,
     permitted_strings: BTreeSet<String>,
-    principals: HashMap<String, Vec<Known>>,
+    principals: HashMap<String, Known>,
 }
 
 /// A principal of the directory and its entity.
@@ -35,8 +35,8 @@ struct Known {
 }
 
 impl CedarPolicy {
-    /// Loads `text` for a directory of `principals`; one id may stand once per tenant. A question by anybody
-    /// else, or by a principal whose roles or tenant differ from those given here, is denied.
+    /// Loads `text` for a directory of `principals`. A question by anybody else, or by a principal whose
+    /// roles or tenant differ from those given here, is denied.
     pub fn parse(text: &str, principals: &[Principal]) -> Result<Self, PolicyError> {
         let Loaded {
             policies,
@@ -45,17 +45,15 @@ impl CedarPolicy {
             permitted_strings,
         } = load(text)?;
         let names = Names::new()?;
-        let mut known: HashMap<String, Vec<Known>> = HashMap::with_capacity(principals.len());
+        let mut known = HashMap::with_capacity(principals.len());
         for principal in principals {
-            let entity = question::principal_entity(&names, principal)?;
-            let others = known.entry(principal.id.clone()).or_default();
-            if others.iter().any(|other| other.principal.tenant == principal.tenant) {
+            let entry = Known {
+                principal: principal.clone(),
+                entity: question::principal_entity(&names, principal)?,
+            };
+            if known.insert(principal.id.clone(), entry).is_some() {
                 return Err(PolicyError::RepeatedPrincipal(principal.id.clone()));
             }
-            others.push(Known {
-                principal: principal.clone(),
-                entity,
-            });
         }
         Ok(Self {
             text: text.to_owned(),
@@ -87,8 +85,8 @@ impl CedarPolicy {
     }
 
     fn known(&self, principal: &Principal) -> Option<&Known> {
-        let same_id = self.principals.get(&principal.id)?;
-        same_id.iter().find(|known| known.principal == *principal)
+        let known = self.principals.get(&principal.id)?;
+        (known.principal == *principal).then_some(known)
     }
 
     fn evaluate(&self, question: &Question<'_>) -> Verdict {

@@ -68,7 +68,7 @@ pub enum PolicyError {
     /// Strict validation found errors or warnings.
     #[error("{}", list(.0))]
     Invalid(Vec<Finding>),
-    /// Two principals with one id and tenant were given.
+    /// Two principals with one id were given.
     #[error("principal {0:?} is configured twice; keep one [[principal]] section")]
     RepeatedPrincipal(String),
     /// The parser's thread could not be started or died.

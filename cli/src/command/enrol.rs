@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealwright_client::DescribedKey;
+use sealwright_client::{Client, ClientError, DescribedKey, Key};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::Purpose;
 use sealwright_core::scheme::Scheme;
@@ -43,6 +43,12 @@ pub(crate) struct Generate {
     /// Modulus length of an RSA key.
     #[arg(long, value_name = "BITS")]
     rsa_bits: Option<u16>,
+    /// Also enrol it, for in-toto statements, and let it sign.
+    #[arg(long)]
+    enrol: bool,
+    /// Enrol it without asking whether the fingerprint is right.
+    #[arg(long, requires = "enrol")]
+    yes: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -58,8 +64,11 @@ pub(crate) struct Enrol {
     #[arg(long)]
     uri: KeyUri,
     /// The SHA-256 fingerprint of its SubjectPublicKeyInfo, where it was read from the device's own tools.
-    #[arg(long, value_name = "SHA256")]
+    #[arg(long, value_name = "SHA256", conflicts_with = "yes")]
     confirm: Option<Sha256Digest>,
+    /// Take the key that the driver finds.
+    #[arg(long)]
+    yes: bool,
     /// The scheme [default: the key's preferred one].
     #[arg(long)]
     scheme: Option<Scheme>,
@@ -101,6 +110,15 @@ pub(super) fn generate(args: Generate, output: Output) -> Result<(), Failure> {
         scheme: args.scheme,
         rsa_bits: args.rsa_bits,
     };
+    if args.enrol {
+        let confirmation = Confirmation::from_flags(None, args.yes);
+        let made = args.connection.run(async |mut client| {
+            let found = client.generate_key(&wanted).await?;
+            let plain = Enrolment::plain(wanted.key, wanted.token, confirmation);
+            plain.carry_out(&mut client, found).await
+        })??;
+        return output.answer(&made, || details(&made));
+    }
     let key = args
         .connection
         .run(async |mut client| client.generate_key(&wanted).await)?;
@@ -139,33 +157,78 @@ fn described(key: &DescribedKey) -> String {
 }
 
 pub(super) fn enrol(args: Enrol, output: Output) -> Result<(), Failure> {
-    let certificate = args
-        .certificate
-        .as_deref()
-        .map(files::read_text)
-        .transpose()?;
-    let confirmation = args
-        .confirm
-        .map_or(Confirmation::Ask, Confirmation::Fingerprint);
+    let enrolment = Enrolment {
+        key: args.key,
+        token: args.token,
+        confirmation: Confirmation::from_flags(args.confirm, args.yes),
+        scheme: args.scheme,
+        purpose: args.purpose,
+        payload_types: Some(args.payload_types).filter(|types| !types.is_empty()),
+        certificate: args
+            .certificate
+            .as_deref()
+            .map(files::read_text)
+            .transpose()?,
+        activate: !args.inactive,
+    };
     let enrolled = args.connection.run(async |mut client| {
-        let found = client.describe_key(&args.token, &args.uri).await?;
-        let what = format!("{} on token {}", found.uri, args.token);
-        let flags = format!("--confirm {}", found.spki_sha256);
-        if let Err(failure) = confirm::fingerprint(&what, found.spki_sha256, confirmation, &flags) {
+        let found = client.describe_key(&enrolment.token, &args.uri).await?;
+        enrolment.carry_out(&mut client, found).await
+    })??;
+    output.answer(&enrolled, || details(&enrolled))
+}
+
+/// Everything about an enrolment but the key itself.
+struct Enrolment {
+    key: String,
+    token: String,
+    confirmation: Confirmation,
+    scheme: Option<Scheme>,
+    purpose: Purpose,
+    payload_types: Option<Vec<String>>,
+    certificate: Option<String>,
+    activate: bool,
+}
+
+impl Enrolment {
+    /// A key that signs in-toto statements from now on.
+    fn plain(key: String, token: String, confirmation: Confirmation) -> Self {
+        Self {
+            key,
+            token,
+            confirmation,
+            scheme: None,
+            purpose: Purpose::Dsse,
+            payload_types: None,
+            certificate: None,
+            activate: true,
+        }
+    }
+
+    /// Confirms the fingerprint of the key that was found, and enrols it.
+    async fn carry_out(
+        self,
+        client: &mut Client,
+        found: DescribedKey,
+    ) -> Result<Result<Key, Failure>, ClientError> {
+        let what = format!("{} on token {}", found.uri, self.token);
+        let flags = format!("`keys enrol … --confirm {}`", found.spki_sha256);
+        if let Err(failure) =
+            confirm::fingerprint(&what, found.spki_sha256, self.confirmation, &flags)
+        {
             return Ok(Err(failure));
         }
         let wanted = sealwright_client::Enrol {
-            key: args.key,
-            token: args.token,
+            key: self.key,
+            token: self.token,
             uri: found.uri,
             spki_sha256: found.spki_sha256,
-            scheme: args.scheme,
-            purpose: args.purpose,
-            payload_types: Some(args.payload_types).filter(|types| !types.is_empty()),
-            certificate,
-            activate: !args.inactive,
+            scheme: self.scheme,
+            purpose: self.purpose,
+            payload_types: self.payload_types,
+            certificate: self.certificate,
+            activate: self.activate,
         };
         client.enrol_key(&wanted).await.map(Ok)
-    })??;
-    output.answer(&enrolled, || details(&enrolled))
+    }
 }

@@ -83,15 +83,8 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
     let what = format!("the log key {} on token {}", log_key.uri, log_key.token);
     let found = log_key.spki.sha256();
     let flags = format!("--confirm {found}");
-    confirm::fingerprint(&what, found, confirmation(&args), &flags)?;
+    let confirmation = Confirmation::from_flags(args.confirm, args.yes);
+    confirm::fingerprint(&what, found, confirmation, &flags)?;
     let done = layout::write(&args, &plan, log_key)?;
     output.answer(&done, || done.text())
-}
-
-fn confirmation(args: &Args) -> Confirmation {
-    match (args.confirm, args.yes) {
-        (Some(fingerprint), _) => Confirmation::Fingerprint(fingerprint),
-        (None, true) => Confirmation::Yes,
-        (None, false) => Confirmation::Ask,
-    }
 }

@@ -3,6 +3,7 @@
 use sealwright_client::{Client, ClientError, Key};
 use sealwright_core::key::{KeyEvent, KeyState};
 use sealwright_core::name::{KeyName, KeyVersionId};
+use serde_json::json;
 
 use super::enrol;
 use crate::connect::Connection;
@@ -63,7 +64,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::List(List { connection }) => {
             let keys = connection.run(async |mut client| client.keys().await)?;
-            output.answer(&keys, || listing(&keys))
+            output.answer(&json!({ "keys": keys }), || listing(&keys))
         }
         Command::Show(args) => show(args, output),
         Command::Describe(args) => enrol::describe(args, output),
@@ -112,7 +113,7 @@ fn show(args: Show, output: Output) -> Result<(), Failure> {
             active.public_key_pem.as_bytes(),
         )?);
     }
-    output.answer(&versions, || {
+    output.answer(&json!({ "keys": versions }), || {
         versions.iter().map(details).collect::<Vec<_>>().join("\n")
     })
 }

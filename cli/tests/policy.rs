@@ -1,0 +1,126 @@
+//! `sealwright policy check`: decisions explained offline.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use support::{Folder, Run, run};
+
+const CONFIG: &str = "[api]\nsocket='s'\ncertificate='c'\nkey='k'\n[state]\ndir='s'\n\
+    [[domain]]\nname='local'\nca='ca.pem'\n\
+    [[domain]]\nname='acme'\nca='acme.pem'\ntenant='acme'\n\
+    [[principal]]\nid='spiffe://site/ci'\nroles=['client']\n\
+    [[principal]]\nid='spiffe://acme/ci'\nroles=['client']\ndomain='acme'\n";
+
+const POLICY: &str = "@id(\"provenance-only\")\npermit (\n  principal in Sealwright::Role::\"client\",\n  \
+    action == Sealwright::Action::\"sign\",\n  resource == Sealwright::Key::\"default/release\"\n)\n\
+    when { context has predicate_type && [\"https://slsa.dev/provenance/v1\", \"urn:own\"].contains(context.predicate_type) };\n";
+
+fn site(policy: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write("sealwright.toml", CONFIG);
+    folder.write("policy.cedar", policy);
+    folder
+}
+
+fn check(folder: &Folder, words: &str) -> Run {
+    let config = folder.join("sealwright.toml");
+    let fixed = ["policy", "check", "--json", "--config", &config].map(str::to_owned);
+    run(fixed
+        .into_iter()
+        .chain(words.split_whitespace().map(str::to_owned)))
+}
+
+#[test]
+fn an_allowed_question_names_the_policy_and_its_text() {
+    let words =
+        "--principal spiffe://site/ci --action sign --key release --predicate-type slsa-provenance";
+    let answer = check(&site(POLICY), words).expect(0).json();
+    assert_eq!(answer["allowed"], true);
+    let policy = &answer["explanation"]["determining"][0];
+    assert_eq!(
+        (&policy["id"], &policy["line"]),
+        (&"provenance-only".into(), &1.into())
+    );
+    assert!(
+        policy["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("@id(\"provenance-only\")\npermit")
+    );
+}
+
+#[test]
+fn what_is_not_permitted_exits_with_one() {
+    let site = site(POLICY);
+    for words in [
+        "--principal spiffe://site/ci --action sign --key release --predicate-type cyclonedx",
+        "--principal spiffe://site/ci --action sign --key other --predicate-type slsa-provenance",
+        "--principal spiffe://site/ci --action manageKey --key release",
+        "--principal spiffe://site/ci --action operate",
+    ] {
+        assert_eq!(
+            check(&site, words).expect(1).json()["allowed"],
+            false,
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_predicate_type_counts_only_where_a_permit_names_it() {
+    let ask = |folder: &Folder, uri: &str| {
+        check(
+            folder,
+            &format!(
+                "--principal spiffe://site/ci --action sign --key release --predicate-type {uri}"
+            ),
+        )
+    };
+    ask(&site(POLICY), "urn:own").expect(0);
+    let anything = site("@id(\"all\") permit (principal, action, resource);");
+    let answer = ask(&anything, "urn:own").expect(1).json();
+    assert_eq!(answer["unknown_predicate_type"], true);
+    ask(&anything, "slsa-provenance").expect(0);
+}
+
+#[test]
+fn a_principal_is_in_the_tenant_of_its_domain() {
+    let site = site(POLICY);
+    let words = "--principal spiffe://acme/ci --action sign --predicate-type slsa-provenance --key";
+    check(&site, &format!("{words} release")).expect(1);
+    check(&site, &format!("{words} default/release")).expect(0);
+}
+
+#[test]
+fn a_policy_alone_is_checked_and_its_fault_named() {
+    let folder = site("@id(\"a\") permit (principal, action, resource");
+    let file = folder.join("policy.cedar");
+    let refused = run(["policy", "check", "--policy", &file]).expect(1);
+    assert!(
+        refused.stderr.contains("policy.cedar: line 1"),
+        "{refused:?}"
+    );
+    folder.write("policy.cedar", POLICY);
+    run(["policy", "check", "--policy", &file]).expect(0);
+}
+
+#[test]
+fn an_unknown_principal_and_a_missing_configuration_are_usage_errors() {
+    let run = check(
+        &site(POLICY),
+        "--principal spiffe://site/x --action sign --key release",
+    )
+    .expect(2);
+    assert!(run.stderr.contains("spiffe://site/x"), "{run:?}");
+    check(&Folder::new(), "--principal spiffe://site/ci --action sign").expect(2);
+}
+
+#[test]
+fn the_schema_is_printed() {
+    assert!(
+        run(["policy", "schema"])
+            .expect(0)
+            .stdout
+            .contains("namespace Sealwright")
+    );
+}
