@@ -89,6 +89,8 @@ codes! {
     LogPoisoned = "log_poisoned", 503, "The audit log failed to sync and takes no records; restart sealwrightd after checking the disk";
     /// No checkpoint for too long.
     CheckpointLag = "checkpoint_lag", 503, "The log token has signed no checkpoint for too long; bring it back, `sealwright status` names it";
+    /// Audit queries are not answered now.
+    IndexRebuilding = "index_rebuilding", 503, "The audit index is being rebuilt from the journal; try again shortly";
     /// The daemon is going down.
     ShuttingDown = "shutting_down", 503, "The daemon is stopping; try again shortly";
     /// Anything unforeseen.

@@ -132,12 +132,12 @@ impl State {
         })
     }
 
-    /// The active version of `key`, else its newest one.
+    /// The active version of `key`, else a suspended one, else its newest.
     pub fn signing_version(&self, key: &KeyName) -> Option<(u32, &KeyVersion)> {
         let versions = self.keys.get(key)?;
-        versions
-            .iter()
-            .find(|(_, version)| version.state == KeyState::Active)
+        let in_state = |state| versions.iter().find(|(_, version)| version.state == state);
+        in_state(KeyState::Active)
+            .or_else(|| in_state(KeyState::Suspended))
             .or_else(|| versions.last_key_value())
             .map(|(number, version)| (*number, version))
     }

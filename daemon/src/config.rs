@@ -42,7 +42,7 @@ pub struct Config {
     /// Read from `tokens/*.toml`.
     #[serde(skip)]
     pub tokens: Vec<TokenConfig>,
-    /// SHA-256 over this file and all token files.
+    /// SHA-256 over this file and all token files with their names.
     #[serde(skip)]
     pub digest: Sha256Digest,
 }
@@ -275,12 +275,13 @@ impl Config {
         let mut config: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.make_absolute(base);
-        let mut texts = vec![text];
+        let mut files = vec![(String::new(), text)];
         for path in token_files(&base.join("tokens"))? {
-            texts.push(read_text(&path)?);
-            config.tokens.push(TokenConfig::read(&path)?);
+            let token = TokenConfig::read(&path)?;
+            files.push((token.name.clone(), read_text(&path)?));
+            config.tokens.push(token);
         }
-        config.digest = Sha256Digest::of(&texts.iter().map(String::as_bytes).collect::<Vec<_>>());
+        config.digest = digest_of(&files);
         config.check().map_err(invalid)?;
         Ok(config)
     }
@@ -348,6 +349,16 @@ impl Config {
             Err(format!("principal {}: there is no domain {domain}", p.id))
         })
     }
+}
+
+/// SHA-256 over the digests of name and text of each file, so that no text can pass for two.
+fn digest_of(files: &[(String, String)]) -> Sha256Digest {
+    let parts: Vec<[u8; 32]> = files
+        .iter()
+        .flat_map(|(name, text)| [name, text])
+        .map(|part| Sha256Digest::of(&[part.as_bytes()]).0)
+        .collect();
+    Sha256Digest::of(&[parts.as_flattened()])
 }
 
 fn twice<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {

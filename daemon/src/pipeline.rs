@@ -71,7 +71,7 @@ async fn attempt(
     let inspected = inspect(daemon, received, draft)?;
     let permits = authorise(daemon, &inspected, draft)?;
     let claims = permits.iter().map(Claim::of).collect();
-    let sealed = match daemon.earlier(&inspected.retry_key(), draft)? {
+    let sealed = match daemon.earlier(&inspected.retry_key(&permits), draft)? {
         Earlier::Sealed(sealed) => sealed,
         Earlier::No(turn) => {
             let to_be_signed = prepare(daemon, permits, &inspected)?;
@@ -272,12 +272,12 @@ impl Inspected {
         }
     }
 
-    fn retry_key(&self) -> RetryKey<'_> {
+    fn retry_key(&self, permits: &[Permit]) -> RetryKey<'_> {
         RetryKey {
             principal: &self.received.caller.principal.id,
             idempotency: self.received.idempotency,
             pae_sha256: self.pae_sha256,
-            keys: &self.received.keys,
+            keys: permits.iter().map(|permit| permit.key().clone()).collect(),
             format: self.received.format,
         }
     }
@@ -393,11 +393,17 @@ fn respond(daemon: &Daemon, recorded: Recorded<Sealed>) -> Answer {
     daemon.failpoints.reach("respond");
     metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
-    let (bytes, content_type, digest) = recorded.release();
-    let mut answer = http::answer(StatusCode::OK, content_type, bytes);
-    let digest = format!("sha256:{digest}");
+    let released = recorded.release();
+    let mut answer = http::answer(StatusCode::OK, released.content_type, released.bytes);
     http::set(&mut answer, http::RECORD, &index.to_string());
-    http::set(&mut answer, http::DIGEST, &digest);
+    http::set(
+        &mut answer,
+        http::DIGEST,
+        &format!("sha256:{}", released.sha256),
+    );
+    if released.is_replay {
+        http::set(&mut answer, http::REPLAY, "true");
+    }
     answer
 }
 

@@ -105,6 +105,7 @@ impl From<RecordError> for Refusal {
         let reason = error.to_string();
         match error {
             RecordError::Poisoned => Self::failed(Code::LogPoisoned, reason),
+            RecordError::Full => Self::failed(Code::LogFull, reason),
             RecordError::Closed => Self::failed(Code::ShuttingDown, reason),
             RecordError::Discarded { index, .. } => Self {
                 outcome: Outcome::Discarded,

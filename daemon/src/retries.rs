@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
-use sealwright_core::name::KeyName;
+use sealwright_core::name::KeyVersionId;
 
 use crate::refusal::Refusal;
 use crate::seal::{Format, Sealed};
@@ -29,8 +29,8 @@ pub struct RetryKey<'a> {
     pub idempotency: Option<Sha256Digest>,
     /// What is to be signed.
     pub pae_sha256: Sha256Digest,
-    /// With which keys.
-    pub keys: &'a [KeyName],
+    /// With which keys, in the versions that sign now.
+    pub keys: Vec<KeyVersionId>,
     /// To be answered as.
     pub format: Format,
 }
@@ -49,8 +49,23 @@ type SlotKey = (String, Sha256Digest);
 #[derive(Debug, PartialEq, Eq)]
 struct Same {
     pae_sha256: Sha256Digest,
-    keys: Vec<KeyName>,
+    keys: Vec<KeyVersionId>,
     format: Format,
+}
+
+impl Same {
+    /// Whether it is the same request, whatever became of its keys in between.
+    fn is_request(&self, other: &Self) -> bool {
+        let names = |same: &Self| {
+            same.keys
+                .iter()
+                .map(|id| id.key.clone())
+                .collect::<Vec<_>>()
+        };
+        self.pae_sha256 == other.pae_sha256
+            && self.format == other.format
+            && names(self) == names(other)
+    }
 }
 
 struct Slot {
@@ -81,22 +96,23 @@ impl Retries {
         let slot_key = (key.principal.to_owned(), idempotency);
         let same = Same {
             pae_sha256: key.pae_sha256,
-            keys: key.keys.to_vec(),
+            keys: key.keys.clone(),
             format: key.format,
         };
         let mut slots = self.lock();
         slots.forget_old(now);
         match slots.by_key.get(&slot_key) {
-            Some(slot) if slot.same != same => Err(conflict()),
-            Some(Slot {
-                answer: Some((sealed, _)),
-                ..
-            }) => Ok(Earlier::Sealed(sealed.clone())),
-            Some(_) => Err(Refusal::denied(
+            Some(slot) if !slot.same.is_request(&same) => Err(conflict()),
+            Some(Slot { answer: None, .. }) => Err(Refusal::denied(
                 Code::IdempotencyInFlight,
                 "a request with this Idempotency-Key is in flight",
             )),
-            None => {
+            Some(Slot {
+                answer: Some((sealed, _)),
+                same: before,
+            }) if *before == same => Ok(Earlier::Sealed(sealed.clone().replayed())),
+            // The first of its kind, or its keys have been rotated since: signed anew.
+            _ => {
                 slots
                     .by_key
                     .insert(slot_key.clone(), Slot { same, answer: None });

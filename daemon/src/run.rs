@@ -239,32 +239,37 @@ async fn summarise_denials(daemon: Arc<Daemon>) {
     let mut tick = tokio::time::interval(denials::WINDOW);
     loop {
         tick.tick().await;
-        for summary in daemon.denials.close_windows(Instant::now()) {
-            if let Err(error) = daemon
-                .journal
-                .record(Event::DenialsSummarised(summary))
-                .await
-            {
-                tracing::error!(%error, "denials could not be summarised");
-            }
+        record_summaries(&daemon, Instant::now()).await;
+    }
+}
+
+/// Records what was only counted in windows that are over at `now`.
+async fn record_summaries(daemon: &Daemon, now: Instant) {
+    for summary in daemon.denials.close_windows(now) {
+        if let Err(error) = daemon
+            .journal
+            .record(Event::DenialsSummarised(summary))
+            .await
+        {
+            tracing::error!(%error, "denials could not be summarised");
         }
     }
 }
 
 async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result<(), RunError> {
-    let (api, monitor_socket) = listeners(&daemon.config)?;
+    let listeners = Listeners::open(&daemon.config)?;
     let signal = |kind| signal(kind).map_err(RunError::Start);
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
     let hangup = signal(SignalKind::hangup())?;
-    if let Some(listener) = monitor_socket {
+    if let Some(listener) = listeners.monitor {
         tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
     }
     tokio::spawn(reload_on(hangup, Arc::clone(&daemon)));
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(listen::serve(api, Arc::clone(&daemon), stopped));
+    let serving = tokio::spawn(listen::serve(listeners.api, Arc::clone(&daemon), stopped));
     // A manager that is not there does not want to know.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(socket = %daemon.config.api.socket.display(), "serving");
@@ -277,7 +282,8 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     daemon.stopping.store(true, Ordering::Release);
     stop.send_replace(true);
     let _ = serving.await;
-    remove_socket(&daemon.config.api.socket);
+    listeners.bound.iter().for_each(|path| remove_socket(path));
+    record_summaries(&daemon, Instant::now() + denials::WINDOW).await;
     Ok(())
 }
 
@@ -306,29 +312,47 @@ async fn reload_on(mut hangup: Signal, daemon: Arc<Daemon>) {
     }
 }
 
-/// Sockets from the service manager (first the API's, then the monitor's), else our own.
-fn listeners(config: &Config) -> Result<(UnixListener, Option<UnixListener>), RunError> {
-    let mut passed = listenfd::ListenFd::from_env();
-    let mut take = |index: usize, path: &Path| -> io::Result<UnixListener> {
-        match passed.take_unix_listener(index)? {
-            Some(listener) => {
-                listener.set_nonblocking(true)?;
-                UnixListener::from_std(listener)
-            }
-            None => bind(path),
-        }
-    };
-    let api = take(0, &config.api.socket).map_err(|source| RunError::Io {
-        path: config.api.socket.clone(),
-        source,
-    })?;
-    let monitor = config.monitor.as_ref().map(|monitor| {
-        take(1, &monitor.socket).map_err(|source| RunError::Io {
-            path: monitor.socket.clone(),
-            source,
+/// The sockets that are served.
+struct Listeners {
+    api: UnixListener,
+    monitor: Option<UnixListener>,
+    /// Socket files that are ours to remove.
+    bound: Vec<PathBuf>,
+}
+
+impl Listeners {
+    /// Sockets from the service manager (first the API's, then the monitor's), else our own.
+    fn open(config: &Config) -> Result<Self, RunError> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let mut bound = Vec::new();
+        let mut take = |index: usize, path: &Path| -> Result<UnixListener, RunError> {
+            let mut run = || match passed.take_unix_listener(index)? {
+                Some(listener) => {
+                    listener.set_nonblocking(true)?;
+                    UnixListener::from_std(listener)
+                }
+                None => {
+                    bound.push(path.to_owned());
+                    bind(path)
+                }
+            };
+            run().map_err(|source| RunError::Io {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let api = take(0, &config.api.socket)?;
+        let monitor = config
+            .monitor
+            .as_ref()
+            .map(|monitor| take(1, &monitor.socket))
+            .transpose()?;
+        Ok(Self {
+            api,
+            monitor,
+            bound,
         })
-    });
-    Ok((api, monitor.transpose()?))
+    }
 }
 
 /// Binds a socket that its group may use. The state directory's lock is held already, so a socket file that
@@ -341,6 +365,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 fn remove_socket(path: &Path) {
-    // Absent, or passed in by the service manager and not ours to remove: both are fine.
+    // A file that is not there is as good as removed.
     let _ = std::fs::remove_file(path);
 }

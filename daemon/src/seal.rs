@@ -40,9 +40,18 @@ pub struct Sealed {
     envelope_sha256: Sha256Digest,
     signature_sha256: Vec<Sha256Digest>,
     keys: Vec<UsedKey>,
+    is_replay: bool,
 }
 
 impl Sealed {
+    /// The same envelope, given as the answer to a retry.
+    pub fn replayed(self) -> Self {
+        Self {
+            is_replay: true,
+            ..self
+        }
+    }
+
     /// SHA-256 of the DSSE envelope's JCS bytes.
     pub fn envelope_sha256(&self) -> Sha256Digest {
         self.envelope_sha256
@@ -64,11 +73,34 @@ impl Sealed {
     }
 }
 
+/// What leaves the daemon.
+pub struct Released {
+    /// Envelope or bundle.
+    pub bytes: Bytes,
+    /// SHA-256 of the bytes.
+    pub sha256: Sha256Digest,
+    /// Their media type.
+    pub content_type: &'static str,
+    /// Whether it was given before, to the same Idempotency-Key.
+    pub is_replay: bool,
+}
+
 impl Recorded<Sealed> {
-    /// The bytes, their media type and their SHA-256, now that the record is durable.
-    pub fn release(self) -> (Bytes, &'static str, Sha256Digest) {
-        let sealed = self.into_value();
-        (sealed.bytes, sealed.format.content_type(), sealed.sha256)
+    /// Lets the bytes go, now that the record is durable.
+    pub fn release(self) -> Released {
+        let Sealed {
+            bytes,
+            sha256,
+            format,
+            is_replay,
+            ..
+        } = self.into_value();
+        Released {
+            bytes,
+            sha256,
+            content_type: format.content_type(),
+            is_replay,
+        }
     }
 }
 
@@ -93,6 +125,7 @@ pub fn seal(
         envelope_sha256: encoded.envelope_sha256,
         signature_sha256: signatures.collect(),
         keys: verified.iter().map(used_key).collect(),
+        is_replay: false,
     }
 }
 

@@ -47,7 +47,7 @@ fn view(stored: &Stored) -> Result<View<'_>, Refusal> {
 
 impl From<IndexError> for Refusal {
     fn from(error: IndexError) -> Self {
-        Self::failed(Code::TokenBusy, error.to_string())
+        Self::failed(Code::IndexRebuilding, error.to_string())
     }
 }
 
@@ -73,11 +73,7 @@ pub(super) fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
         tenant: Some(tenant.to_string()),
     };
     query.finish()?;
-    let found = tokio::task::block_in_place(|| call.daemon.index.query(&wanted))?;
-    let next = found
-        .last()
-        .filter(|_| found.len() == limit)
-        .map(|last| last.index + 1);
+    let (found, next) = tokio::task::block_in_place(|| call.daemon.index.query(&wanted))?;
     let records = found.iter().map(view).collect::<Result<_, _>>()?;
     Ok(http::json(&Page { records, next }))
 }

@@ -15,15 +15,17 @@ use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, KeyChanged, KeyEnrolled, KeyGenerateIntent};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
+use sealwright_core::state::State;
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::uri::KeyUri;
-use sealwright_driver_api::{KeyDescription, KeySpec};
+use sealwright_driver_api::{ErrorClass, KeyDescription, KeySpec};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, actor, read_json};
+use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
+use crate::tokens::CallError;
 
 /// How long a device may take to find or make a key: an RSA key takes a token tens of seconds.
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -168,11 +170,25 @@ async fn ask(
 }
 
 /// Whoever manages keys is told what the device said.
-fn operator_may_know(error: crate::tokens::CallError) -> Refusal {
+fn operator_may_know(error: CallError) -> Refusal {
     let detail = error.to_string();
-    Refusal {
-        detail: Some(detail),
-        ..error.into()
+    let code = match &error {
+        CallError::UnknownToken(_) => Some(Code::UnknownToken),
+        CallError::Driver { error, .. } => match error.class {
+            ErrorClass::KeyMissing => Some(Code::UnknownKey),
+            ErrorClass::BadRequest | ErrorClass::Unsupported | ErrorClass::KeyAmbiguous => {
+                Some(Code::InvalidRequest)
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    match code {
+        Some(code) => Refusal::bad_input(code, detail),
+        None => Refusal {
+            detail: Some(detail),
+            ..error.into()
+        },
     }
 }
 
@@ -292,6 +308,16 @@ pub(super) async fn enrol(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
     call.daemon.can_record()?;
     let description = ask(call, &caller, &wanted.token, wanted.uri.clone()).await?;
     let activate = wanted.activate;
+    if activate
+        && call
+            .daemon
+            .journal
+            .with_state(|state| has_active(state, &name))
+    {
+        return Err(bad(format!(
+            "{name} has an active version; enrol this one with \"activate\": false"
+        )));
+    }
     let enrolment = enrolment(call, name, wanted, description)?;
     let id = enrolment.key.clone();
     let enrolled = KeyEnrolled {
@@ -318,6 +344,12 @@ pub(super) async fn enrol(call: &Call<'_>, body: Incoming) -> Result<Answer, Ref
             .await?;
     }
     key_answer(call, &id, StatusCode::CREATED, recorded.index())
+}
+
+fn has_active(state: &State, name: &KeyName) -> bool {
+    state
+        .signing_version(name)
+        .is_some_and(|(_, version)| version.state == KeyState::Active)
 }
 
 fn enrolment(
@@ -395,9 +427,6 @@ struct Change {
     reason: String,
 }
 
-/// Longest reason in bytes.
-const REASON_MAX: usize = 1024;
-
 /// `POST /v1/keys/{tenant}/{label}/{version}/events`
 pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
@@ -406,9 +435,7 @@ pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<
         .map_err(|e: sealwright_core::name::NameError| bad(e.to_string()))?;
     managed_key(call, &caller, &id.key.to_string())?;
     let Change { event, reason } = read_json(call, body).await?;
-    if reason.len() > REASON_MAX {
-        return Err(bad(format!("the reason has more than {REASON_MAX} bytes")));
-    }
+    check_reason(&reason)?;
     if event == KeyEvent::Destroy {
         return Err(bad("a key is not destroyed by this call"));
     }

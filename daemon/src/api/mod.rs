@@ -11,7 +11,7 @@ mod tokens;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::{Method, Request};
 use sealwright_core::error::Code;
 use sealwright_core::json;
@@ -19,6 +19,7 @@ use sealwright_core::permit::{Action, Answer as Verdict, Denial, Question, Resou
 use sealwright_core::record::Actor;
 use serde::de::DeserializeOwned;
 
+use self::query::Query;
 use crate::authn::Caller;
 use crate::config::Limits;
 use crate::daemon::Daemon;
@@ -26,6 +27,8 @@ use crate::http::{self, Answer};
 use crate::listen::Peer;
 use crate::refusal::Refusal;
 
+/// Longest reason of an operator, in bytes.
+const REASON_MAX: usize = 1024;
 /// Largest JSON body of an operator's call.
 const JSON_MAX: usize = 64 << 10;
 
@@ -48,11 +51,17 @@ pub async fn handle(
         peer: &peer,
         request_id: &request_id,
     };
+    let path = request.uri().path().to_owned();
     match route(&call, request).await {
         Ok(answer) => answer,
         Err(refusal) => {
             tracing::info!(%request_id, code = %refusal.code, reason = %refusal.reason, "request refused");
-            http::problem(&refusal, &request_id)
+            let mut answer = http::problem(&refusal, &request_id);
+            if refusal.code == Code::MethodNotAllowed {
+                let segments: Vec<&str> = path.split('/').skip(1).collect();
+                http::set(&mut answer, ALLOW, &methods_at(&segments).join(", "));
+            }
+            answer
         }
     }
 }
@@ -62,6 +71,12 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     let path = head.uri.path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let query = head.uri.query().unwrap_or_default();
+    if !matches!(
+        segments.as_slice(),
+        ["v1", "sign"] | ["v1", "audit", "records"] | ["v1", "log", "proof", _]
+    ) {
+        Query::parse(query).finish()?;
+    }
     let get = head.method == Method::GET;
     let post = head.method == Method::POST;
     match segments.as_slice() {
@@ -82,7 +97,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "log", "proof", index] if get => log::proof(call, index, query).await,
         ["v1", "log", "tile", ..] if get => log::tile(call, path.trim_start_matches("/v1/log/")),
         ["v1", "tokens", token, "clear"] if post => tokens::clear(call, token, body).await,
-        known if is_known(known) => Err(Refusal::bad_input(
+        known if !methods_at(known).is_empty() => Err(Refusal::bad_input(
             Code::MethodNotAllowed,
             format!("{path} does not take {}", head.method),
         )),
@@ -112,9 +127,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/tokens/{name}/clear"),
 ];
 
-/// Paths that exist for some method.
-fn is_known(segments: &[&str]) -> bool {
-    ROUTES.iter().any(|(_, path)| fits(path, segments))
+/// The methods of the endpoints at `segments`; none where there is no endpoint.
+fn methods_at(segments: &[&str]) -> Vec<&'static str> {
+    let here = ROUTES.iter().filter(|(_, path)| fits(path, segments));
+    here.map(|(method, _)| *method).collect()
 }
 
 fn fits(path: &str, segments: &[&str]) -> bool {
@@ -158,6 +174,15 @@ impl Call<'_> {
             Verdict::Deny { policies, errors } => Err(Denial::Policy { policies, errors }.into()),
         }
     }
+}
+
+/// An operator's own words go into the log: bounded, like everything there.
+fn check_reason(reason: &str) -> Result<(), Refusal> {
+    if reason.len() <= REASON_MAX {
+        return Ok(());
+    }
+    let detail = format!("the reason has more than {REASON_MAX} bytes");
+    Err(Refusal::bad_input(Code::InvalidRequest, detail))
 }
 
 fn actor(caller: &Caller) -> Actor {
@@ -208,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_path_is_known_with_its_parameters_and_no_other_way() {
-        let known = |path: &str| is_known(&path.split('/').skip(1).collect::<Vec<_>>());
+        let known =
+            |path: &str| !methods_at(&path.split('/').skip(1).collect::<Vec<_>>()).is_empty();
         for path in [
             "/v1/keys/default/release/1/events",
             "/v1/audit/records/7",

@@ -6,7 +6,7 @@ use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, TokenMark};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, read_json};
+use super::{Call, check_reason, read_json};
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
 
@@ -36,6 +36,7 @@ pub(super) async fn clear(call: &Call<'_>, token: &str, body: Incoming) -> Resul
             format!("no token {token} is configured"),
         ));
     }
+    check_reason(&reason)?;
     let reason = format!("{}: {reason}", caller.principal.id);
     let mark = TokenMark {
         token: token.to_owned(),

@@ -1,7 +1,7 @@
 //! The few file operations the journal needs, as a trait, so that tests can make them fail.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -76,16 +76,11 @@ impl Disk for RealDisk {
             .truncate(true)
             .mode(0o640)
             .open(self.path(name))?;
-        // Real zeros instead of a hole: the later fdatasync then has no extents to allocate or convert,
-        // and a full disk shows here, before a key was used.
-        let zeros = vec![0; 1 << 18];
-        let mut left = len;
-        while left > 0 {
-            let n = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
-            file.write_all(&zeros[..n])?;
-            left -= n as u64;
+        if let Err(error) = write_zeros(&mut file, len) {
+            // What is left of it would take the room that the next try needs.
+            let _ = std::fs::remove_file(self.path(name));
+            return Err(error);
         }
-        file.sync_all()?;
         self.sync_folder()
     }
 
@@ -98,6 +93,13 @@ impl Disk for RealDisk {
         let stat = rustix::fs::statvfs(&self.folder)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+}
+
+/// Real zeros instead of a hole: the later fdatasync then has no extents to allocate or convert, and a full
+/// disk shows here, before a key was used.
+fn write_zeros(file: &mut File, len: u64) -> io::Result<()> {
+    io::copy(&mut io::repeat(0).take(len), file)?;
+    file.sync_all()
 }
 
 struct RealSegment(File);

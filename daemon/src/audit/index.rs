@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::{Chain, Entry};
-use sealwright_core::record::{Event, Record, SALT_LEN};
+use sealwright_core::record::{Event, Outcome, Record, SALT_LEN};
 
 use tokio::sync::watch;
 
@@ -23,6 +23,12 @@ use super::writer::{Durable, Follower};
 
 /// Longest list that one query returns.
 pub const PAGE_MAX: usize = 1000;
+
+/// Records that one query looks at; the answer then says where to go on.
+pub const SCAN_MAX: usize = 50_000;
+/// First and longest pause before the index is built anew.
+const REBUILD_PAUSE_MIN: Duration = Duration::from_millis(100);
+const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 const MARK: &[u8] = b"m";
 
@@ -49,7 +55,7 @@ pub struct Stored {
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Belongs {
-    /// The caller's own request.
+    /// The caller's own signature.
     Caller,
     /// Its tenant's, or nobody's: start-ups, policies, token marks.
     Tenant,
@@ -64,8 +70,11 @@ impl Stored {
             return Belongs::Others;
         };
         let facts = Facts::of(&record);
-        let is_own = matches!(record.event, Event::Sign(_))
-            && facts.principals.iter().any(|p| p == principal);
+        // A refusal's record says why, which is for operators and auditors.
+        let is_own = match &record.event {
+            Event::Sign(sign) => sign.principal == principal && sign.outcome == Outcome::Signed,
+            _ => false,
+        };
         match facts.is_visible_to(tenant) {
             true if is_own => Belongs::Caller,
             true => Belongs::Tenant,
@@ -167,23 +176,19 @@ impl Index {
         Ok(value.and_then(|bytes| decode(index, &bytes)))
     }
 
-    /// Records that match, oldest first.
-    pub fn query(&self, query: &Query) -> Result<Vec<Stored>, IndexError> {
+    /// Records that match, oldest first, and where to go on if there may be more.
+    pub fn query(&self, query: &Query) -> Result<(Vec<Stored>, Option<u64>), IndexError> {
         let db = self.handle()?;
         let limit = query.limit.min(PAGE_MAX);
         let mut found = Vec::new();
-        for index in candidates(&db, query) {
-            let Some(stored) = self.get(index?)? else {
-                continue;
-            };
-            if matches(query, &stored) {
-                found.push(stored);
+        for (looked_at, index) in candidates(&db, query).enumerate() {
+            let index = index?;
+            if found.len() >= limit || looked_at >= SCAN_MAX {
+                return Ok((found, Some(index)));
             }
-            if found.len() >= limit {
-                break;
-            }
+            found.extend(self.get(index)?.filter(|stored| matches(query, stored)));
         }
-        Ok(found)
+        Ok((found, None))
     }
 }
 
@@ -337,6 +342,7 @@ enum KeeperError {
 impl Keeper {
     fn run(self, notes: &Receiver<Note>) {
         let mut trusted = true;
+        let mut pause = REBUILD_PAUSE_MIN;
         loop {
             let round = catch_unwind(AssertUnwindSafe(|| self.round(notes, trusted)));
             self.publish(None);
@@ -345,6 +351,9 @@ impl Keeper {
                 Err(error) => tracing::warn!(%error, "the audit index is rebuilt from the journal"),
             }
             trusted = false;
+            // A disk that refuses sled now will not have changed its mind at once.
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(REBUILD_PAUSE_MAX);
         }
     }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use sealwright_core::journal::{
     self, BadBatch, BadHeader, Chain, End, Entry, HEADER_LEN, SegmentHeader,
 };
-use sealwright_core::record::{Leaf, LogRecovered, Record};
+use sealwright_core::record::{Leaf, LogRecovered, Record, SCHEMA_VERSION};
 use sealwright_core::state::{State, StateError};
+
+use serde::Deserialize;
 
 use super::disk::Disk;
 
@@ -192,7 +194,13 @@ fn fold(state: &mut State, path: &Path, index: u64, entry: &Entry) -> Result<(),
         index,
     };
     let leaf = Leaf::from_bytes(&entry.leaf).map_err(|_| mismatch())?;
-    let record: Record = serde_json::from_slice(&entry.body).map_err(|_| mismatch())?;
+    let record = parse(&entry.body).map_err(|newer| match newer {
+        Some(source) => RecoveryError::State {
+            path: path.to_owned(),
+            source,
+        },
+        None => mismatch(),
+    })?;
     let fits = leaf.commits_to(&entry.salt, &entry.body)
         && (leaf.index(), leaf.time(), leaf.kind())
             == (record.seq, record.time, record.event.kind());
@@ -202,6 +210,21 @@ fn fold(state: &mut State, path: &Path, index: u64, entry: &Entry) -> Result<(),
     state.apply(&record).map_err(|source| RecoveryError::State {
         path: path.to_owned(),
         source,
+    })
+}
+
+/// What every version of the schema has.
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+    seq: u64,
+}
+
+/// A body of a newer schema may be of a kind that is unknown here: that is said, and not taken for damage.
+fn parse(body: &[u8]) -> Result<Record, Option<StateError>> {
+    serde_json::from_slice(body).map_err(|_| {
+        let Versioned { v, seq } = serde_json::from_slice(body).ok()?;
+        (v > SCHEMA_VERSION).then_some(StateError::NewerSchema { seq, v })
     })
 }
 

@@ -34,9 +34,11 @@ impl Space {
 
     /// Looks at the disk: makes the spare if it is missing, and notes whether free space is low.
     pub fn keep(&self, disk: &dyn Disk, segment_bytes: u64, low_water_bytes: u64) {
-        let low = disk.free_bytes().is_ok_and(|free| free < low_water_bytes);
-        self.low_water.store(low, Ordering::Release);
-        if self.spare_ready.load(Ordering::Acquire) || low {
+        let free = disk.free_bytes().unwrap_or(u64::MAX);
+        self.low_water
+            .store(free < low_water_bytes, Ordering::Release);
+        let would_fit = free.saturating_sub(low_water_bytes) >= segment_bytes;
+        if self.spare_ready.load(Ordering::Acquire) || !would_fit {
             return;
         }
         match disk.create(SPARE, segment_bytes) {
@@ -99,13 +101,17 @@ impl Segments {
         self.chain
     }
 
+    /// Makes sure that a batch of any size fits, before anything is decided about it. If no new segment can be
+    /// made the journal is as it was, and may be tried again.
+    pub fn make_room(&mut self) -> io::Result<()> {
+        if self.offset + BATCH_MAX as u64 <= self.segment_bytes {
+            return Ok(());
+        }
+        self.rotate()
+    }
+
     /// Makes `entries` durable as one batch. On an error the journal must not be written to again.
     pub fn commit(&mut self, entries: &[Entry]) -> io::Result<Chain> {
-        let payload = entries.iter().map(Entry::encoded_len).sum();
-        let len = journal::batch_len(payload) as u64;
-        if self.offset + len > self.segment_bytes {
-            self.rotate()?;
-        }
         let (bytes, next) = journal::encode_batch(self.number, self.chain, entries);
         self.file.write_at(&bytes, self.offset)?;
         self.file.sync()?;
@@ -116,6 +122,7 @@ impl Segments {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        // Taken even if it cannot be used: the keeper then makes another.
         let spare = self.space.take_spare();
         let number = self.number + 1;
         self.file = begin_segment(
@@ -127,6 +134,7 @@ impl Segments {
         )?;
         self.number = number;
         self.offset = journal::HEADER_LEN as u64;
+        self.publish_room();
         Ok(())
     }
 

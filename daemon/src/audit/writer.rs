@@ -84,6 +84,11 @@ pub enum RecordError {
         "the journal is poisoned: an earlier write or sync failed; check the disk, then restart sealwrightd"
     )]
     Poisoned,
+    /// No room for another segment. Nothing was written; it may be tried again.
+    #[error(
+        "the disk has no room for the journal's next segment; free space on the state directory"
+    )]
+    Full,
     /// The key changed while the signature was made. A `discarded` record was written instead.
     #[error("discarded, see record {index}: {reason}")]
     Discarded {
@@ -297,11 +302,13 @@ impl Writer {
         }
     }
 
-    /// Decides on one job. The fold takes it in at once: a later job in the same batch sees it, and if the
+    /// Decides on one job, if its record will find room. The fold takes it in at once: a later job in the same batch sees it, and if the
     /// batch never becomes durable the journal is poisoned and nobody acts on the state any more.
     fn add(&mut self, batch: &mut Batch, job: Job) {
         let outcome = if self.poisoned.load(Ordering::Acquire) {
             Err(RecordError::Poisoned)
+        } else if batch.entries.is_empty() && self.segments.make_room().is_err() {
+            Err(RecordError::Full)
         } else {
             self.decide(batch, job.event, &job.claims)
         };

@@ -15,6 +15,9 @@ use super::connection::{Connection, LinkError, Outgoing};
 use super::queue::FairQueue;
 use super::status::{Service, Status};
 
+/// A connection that ends sooner than this counts as a failure.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
+
 /// Who acts on a job: exactly one of "sent" and "abandoned" wins.
 const WAITING: u8 = 0;
 const SENT: u8 = 1;
@@ -190,8 +193,12 @@ impl Actor {
         let window = (usize::from(descriptor.sessions) * 2).min(IN_FLIGHT_MAX);
         self.status.set(Service::Ready(Box::new(descriptor)));
         let mut in_flight = InFlight::new();
+        let opened = Instant::now();
         let ended = self.pump(&mut connection, window, &mut in_flight).await;
-        if !in_flight.is_empty() || matches!(ended, Some(LinkError::Protocol(_))) {
+        // A driver may end when it is idle, but not at once: that is one that dies over and over.
+        let is_short = opened.elapsed() < SHORT_LIFE;
+        let is_broken = matches!(ended, Some(LinkError::Protocol(_)));
+        if !in_flight.is_empty() || is_short || is_broken {
             self.breaker.failed(Instant::now());
         }
         let token = &self.config.name;

@@ -241,11 +241,12 @@ impl Tokens {
             claim,
             answer,
             messages,
+            is_answered: false,
         })
     }
 }
 
-/// A request that has been queued.
+/// A request that has been queued. Dropped without an answer it is withdrawn, or cancelled if it was sent.
 struct Pending {
     token: String,
     id: u64,
@@ -253,6 +254,7 @@ struct Pending {
     claim: Arc<Claim>,
     answer: oneshot::Receiver<Result<Answer, CallError>>,
     messages: mpsc::UnboundedSender<Message>,
+    is_answered: bool,
 }
 
 impl Pending {
@@ -273,8 +275,10 @@ impl Pending {
     }
 
     async fn answer(mut self) -> Result<Answer, CallError> {
-        let token = self.token;
-        match tokio::time::timeout_at(self.deadline.into(), &mut self.answer).await {
+        let token = self.token.clone();
+        let answered = tokio::time::timeout_at(self.deadline.into(), &mut self.answer).await;
+        self.is_answered = answered.is_ok();
+        match answered {
             Ok(Ok(result)) => result,
             // The actor drops a job only after its deadline, or with the daemon.
             _ if self.claim.abandon() => Err(CallError::Expired(token)),
@@ -282,13 +286,18 @@ impl Pending {
                 token,
                 reason: "the daemon is stopping".to_owned(),
             }),
-            Err(_) => {
-                let _ = self.messages.send(Message::Cancel(self.id));
-                Err(CallError::Lost {
-                    token,
-                    reason: "no answer before the deadline".to_owned(),
-                })
-            }
+            Err(_) => Err(CallError::Lost {
+                token,
+                reason: "no answer before the deadline".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.is_answered && !self.claim.abandon() {
+            let _ = self.messages.send(Message::Cancel(self.id));
         }
     }
 }

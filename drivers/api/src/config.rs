@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::DEFAULT_MAX_MESSAGE;
 
-/// One configured token. The file's stem is the token's name.
+/// One configured token. The file's stem is the token's name; relative paths begin at the file's folder.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
@@ -83,8 +83,17 @@ impl TokenConfig {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
+        config.make_absolute(path.parent().unwrap_or(Path::new(".")));
         config.check().map_err(invalid)?;
         Ok(config)
+    }
+
+    fn make_absolute(&mut self, base: &Path) {
+        let paths = [&mut self.socket, &mut self.state_dir];
+        for path in paths.into_iter().chain(&mut self.credential) {
+            // Joining an absolute path gives that path.
+            *path = base.join(&path);
+        }
     }
 
     fn check(&self) -> Result<(), String> {
