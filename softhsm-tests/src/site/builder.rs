@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::binaries::Binaries;
+use super::disk::SmallDisk;
 use super::http::SERVER_NAME;
 use super::pki::Authority;
 use super::spec::{Kind, TokenSpec};
@@ -31,6 +32,7 @@ pub struct Builder {
     files: Vec<(String, String)>,
     segment_bytes: u64,
     low_water_bytes: u64,
+    state_mib: Option<u32>,
     checkpoint_interval_ms: u32,
 }
 
@@ -45,6 +47,7 @@ impl Default for Builder {
             files: Vec::new(),
             segment_bytes: 4 << 20,
             low_water_bytes: 1 << 20,
+            state_mib: None,
             checkpoint_interval_ms: 50,
         }
     }
@@ -108,6 +111,13 @@ impl Builder {
         self
     }
 
+    /// With the state folder on a file system of its own with so many MiB.
+    #[must_use]
+    pub fn small_disk(mut self, mib: u32) -> Self {
+        self.state_mib = Some(mib);
+        self
+    }
+
     /// Makes and starts everything, and enrols the tokens' keys.
     #[must_use]
     pub fn start(self) -> Site {
@@ -143,6 +153,9 @@ impl Builder {
         ] {
             fs::create_dir(root.join(folder)).expect("a folder");
         }
+        let disk = self
+            .state_mib
+            .map(|mib| SmallDisk::mount(&root.join("state"), mib));
         let binaries = Binaries::find(root);
         let ca = Authority::new("the site's CA");
         self.write_tls(root, &ca);
@@ -161,6 +174,7 @@ impl Builder {
             tokens,
             ca,
             binaries,
+            _disk: disk,
             dir,
         }
     }

@@ -11,6 +11,7 @@
 mod binaries;
 mod builder;
 mod device;
+mod disk;
 pub mod http;
 pub mod pki;
 pub mod process;
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 
 use self::binaries::Binaries;
 pub use self::builder::{Builder, DEFAULT_POLICY};
+use self::disk::SmallDisk;
 use self::http::{Client, Response};
 use self::pki::{Authority, Identity, Leaf};
 use self::process::{Process, wait_for};
@@ -59,6 +61,7 @@ pub struct Site {
     tokens: BTreeMap<String, Token>,
     ca: Authority,
     binaries: Binaries,
+    _disk: Option<SmallDisk>,
     // Last, so that it goes when everything in it has ended.
     dir: TempDir,
 }
@@ -261,33 +264,24 @@ impl Site {
 
     /// Starts the daemon and waits for nothing.
     pub fn spawn_daemon(&mut self, environment: &[(&str, &str)]) {
-        let mut command = Command::new(self.binaries.path("sealwrightd"));
-        command
-            .arg("--config")
-            .arg(self.path("etc/sealwright.toml"));
-        command
-            .env("SEALWRIGHT_LOG", "info")
-            .envs(environment.iter().copied());
-        let log = self.path("logs/daemon.log");
         // An old socket would look like readiness.
         let _ = std::fs::remove_file(self.path("run/monitor.sock"));
-        self.daemon = Some(
-            Process::start(command, Some((DAEMON_UID, DAEMON_UID)), &log)
-                .expect("sealwrightd runs"),
-        );
+        let log = self.path("logs/daemon.log");
+        self.daemon = Some(self.daemon_process(environment, DAEMON_UID, &log));
     }
 
     /// Starts a daemon that must refuse to run; returns what it said.
     #[must_use]
     pub fn refused_start(&self) -> String {
-        let mut command = Command::new(self.binaries.path("sealwrightd"));
-        command
-            .arg("--config")
-            .arg(self.path("etc/sealwright.toml"));
+        self.refused_start_as(DAEMON_UID)
+    }
+
+    /// Starts a daemon that must refuse to run as another user; returns what it said.
+    #[must_use]
+    pub fn refused_start_as(&self, uid: u32) -> String {
         let log = self.path("logs/refused.log");
         let _ = std::fs::remove_file(&log);
-        let mut daemon = Process::start(command, Some((DAEMON_UID, DAEMON_UID)), &log)
-            .expect("sealwrightd runs");
+        let mut daemon = self.daemon_process(&[], uid, &log);
         let status = daemon.wait();
         assert!(
             !status.success(),
@@ -295,6 +289,17 @@ impl Site {
             daemon.log()
         );
         daemon.log()
+    }
+
+    fn daemon_process(&self, environment: &[(&str, &str)], uid: u32, log: &Path) -> Process {
+        let mut command = Command::new(self.binaries.path("sealwrightd"));
+        command
+            .arg("--config")
+            .arg(self.path("etc/sealwright.toml"));
+        command
+            .env("SEALWRIGHT_LOG", "info")
+            .envs(environment.iter().copied());
+        Process::start(command, Some((uid, uid)), log).expect("sealwrightd runs")
     }
 
     /// `kill -9` of the daemon.
