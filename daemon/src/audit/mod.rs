@@ -5,6 +5,8 @@
 pub mod checkpoint;
 pub mod disk;
 pub mod index;
+pub mod index_keeper;
+mod index_rows;
 pub mod recovery;
 pub mod segments;
 pub mod tree;
@@ -148,7 +150,7 @@ pub async fn open(
         source,
     })?;
     let pending = Arc::new(Pending::default());
-    let (index, index_follower) = Index::start(
+    let (index, index_follower) = index_keeper::start(
         &settings.state_dir.join("index"),
         Arc::clone(&disk),
         &journal_dir,

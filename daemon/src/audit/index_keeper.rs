@@ -1,0 +1,194 @@
+//! The thread that owns sled: follows the journal, and builds the index anew where it cannot be trusted.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use sealwright_core::journal::Chain;
+use tokio::sync::watch;
+
+use super::disk::Disk;
+use super::index::{Index, SharedDb};
+use super::index_rows::{MARK, insert, mark, mark_value};
+use super::recovery::{RecoveryError, replay};
+use super::writer::{Durable, Follower};
+
+/// First and longest pause before the index is built anew.
+const REBUILD_PAUSE_MIN: Duration = Duration::from_millis(100);
+const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// What the index thread is told.
+enum Note {
+    Batch(Arc<Durable>),
+}
+
+/// Hands batches to the index thread.
+pub struct IndexFollower(Sender<Note>);
+
+impl Follower for IndexFollower {
+    fn durable(&mut self, batch: Arc<Durable>) {
+        // The thread only ends with the process.
+        let _ = self.0.send(Note::Batch(batch));
+    }
+}
+
+/// Starts the index thread for the journal on `disk`, whose end is `chain`.
+pub fn start(
+    folder: &Path,
+    disk: Arc<dyn Disk>,
+    journal_folder: &Path,
+) -> std::io::Result<(Index, IndexFollower)> {
+    let (sender, notes) = channel();
+    let (applied, seen) = watch::channel(0);
+    let db = SharedDb::default();
+    let keeper = Keeper {
+        applied,
+        folder: folder.to_owned(),
+        disk,
+        journal_folder: journal_folder.to_owned(),
+        db: Arc::clone(&db),
+    };
+    std::thread::Builder::new()
+        .name("index".to_owned())
+        .spawn(move || keeper.run(&notes))?;
+    Ok((Index::new(db, seen), IndexFollower(sender)))
+}
+
+/// Owns sled: the only one who writes to it.
+struct Keeper {
+    folder: PathBuf,
+    disk: Arc<dyn Disk>,
+    journal_folder: PathBuf,
+    db: SharedDb,
+    applied: watch::Sender<u64>,
+}
+
+/// Why a round of the keeper ended.
+#[derive(Debug, thiserror::Error)]
+enum KeeperError {
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    #[error(transparent)]
+    Journal(#[from] RecoveryError),
+    #[error("sled panicked")]
+    Panic,
+}
+
+impl Keeper {
+    fn run(self, notes: &Receiver<Note>) {
+        let mut trusted = true;
+        let mut pause = REBUILD_PAUSE_MIN;
+        loop {
+            let round = catch_unwind(AssertUnwindSafe(|| self.round(notes, trusted)));
+            self.publish(None);
+            match round.unwrap_or(Err(KeeperError::Panic)) {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the audit index is rebuilt from the journal"),
+            }
+            trusted = false;
+            // A disk that refuses sled now will not have changed its mind at once.
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(REBUILD_PAUSE_MAX);
+        }
+    }
+
+    /// Opens or rebuilds sled, then follows the journal until the daemon ends.
+    fn round(&self, notes: &Receiver<Note>, trusted: bool) -> Result<(), KeeperError> {
+        let (db, mut next) = self.open(trusted)?;
+        next = self.catch_up(&db, next)?;
+        self.publish(Some(db.clone()));
+        self.applied.send_replace(next);
+        while let Ok(Note::Batch(batch)) = notes.recv() {
+            // Batches that became durable while the journal was replayed come a second time.
+            if batch.first >= next {
+                let mut sled_batch = sled::Batch::default();
+                for (index, (entry, _)) in (batch.first..).zip(&batch.entries) {
+                    insert(&mut sled_batch, index, entry);
+                }
+                next = batch.chain.index;
+                mark(&mut sled_batch, batch.chain);
+                db.apply_batch(sled_batch)?;
+                self.applied.send_replace(next);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, db: Option<sled::Db>) {
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = db;
+    }
+
+    /// The database and the index it has applied everything before.
+    fn open(&self, trusted: bool) -> Result<(sled::Db, u64), KeeperError> {
+        if trusted && let Ok(db) = open_sled(&self.folder) {
+            if let Some(next) = self.check_mark(&db)? {
+                return Ok((db, next));
+            }
+            drop(db);
+        }
+        // The folder may be missing altogether; only a failure to make a new one counts.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        Ok((open_sled(&self.folder)?, 0))
+    }
+
+    /// `Some` if the mark names a batch of this journal.
+    fn check_mark(&self, db: &sled::Db) -> Result<Option<u64>, KeeperError> {
+        let Some(stored) = db.get(MARK)? else {
+            return Ok(None);
+        };
+        let mut found = None;
+        let Some(next) = stored.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) else {
+            return Ok(None);
+        };
+        replay(
+            self.disk.as_ref(),
+            &self.journal_folder,
+            next.saturating_sub(1),
+            &mut |index, _, chain| {
+                if index + 1 == next && mark_value(chain) == *stored {
+                    found = Some(next);
+                }
+            },
+        )?;
+        Ok(found)
+    }
+
+    fn catch_up(&self, db: &sled::Db, from: u64) -> Result<u64, KeeperError> {
+        let mut next = from;
+        let mut batch = sled::Batch::default();
+        let mut open_chain: Option<Chain> = None;
+        let mut failure = None;
+        replay(
+            self.disk.as_ref(),
+            &self.journal_folder,
+            from,
+            &mut |index, entry, chain| {
+                if let Some(before) = open_chain.filter(|before| before.batch != chain.batch) {
+                    mark(&mut batch, before);
+                    failure = db
+                        .apply_batch(std::mem::take(&mut batch))
+                        .err()
+                        .or(failure.take());
+                }
+                insert(&mut batch, index, entry);
+                open_chain = Some(chain);
+                next = index + 1;
+            },
+        )?;
+        if let Some(chain) = open_chain {
+            mark(&mut batch, chain);
+            db.apply_batch(batch)?;
+        }
+        failure.map_or(Ok(next), |error| Err(error.into()))
+    }
+}
+
+fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
+    let config = sled::Config::new()
+        .path(folder)
+        .cache_capacity(8 << 20)
+        .flush_every_ms(Some(1000));
+    config.open()
+}
