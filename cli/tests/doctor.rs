@@ -6,6 +6,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
+use support::daemon::{Daemon, problem};
 use support::{Folder, Run, run};
 
 /// A host where everything is in order: certificates, policy, a log, sockets, one token with its driver.
@@ -447,4 +448,153 @@ fn client_settings_and_an_unreachable_daemon() {
         &ca,
     ];
     assert_eq!(ids(&broken), "client.unreadable");
+}
+
+/// Ids found over a live connection, with the certificate of one CA and trust in another.
+fn live(host: &Host, daemon: &Daemon, identity: &str, trust: &str) -> Vec<String> {
+    let flags = daemon.flags(identity, trust);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let answer = host.doctor(&flags).json();
+    let findings = answer["findings"].as_array().unwrap().clone();
+    findings
+        .iter()
+        .map(|finding| finding["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn status(log: &str, token: &str) -> Option<(u16, String)> {
+    let zero = "0".repeat(64);
+    let body = format!(
+        "{{\"version\":\"0\",\"origin\":\"o\",\"principal\":{{\"id\":\"i\",\"tenant\":\"default\",\"roles\":[]}},\
+         \"log\":{{\"size\":1,\"checkpoint_size\":1,\"state\":\"{log}\"}},\"policy_digest\":\"{zero}\",\
+         \"config_digest\":\"{zero}\",\"tokens\":[{{\"name\":\"hsm\",{token},\"queued\":0,\"in_flight\":0}}]}}"
+    );
+    Some((200, body))
+}
+
+const READY: &str = "\"state\":\"ready\",\"suspect\":false";
+
+#[test]
+fn client_wrong_ca_and_certificate_refused() {
+    let (host, daemon) = (Host::new(), Daemon::start(|_, _| status("ok", READY)));
+    assert_eq!(live(&host, &daemon, "tls", "tls"), Vec::<String>::new());
+    assert_eq!(live(&host, &daemon, "tls", "other"), ["client.wrong-ca"]);
+    let refused = live(&host, &daemon, "other", "tls");
+    assert_eq!(refused, ["client.certificate-refused"]);
+}
+
+#[test]
+fn client_certificate_refused_by_the_daemons_own_rules() {
+    let host = Host::new();
+    let daemon = Daemon::start(|_, _| problem(403, "certificate_refused"));
+    assert_eq!(
+        live(&host, &daemon, "tls", "tls"),
+        ["client.certificate-refused"]
+    );
+}
+
+#[test]
+fn client_unknown_principal() {
+    let (host, daemon) = (Host::new(), Daemon::start(|_, _| problem(403, "denied")));
+    assert_eq!(
+        live(&host, &daemon, "tls", "tls"),
+        ["client.unknown-principal"]
+    );
+}
+
+#[test]
+fn log_refuses_work_and_token_suspect_and_out_of_service() {
+    let host = Host::new();
+    let full = Daemon::start(|_, _| status("log_full", READY));
+    assert_eq!(live(&host, &full, "tls", "tls"), ["log.refuses-work"]);
+    let suspect = Daemon::start(|_, _| status("ok", "\"state\":\"ready\",\"suspect\":true"));
+    assert_eq!(live(&host, &suspect, "tls", "tls"), ["token.suspect"]);
+    let gone = Daemon::start(|_, _| {
+        status(
+            "ok",
+            "\"state\":\"out-of-service\",\"reason\":\"no such token\",\"suspect\":false",
+        )
+    });
+    assert_eq!(live(&host, &gone, "tls", "tls"), ["token.out-of-service"]);
+}
+
+/// Writes a certificate that is valid for a day, beginning so many days from now.
+fn certificate_of(folder: &Folder, stem: &str, begins_in_days: i64, is_ca: bool) {
+    let mut params = rcgen::CertificateParams::new(["sealwright.localhost".to_owned()]).unwrap();
+    if is_ca {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }
+    let now = time::OffsetDateTime::now_utc();
+    params.not_before = now + time::Duration::days(begins_in_days);
+    params.not_after = now + time::Duration::days(begins_in_days + 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    folder.write(
+        &format!("{stem}.pem"),
+        params.self_signed(&key).unwrap().pem(),
+    );
+    set_mode(
+        &folder.write(&format!("{stem}.key"), key.serialize_pem()),
+        0o600,
+    );
+}
+
+#[test]
+fn certificates_expired_and_not_yet_valid() {
+    let host = Host::new();
+    certificate_of(&host.folder, "etc/tls/server", -5, false);
+    host.finds("certificate.expired", "server.pem");
+    certificate_of(&host.folder, "etc/tls/server", 5, false);
+    host.finds("certificate.not-yet-valid", "server.pem");
+    let host = Host::new();
+    certificate_of(&host.folder, "etc/tls/ca", -5, true);
+    host.finds("ca.expired", "ca.pem");
+    certificate_of(&host.folder, "etc/tls/ca", 5, true);
+    host.finds("ca.not-yet-valid", "ca.pem");
+}
+
+#[test]
+fn client_certificate_expired() {
+    let (host, daemon) = (Host::new(), Daemon::start(|_, _| status("ok", READY)));
+    let folder = Folder::new();
+    certificate_of(&folder, "client", -5, false);
+    std::fs::copy(folder.join("client.pem"), daemon.join("tls/client.pem")).unwrap();
+    assert_eq!(
+        live(&host, &daemon, "tls", "tls"),
+        ["client.certificate-expired"]
+    );
+}
+
+/// Permissions stop everybody but root: as root, doctor runs as nobody.
+#[test]
+fn socket_permission_and_state_unreadable() {
+    use std::os::unix::process::CommandExt as _;
+    let host = Host::new();
+    set_mode(host.folder.path().to_str().unwrap(), 0o755);
+    set_mode(&host.folder.join("api.sock"), 0);
+    set_mode(&host.folder.join("state"), 0);
+    let (config, bin) = (
+        host.folder.join("etc/sealwright.toml"),
+        host.folder.join("bin"),
+    );
+    let mut command = support::command();
+    command.args([
+        "--json",
+        "doctor",
+        "--config",
+        &config,
+        "--driver-dir",
+        &bin,
+    ]);
+    if rustix::process::getuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().unwrap();
+    set_mode(&host.folder.join("state"), 0o755);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = answer["findings"].as_array().unwrap();
+    let found = |id: &str| findings.iter().any(|finding| finding["id"] == id);
+    assert!(
+        found("socket.permission") && found("state.unreadable"),
+        "{answer}"
+    );
 }

@@ -2,19 +2,22 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::error::{ApiError, ClientError};
 use crate::settings::{SERVER_NAME, Settings};
@@ -25,6 +28,9 @@ pub const RESPONSE_MAX: usize = 64 << 20;
 
 /// Time for connecting and the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for the daemon to close its side after this one has.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time for an answer: longer than the daemon gives a token to make an RSA key.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
@@ -39,7 +45,7 @@ pub struct Client {
 struct Open {
     sender: SendRequest<Full<Bytes>>,
     // Ends with the connection, and knows why it ended; `sender` only knows that it did.
-    driver: JoinHandle<Result<(), hyper::Error>>,
+    driver: JoinHandle<Result<(), Cause>>,
 }
 
 impl fmt::Debug for Client {
@@ -49,6 +55,10 @@ impl fmt::Debug for Client {
             .finish_non_exhaustive()
     }
 }
+
+type Stream = TokioIo<TlsStream<UnixStream>>;
+
+type Cause = Box<dyn StdError + Send + Sync>;
 
 /// An answer with a success status.
 #[derive(Debug)]
@@ -109,19 +119,19 @@ impl Client {
 
     async fn broken(&self, open: Open, error: hyper::Error) -> ClientError {
         drop(open.sender);
-        let cause = timeout(CONNECT_TIMEOUT, open.driver).await;
-        let error = match cause {
+        let ended = timeout(CONNECT_TIMEOUT, open.driver).await;
+        let error = match ended {
             Ok(Ok(Err(cause))) => cause,
-            _ => error,
+            _ => error.into(),
         };
-        match tls_error(&error) {
+        match tls_error(&*error) {
             Some(rustls::Error::AlertReceived(alert)) => ClientError::Certificate {
                 cert: self.settings.cert.clone(),
                 reason: format!("TLS alert {alert:?}"),
             },
             _ => ClientError::Broken {
                 socket: self.settings.socket.clone(),
-                reason: root_cause(&error),
+                reason: with_source(&*error),
             },
         }
     }
@@ -158,12 +168,30 @@ async fn open(settings: &Settings, connector: &TlsConnector) -> Result<Open, Cli
             .await
             .map_err(|e| ClientError::Broken {
                 socket: socket(),
-                reason: root_cause(&e),
+                reason: with_source(&e),
             })?;
     Ok(Open {
         sender,
-        driver: tokio::spawn(connection),
+        driver: tokio::spawn(drive(connection)),
     })
+}
+
+/// Runs the connection to its end, and closes it.
+///
+/// A daemon that refuses the client certificate sends its alert and closes. Where the request is written
+/// after that, the write fails first; the alert is still there to be read, and it is what matters.
+async fn drive(mut connection: Connection<Stream, Full<Bytes>>) -> Result<(), Cause> {
+    let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    let last_words = async {
+        // Fails where the daemon has gone already, which is no reason not to read.
+        let _ = stream.shutdown().await;
+        stream.read(&mut [0]).await
+    };
+    match timeout(CLOSE_TIMEOUT, last_words).await {
+        Ok(Err(alert)) if tls_error(&alert).is_some() => Err(alert.into()),
+        _ => Ok(ended?),
+    }
 }
 
 fn handshake_failed(settings: &Settings, error: &std::io::Error) -> ClientError {
@@ -227,25 +255,23 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError 
     }
 }
 
-fn tls_error(error: &hyper::Error) -> Option<&rustls::Error> {
-    let mut source: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = source {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
+fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
         // std::io::Error::source() passes its own payload over.
         let payload = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);
-        if let Some(found) = payload.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        let inner = payload.and_then(|payload| payload.downcast_ref::<rustls::Error>());
+        if let Some(found) = error.downcast_ref::<rustls::Error>().or(inner) {
             return Some(found);
         }
-        source = error.source();
+        next = error.source();
     }
     None
 }
 
-fn root_cause(error: &hyper::Error) -> String {
+fn with_source(error: &dyn StdError) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

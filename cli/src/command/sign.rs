@@ -14,7 +14,10 @@ use crate::output::Output;
 use crate::{files, subject};
 
 /// How often a request whose outcome is unknown is sent again, under the same idempotency key.
-const RETRIES: u32 = 2;
+const RETRIES: u32 = 3;
+
+/// Time between two of them: the first may still be at work.
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
 
 /// Have an in-toto statement, or bytes as they are, signed.
 ///
@@ -138,7 +141,10 @@ async fn sign(client: &mut Client, request: &SignRequest<'_>) -> Result<Signed, 
     let mut left = RETRIES;
     loop {
         match client.sign(request.clone()).await {
-            Err(error) if left > 0 && outcome_unknown(&error) => left -= 1,
+            Err(error) if left > 0 && outcome_unknown(&error) => {
+                left -= 1;
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
             result => return result,
         }
     }
@@ -147,7 +153,10 @@ async fn sign(client: &mut Client, request: &SignRequest<'_>) -> Result<Signed, 
 fn outcome_unknown(error: &ClientError) -> bool {
     match error {
         ClientError::Broken { .. } => true,
-        ClientError::Api(refusal) => refusal.known_code() == Some(Code::OutcomeUnknown),
+        ClientError::Api(refusal) => matches!(
+            refusal.known_code(),
+            Some(Code::OutcomeUnknown | Code::IdempotencyInFlight)
+        ),
         _ => false,
     }
 }

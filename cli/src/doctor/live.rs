@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use sealwright_client::{ClientError, Status, TokenStatus};
+use sealwright_core::error::Code;
 
 use super::Finding;
 use crate::certificate::{self, Validity};
@@ -17,16 +18,12 @@ pub(super) fn examine(connection: Connection) -> Vec<Finding> {
             return vec![Finding::new("client.settings", "environment", error, next)];
         }
     };
-    if let Ok(facts) = certificate::read_first(&settings.cert) {
-        if facts.validity(SystemTime::now()) == Validity::Expired {
-            let next = "get another certificate from the site's CA";
-            return vec![Finding::about_path(
-                "client.certificate-expired",
-                &settings.cert,
-                "has expired",
-                next,
-            )];
-        }
+    // An unreadable certificate is what connecting finds.
+    let facts = certificate::read_first(&settings.cert);
+    if facts.is_ok_and(|facts| facts.validity(SystemTime::now()) == Validity::Expired) {
+        let next = "get another certificate from the site's CA";
+        let id = "client.certificate-expired";
+        return vec![Finding::about_path(id, &settings.cert, "has expired", next)];
     }
     match connection.run(async |mut client| client.status().await) {
         Ok(status) => running(&status),
@@ -54,6 +51,10 @@ fn refused(error: &ClientError) -> Finding {
             "client.certificate-refused",
             "use a certificate under the CA of a [[domain]]",
         ),
+        ClientError::Api(refusal) if refusal.known_code() == Some(Code::CertificateRefused) => (
+            "client.certificate-refused",
+            "use another certificate: one URI name, not expired, not on the domain's deny list",
+        ),
         ClientError::Api(refusal) if matches!(refusal.status, 401 | 403) => (
             "client.unknown-principal",
             "add a [[principal]] with the certificate's URI name to sealwright.toml",
@@ -69,11 +70,14 @@ fn refused(error: &ClientError) -> Finding {
 fn running(status: &Status) -> Vec<Finding> {
     let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
     if status.log.state != "ok" {
-        let next = "its title is in the list of codes of the API description; the daemon's log has the reason";
+        let state = &status.log.state;
+        let known = Code::ALL.iter().find(|code| code.as_str() == state);
+        let problem = known.map_or(state.as_str(), |code| code.title());
+        let next = "do as the message says; the daemon's own log tells more";
         findings.push(Finding::new(
             "log.refuses-work",
             &status.origin,
-            &status.log.state,
+            problem,
             next,
         ));
     }

@@ -1,6 +1,7 @@
 //! Running the built program, and software keys to sign what it verifies.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod daemon;
 pub(crate) mod signing;
 
 use std::path::{Path, PathBuf};
