@@ -47,7 +47,12 @@ impl Space {
         }
     }
 
-    fn take_spare(&self) -> bool {
+    /// Takes the spare, if it is ready. Its room counts before it is gone: in between, admission would see
+    /// neither and refuse work for nothing.
+    fn take_spare(&self, room: u64) -> bool {
+        if self.spare_ready.load(Ordering::Acquire) {
+            self.room.store(room, Ordering::Release);
+        }
         self.spare_ready.swap(false, Ordering::AcqRel)
     }
 }
@@ -123,19 +128,22 @@ impl Segments {
 
     fn rotate(&mut self) -> io::Result<()> {
         // Taken even if it cannot be used: the keeper then makes another.
-        let spare = self.space.take_spare();
+        let spare = self.space.take_spare(self.segment_bytes);
         let number = self.number + 1;
-        self.file = begin_segment(
+        let begun = begin_segment(
             self.disk.as_ref(),
             number,
             self.chain,
             self.segment_bytes,
             spare,
-        )?;
-        self.number = number;
-        self.offset = journal::HEADER_LEN as u64;
+        );
+        let begun = begun.map(|file| {
+            self.file = file;
+            self.number = number;
+            self.offset = journal::HEADER_LEN as u64;
+        });
         self.publish_room();
-        Ok(())
+        begun
     }
 
     fn publish_room(&self) {
