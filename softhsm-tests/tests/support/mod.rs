@@ -1,6 +1,8 @@
 //! What a relying party does: verify envelopes and log proofs with nothing but public keys.
 #![allow(clippy::unwrap_used, dead_code)] // each test file uses its part
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sealwright_core::dsse::{Envelope, Options, TrustedKey, VerifiedPayload};
 use sealwright_core::record::{Leaf, Record, SALT_LEN};
 use sealwright_core::spki::Spki;
@@ -10,6 +12,7 @@ use sealwright_softhsm_tests::site::http::{Client, Response};
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{SOON, Site, sha256_hex};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The public key of an enrolled key.
 pub fn trusted(site: &Site, label: &str) -> TrustedKey {
@@ -127,4 +130,44 @@ pub fn wait_in_flight(site: &Site, token: &str, n: u64) {
 /// Whether a token is marked suspect.
 pub fn is_suspect(site: &Site, token: &str) -> bool {
     site.token_status(token)["suspect"].as_bool().unwrap()
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    records: Vec<View>,
+    next: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+struct View {
+    index: u64,
+    leaf: String,
+    salt: String,
+    record: Box<RawValue>,
+}
+
+/// The whole log, oldest first: each leaf with the record that it commits to.
+pub fn all_records(site: &Site) -> Vec<(String, Value)> {
+    let (operator, mut from, mut all) = (site.operator(), 0, Vec::new());
+    loop {
+        let page = operator
+            .get(&format!("/v1/audit/records?limit=1000&from={from}"))
+            .ok();
+        let page: Page = serde_json::from_slice(&page.body).unwrap();
+        for view in page.records {
+            assert_eq!(view.index, all.len() as u64);
+            let salt = STANDARD.decode(&view.salt).unwrap().try_into().unwrap();
+            let leaf = Leaf::from_bytes(view.leaf.as_bytes()).unwrap();
+            assert!(
+                leaf.commits_to(&salt, view.record.get().as_bytes()),
+                "record {}",
+                view.index
+            );
+            all.push((view.leaf, serde_json::from_str(view.record.get()).unwrap()));
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => return all,
+        }
+    }
 }
