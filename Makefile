@@ -35,7 +35,7 @@ bench:           ## raw token, driver process and daemon side by side
 
 crash:           ## the long crash storm
 	@scripts/setup
-	@SEALWRIGHT_CRASH_KILLS=300 scripts/test -p sealwright-softhsm-tests --test crash_storm -- --nocapture
+	@SEALWRIGHT_CRASH_KILLS=300 scripts/test --test crash_storm -- --nocapture
 
 fuzz:            ## each parser for FUZZ_SECONDS (default 60)
 	@scripts/fuzz

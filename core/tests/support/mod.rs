@@ -106,7 +106,7 @@ impl Tally {
     /// Counts one case that cannot be judged here, and prints it.
     pub(crate) fn skip(&mut self, name: impl Display, why: impl Display) {
         self.skipped += 1;
-        println!("skip {}/{name}: {why}", self.folder);
+        println!("\nskip {}/{name}: {why}", self.folder);
     }
 
     /// Fails for each file of `dir` that is not in `known`: a case that no rule names would be lost.
@@ -127,7 +127,8 @@ impl Tally {
 
     /// Prints the counts; panics with every failure, or where nothing ran.
     pub(crate) fn finish(self) {
-        println!("{}: {} run", self.folder, self.run);
+        // The harness leaves its line open: a line of our own begins with a line end.
+        println!("\n{}: {} run", self.folder, self.run);
         if self.skipped > 0 {
             println!("{}: {} skipped", self.folder, self.skipped);
         }
