@@ -279,6 +279,15 @@ impl ClientIdentity {
     }
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// From the certificate.
+    pub identity: ClientIdentity,
+    /// From the kernel.
+    pub cred: PeerCred,
+}
+
 /// A caller that the directory knows, on a connection whose certificate still counts.
 #[derive(Debug, Clone)]
 pub struct Caller {

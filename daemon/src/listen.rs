@@ -16,22 +16,13 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api;
-use crate::authn::ClientIdentity;
+use crate::authn::{ClientIdentity, Peer};
 use crate::daemon::Daemon;
 
 /// Largest request head in bytes.
 const HEAD_MAX: usize = 32 << 10;
 /// Pause after a failed accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Who is at the other end of a connection.
-#[derive(Debug)]
-pub struct Peer {
-    /// From the certificate.
-    pub identity: ClientIdentity,
-    /// From the kernel.
-    pub cred: PeerCred,
-}
 
 /// Accepts until `stop` changes, then lets requests in flight finish for `limits.drain_ms`.
 pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {

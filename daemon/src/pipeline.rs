@@ -18,11 +18,10 @@ use sealwright_core::sign::{ToBeSigned, Unverified, VerifiedSignature};
 use sealwright_core::statement::{self, Accept, Predicate, StatementSummary};
 
 use crate::audit::writer::{Claim, Recorded};
-use crate::authn::Caller;
+use crate::authn::{Caller, Peer};
 use crate::body::Payload;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
-use crate::listen::Peer;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, RetryKey};
 use crate::seal::{Format, Sealed, seal};

@@ -20,11 +20,10 @@ use sealwright_core::record::Actor;
 use serde::de::DeserializeOwned;
 
 use self::query::Query;
-use crate::authn::Caller;
+use crate::authn::{Caller, Peer};
 use crate::config::Limits;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
-use crate::listen::Peer;
 use crate::refusal::Refusal;
 
 /// Longest reason of an operator, in bytes.
