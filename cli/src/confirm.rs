@@ -26,6 +26,11 @@ impl Confirmation {
             (None, false) => Self::Ask,
         }
     }
+
+    /// Whether it can end well at all: somebody to ask, or nobody to be asked.
+    pub(crate) fn is_possible(self) -> bool {
+        !matches!(self, Self::Ask) || std::io::stdin().is_terminal()
+    }
 }
 
 /// Asks for, or compares, the fingerprint of `what`. `flags` are those that confirm without a terminal.

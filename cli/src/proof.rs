@@ -9,8 +9,8 @@ use sealwright_core::json::{self, JsonError};
 use sealwright_core::record::{Event, Leaf, Outcome, Record, SALT_LEN, SignRecord};
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::merkle::leaf_hash;
-use sealwright_core::tlog::proof::TlogProofError;
-use sealwright_core::tlog::{Policy, TlogProof};
+use sealwright_core::tlog::proof::{TlogProofError, VerifiedProof};
+use sealwright_core::tlog::{Hash, Policy, TlogProof};
 use serde::Serialize;
 
 /// Why a proof does not show that the envelope was recorded.
@@ -60,38 +60,42 @@ pub(crate) fn check(
     envelope: Sha256Digest,
 ) -> Result<Recorded, ProofError> {
     let proof: TlogProof = proof.parse()?;
-    let extra = proof.extra.as_deref().unwrap_or_default();
-    let (salt, body) = extra
-        .split_first_chunk::<SALT_LEN>()
-        .ok_or(ProofError::NoRecord)?;
-    let record: Record = json::from_slice(body).map_err(ProofError::BadRecord)?;
-    let leaf = Leaf::new(record.seq, record.time, record.event.kind(), salt, body);
-    let verified = proof.verify(&leaf_hash(&leaf.to_bytes()), policy)?;
-    if record.seq != verified.index {
+    let (record, leaf) = record(&proof)?;
+    let VerifiedProof { index, witnessed } = proof.verify(&leaf, policy)?;
+    if record.seq != index {
         return Err(ProofError::OtherIndex {
             body: record.seq,
-            proof: verified.index,
+            proof: index,
         });
     }
     let signed = signature(&record)?;
     if signed.envelope_sha256 != Some(envelope) {
+        let recorded = signed.envelope_sha256;
         return Err(ProofError::OtherEnvelope {
-            index: record.seq,
-            recorded: signed
-                .envelope_sha256
-                .map_or("none".to_owned(), |d| d.to_string()),
+            index,
+            recorded: recorded.map_or("none".to_owned(), |digest| digest.to_string()),
             given: envelope,
         });
     }
-    let cosigners = verified.witnessed.cosigners.into_iter();
+    let cosigners = witnessed.cosigners.into_iter();
     Ok(Recorded {
-        index: verified.index,
-        origin: verified.witnessed.checkpoint.origin().to_owned(),
-        tree_size: verified.witnessed.checkpoint.size(),
+        index,
+        origin: witnessed.checkpoint.origin().to_owned(),
+        tree_size: witnessed.checkpoint.size(),
         time: record.time,
         principal: signed.principal.clone(),
         cosigners: cosigners.map(|cosigner| cosigner.name).collect(),
     })
+}
+
+/// The record in the `extra` line, and the hash of the leaf that would commit to it.
+fn record(proof: &TlogProof) -> Result<(Record, Hash), ProofError> {
+    let extra = proof.extra.as_deref().unwrap_or_default();
+    let parts = extra.split_first_chunk::<SALT_LEN>();
+    let (salt, body) = parts.ok_or(ProofError::NoRecord)?;
+    let record: Record = json::from_slice(body).map_err(ProofError::BadRecord)?;
+    let leaf = Leaf::new(record.seq, record.time, record.event.kind(), salt, body);
+    Ok((record, leaf_hash(&leaf.to_bytes())))
 }
 
 fn signature(record: &Record) -> Result<&SignRecord, ProofError> {

@@ -196,13 +196,34 @@ fn older_configuration_stays_and_what_it_lacks_is_said() {
 }
 
 #[test]
-fn configuration_for_another_state_folder_is_refused_before_the_genesis() {
+fn configuration_for_another_state_folder_is_refused_before_anything_is_written() {
     let host = Host::new();
     let config = "[api]\nsocket='s'\ncertificate='c'\nkey='k'\n[state]\ndir='/elsewhere'\n[[domain]]\nname='d'\nca='ca.pem'\n";
     host.folder.write("etc/sealwright.toml", config);
-    let refused = host.init(&["--yes"]).expect(2);
+    let refused = host.init(&["--with-ca", "--yes"]).expect(2);
     assert!(refused.stderr.contains("/elsewhere"), "{refused:?}");
-    assert!(!host.exists("state/genesis.json"));
+    assert!(!host.exists("state") && !host.exists("etc/tls"));
+}
+
+#[test]
+fn an_older_policy_that_does_not_load_is_refused_before_anything_is_written() {
+    let host = Host::new();
+    host.folder
+        .write("etc/policy.cedar", "permit (principal, action, resource);");
+    let refused = host.init(&["--with-ca", "--yes"]).expect(2);
+    assert!(
+        refused.stderr.contains("policy.cedar: line 1"),
+        "{refused:?}"
+    );
+    assert!(!host.exists("state") && !host.exists("etc/tls"));
+}
+
+#[test]
+fn a_key_is_not_made_where_nobody_could_confirm_it() {
+    let host = Host::new();
+    let refused = host.init(&["--generate-log-key"]).expect(2);
+    assert!(refused.stderr.contains("--yes"), "{refused:?}");
+    assert!(!host.exists("driver-args"));
 }
 
 #[test]

@@ -112,6 +112,9 @@ pub(super) fn generate(args: Generate, output: Output) -> Result<(), Failure> {
     };
     if args.enrol {
         let confirmation = Confirmation::from_flags(None, args.yes);
+        if !confirmation.is_possible() {
+            return Err(Failure::local(UNCONFIRMED));
+        }
         let made = args.connection.run(async |mut client| {
             let found = client.generate_key(&wanted).await?;
             let plain = Enrolment::plain(wanted.key, wanted.token, confirmation);
@@ -137,6 +140,10 @@ pub(super) fn generate(args: Generate, output: Output) -> Result<(), Failure> {
         )
     })
 }
+
+/// Said before a key is made that nobody could confirm.
+const UNCONFIRMED: &str =
+    "--enrol needs --yes, or a terminal to confirm the new key's fingerprint at";
 
 fn described(key: &DescribedKey) -> String {
     let schemes: Vec<_> = key.schemes.iter().map(Scheme::to_string).collect();

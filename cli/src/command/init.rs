@@ -1,7 +1,7 @@
 //! `sealwright init`: the log key's genesis, and whatever of the configuration is still missing.
 //!
 //! Everything is looked at before anything is written, and the genesis file comes last: a run that was
-//! interrupted leaves files that the next one either keeps (configuration) or names (certificates).
+//! interrupted leaves files that the next one either keeps (configuration, policy) or names (certificates).
 
 mod layout;
 mod plan;
@@ -42,8 +42,8 @@ pub(crate) struct Args {
     /// The log key's URI, as in pkcs11:object=log.
     #[arg(long, value_name = "URI")]
     log_key: KeyUri,
-    /// Make the log key instead of finding it.
-    #[arg(long)]
+    /// Make the log key instead of finding it; its fingerprint is confirmed afterwards.
+    #[arg(long, conflicts_with = "confirm")]
     generate_log_key: bool,
     /// The log key's scheme: ed25519, or ecdsa-p256-sha256, which public witnesses do not cosign.
     #[arg(long, default_value = "ed25519")]
@@ -77,13 +77,21 @@ pub(crate) struct Args {
     with_ca: bool,
 }
 
-pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
+pub(crate) fn run(mut args: Args, output: Output) -> Result<(), Failure> {
+    for folder in [&mut args.config_dir, &mut args.state_dir, &mut args.run_dir] {
+        *folder = std::path::absolute(&folder).map_err(Failure::local)?;
+    }
+    let confirmation = Confirmation::from_flags(args.confirm, args.yes);
+    if args.generate_log_key && !confirmation.is_possible() {
+        return Err(Failure::local(
+            "--generate-log-key needs --yes, or a terminal to confirm the new key's fingerprint at",
+        ));
+    }
     let plan = Plan::make(&args)?;
     let log_key = plan.log_key(&args)?;
     let what = format!("the log key {} on token {}", log_key.uri, log_key.token);
     let found = log_key.spki.sha256();
     let flags = format!("--confirm {found}");
-    let confirmation = Confirmation::from_flags(args.confirm, args.yes);
     confirm::fingerprint(&what, found, confirmation, &flags)?;
     let done = layout::write(&args, &plan, log_key)?;
     output.answer(&done, || done.text())

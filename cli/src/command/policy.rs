@@ -137,18 +137,16 @@ fn ask(
     principal: &Principal,
     action: Action,
 ) -> Result<Answer, Failure> {
-    let key = args.key.as_deref();
-    let key = key
-        .map(|key| KeyName::parse_in(&principal.tenant, key))
-        .transpose()
-        .map_err(Failure::local)?;
-    let subjects = args
-        .subjects
-        .iter()
-        .map(|text| subject::parse(text))
-        .collect::<Result<Vec<_>, _>>()?;
-    let predicate_type = args.predicate_type.as_deref().map(predicate::type_uri);
-    let known = predicate_type.is_none_or(|uri| predicate::kind_of(uri).is_some());
+    let tenant = &principal.tenant;
+    let key = args
+        .key
+        .as_deref()
+        .map(|key| KeyName::parse_in(tenant, key));
+    let key = key.transpose().map_err(Failure::local)?;
+    let subjects = args.subjects.iter().map(|text| subject::parse(text));
+    let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
+    let sign = (action == Action::Sign).then(|| facts(args, &subjects));
+    let purpose = Purpose::Dsse;
     let question = Question {
         principal,
         peer: PeerCred {
@@ -158,19 +156,14 @@ fn ask(
         },
         action,
         resource: match &key {
-            Some(name) => Resource::Key {
-                name,
-                purpose: Purpose::Dsse,
-            },
-            None => Resource::Tenant(&principal.tenant),
+            Some(name) => Resource::Key { name, purpose },
+            None => Resource::Tenant(tenant),
         },
-        sign: (action == Action::Sign).then(|| facts(args, predicate_type, known, &subjects)),
+        sign,
         now: args.time.unwrap_or_else(now),
     };
     let explanation = policy.explain(&question);
-    let unknown = action == Action::Sign
-        && !known
-        && predicate_type.is_some_and(|uri| !policy.names_predicate_type(uri));
+    let unknown = sign.is_some_and(|facts| is_unknown(policy, &facts));
     Ok(Answer {
         allowed: explanation.allowed && !unknown,
         unknown_predicate_type: unknown,
@@ -178,16 +171,18 @@ fn ask(
     })
 }
 
-fn facts<'a>(
-    args: &'a Check,
-    predicate_type: Option<&'a str>,
-    predicate_known: bool,
-    subjects: &'a [Subject],
-) -> SignFacts<'a> {
+/// The rule of [`sealwright_core::permit::authorise`] for predicate types nobody knows.
+fn is_unknown(policy: &CedarPolicy, facts: &SignFacts<'_>) -> bool {
+    let named = |uri: &str| policy.names_predicate_type(uri);
+    !facts.predicate_known && facts.predicate_type.is_some_and(|uri| !named(uri))
+}
+
+fn facts<'a>(args: &'a Check, subjects: &'a [Subject]) -> SignFacts<'a> {
+    let predicate_type = args.predicate_type.as_deref().map(predicate::type_uri);
     SignFacts {
         payload_type: &args.payload_type,
         predicate_type,
-        predicate_known,
+        predicate_known: predicate_type.is_none_or(|uri| predicate::kind_of(uri).is_some()),
         subjects,
         payload_len: args.payload_len,
     }

@@ -21,46 +21,23 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
 }
 
 fn text(status: &Status) -> String {
-    let log = &status.log;
-    let rows = [
-        ["daemon".to_owned(), status.version.clone()],
-        [
-            "you".to_owned(),
-            format!(
-                "{} ({}) in tenant {}",
-                status.principal.id,
-                status.principal.roles.join(", "),
-                status.principal.tenant
-            ),
-        ],
-        ["log".to_owned(), status.origin.clone()],
-        [
-            "records".to_owned(),
-            format!(
-                "{}, {} of them under a checkpoint; {}",
-                log.size, log.checkpoint_size, log.state
-            ),
-        ],
-        [
-            "policy".to_owned(),
-            format!("sha256:{}", status.policy_digest),
-        ],
-        [
-            "config".to_owned(),
-            format!("sha256:{}", status.config_digest),
-        ],
+    let (you, log) = (&status.principal, &status.log);
+    let roles = you.roles.join(", ");
+    let (all, covered) = (log.size, log.checkpoint_size);
+    let lines = [
+        format!("daemon   {}", status.version),
+        format!("you      {} ({roles}) in tenant {}", you.id, you.tenant),
+        format!("log      {}", status.origin),
+        format!(
+            "records  {all}, {covered} of them under a checkpoint; {}",
+            log.state
+        ),
+        format!("policy   sha256:{}", status.policy_digest),
+        format!("config   sha256:{}", status.config_digest),
     ];
-    let width = rows
-        .iter()
-        .map(|[name, _]| name.len())
-        .max()
-        .unwrap_or_default();
-    let lines = rows
-        .iter()
-        .map(|[name, value]| format!("{name:width$}  {value}\n"));
     let tokens: Vec<_> = status.tokens.iter().map(row).collect();
     let header = ["TOKEN", "STATE", "WAITING", "AT WORK", "SERIAL", "NOTE"];
-    format!("{}\n{}", lines.collect::<String>(), table(header, &tokens))
+    format!("{}\n\n{}", lines.join("\n"), table(header, &tokens))
 }
 
 fn row(token: &TokenStatus) -> [String; 6] {

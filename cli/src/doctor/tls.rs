@@ -26,41 +26,27 @@ pub(super) fn examine(site: &Site) -> Vec<Finding> {
 }
 
 fn server(certificate: &Path, key: &Path) -> Vec<Finding> {
-    let mut findings = Vec::new();
     let facts = match certificate::read_first(certificate) {
-        Ok(facts) => Some(facts),
+        Ok(facts) => facts,
         Err(error) => {
+            let id = "certificate.unreadable";
             let next = "make one with `sealwright pki server`, or correct [api] certificate";
-            findings.push(Finding::about_path(
-                "certificate.unreadable",
-                certificate,
-                error,
-                next,
-            ));
-            None
+            let unreadable = Finding::about_path(id, certificate, error, next);
+            return std::iter::once(unreadable)
+                .chain(server_key(key, certificate, None))
+                .collect();
         }
     };
-    if let Some(facts) = &facts {
-        findings.extend(expiry(
-            "certificate",
-            certificate,
-            facts,
-            "make another one with `sealwright pki server`",
-        ));
-        if !facts.dns.iter().any(|name| name == SERVER_NAME) {
-            let problem = format!("is not for {SERVER_NAME}, the name that clients ask for");
-            let next = format!(
-                "make one with the DNS name {SERVER_NAME}, as `sealwright pki server` does"
-            );
-            findings.push(Finding::about_path(
-                "certificate.wrong-name",
-                certificate,
-                problem,
-                next,
-            ));
-        }
+    let renew = "make another one with `sealwright pki server`";
+    let mut findings: Vec<Finding> = expiry("certificate", certificate, &facts, renew)
+        .into_iter()
+        .collect();
+    if !facts.dns.iter().any(|name| name == SERVER_NAME) {
+        let problem = format!("is not for {SERVER_NAME}, the name that clients ask for");
+        let id = "certificate.wrong-name";
+        findings.push(Finding::about_path(id, certificate, problem, renew));
     }
-    findings.extend(server_key(key, certificate, facts.as_ref()));
+    findings.extend(server_key(key, certificate, Some(&facts)));
     findings
 }
 

@@ -135,42 +135,33 @@ fn socket(config: &TokenConfig) -> Option<Finding> {
 }
 
 fn ask_driver(place: &Where, file: &Path, config: &TokenConfig) -> Vec<Finding> {
-    let about = |id, problem: &dyn std::fmt::Display, next: &str| {
-        vec![Finding::new(
-            id,
-            format!("token {}", config.name),
-            problem,
-            next,
-        )]
-    };
     let found = match &place.driver_dir {
         Some(folder) => Ok(folder.join(format!("sealwright-driver-{}", config.kind))),
         None => driver::find(&config.kind),
     };
-    let path = match found {
-        Ok(path) => path,
-        Err(error) => return about("token.driver-missing", &error, INSTALL),
-    };
-    let config_path = file.to_owned();
-    let program = DriverProgram {
-        path,
-        config: config_path,
-        user: None,
-    };
-    match program.check() {
+    let report = found.and_then(|path| {
+        let config = file.to_owned();
+        let user = None;
+        DriverProgram { path, config, user }.check()
+    });
+    match report {
         Ok(report) => {
             let wrong = report.findings.iter().filter(|finding| !finding.ok);
             wrong.map(|finding| reported(config, finding)).collect()
         }
-        Err(error @ (DriverError::NotFound(_) | DriverError::Run { .. })) => {
-            about("token.driver-missing", &error, INSTALL)
-        }
-        Err(error) => about(
-            "token.driver-failed",
-            &error,
-            "run the driver's `check` by hand, as the driver's user",
-        ),
+        Err(error) => vec![no_report(config, &error)],
     }
+}
+
+fn no_report(config: &TokenConfig, error: &DriverError) -> Finding {
+    let (id, next) = match error {
+        DriverError::NotFound(_) | DriverError::Run { .. } => ("token.driver-missing", INSTALL),
+        DriverError::Failed { .. } | DriverError::Answer { .. } => {
+            let next = "run the driver's `check` by hand, as the driver's user";
+            ("token.driver-failed", next)
+        }
+    };
+    Finding::new(id, format!("token {}", config.name), error, next)
 }
 
 const INSTALL: &str = "install the driver's package, or name its folder with --driver-dir";

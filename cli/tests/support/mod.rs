@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod daemon;
+pub(crate) mod host;
 pub(crate) mod signing;
 
 use std::path::{Path, PathBuf};

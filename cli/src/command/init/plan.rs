@@ -9,10 +9,13 @@ use sealwright_core::spki::Spki;
 use sealwright_core::tlog::VerifierKey;
 use sealwright_core::tlog::vkey::KeyType;
 use sealwright_driver_api::TokenConfig;
+use sealwright_policy::CedarPolicy;
 
 use super::Args;
+use crate::config::Site;
 use crate::driver::{self, DriverProgram};
 use crate::failure::Failure;
+use crate::files;
 use crate::pki::paths;
 
 /// Paths, and the driver of the log key.
@@ -48,6 +51,7 @@ impl Plan {
             driver: driver(args)?,
         };
         plan.refuse_existing_certificates(args)?;
+        plan.check_older_files(args)?;
         Ok(plan)
     }
 
@@ -79,6 +83,30 @@ impl Plan {
         };
         verifier_key(&args.origin, &key)?;
         Ok(key)
+    }
+
+    /// What will be kept has to be usable: configuration for this state folder, and a policy that loads.
+    fn check_older_files(&self, args: &Args) -> Result<(), Failure> {
+        let (principals, policy) = if self.config.exists() {
+            let site = Site::read(&self.config)?;
+            let (config, dir) = (self.config.display(), site.state.dir.display());
+            if site.state.dir != args.state_dir {
+                let why = format!("{config} has state.dir = {dir}; give the same --state-dir");
+                return Err(Failure::Local(why));
+            }
+            (site.principals(), site.policy.file)
+        } else {
+            (Vec::new(), self.policy.clone())
+        };
+        if policy != self.policy && !policy.exists() {
+            let why = format!("{}: there is no such policy file", policy.display());
+            return Err(Failure::Local(why));
+        }
+        if policy.exists() {
+            let loaded = CedarPolicy::parse(&files::read_text(&policy)?, &principals);
+            loaded.map_err(|e| Failure::Local(format!("{}: {e}", policy.display())))?;
+        }
+        Ok(())
     }
 
     fn refuse_existing_certificates(&self, args: &Args) -> Result<(), Failure> {

@@ -1,0 +1,209 @@
+//! The checks of `verify`, in their order: signatures first, then what they are about.
+
+use std::path::Path;
+
+use sealwright_core::bundle::{Artifact, Bundle, BundleVerifyError, Content, Version};
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::dsse::{Envelope, Options, TrustedKey, VerifiedPayload, encode_envelope};
+use sealwright_core::json;
+use sealwright_core::predicate;
+use sealwright_core::statement::{self, Accept, PAYLOAD_TYPE, StatementSummary};
+use serde::Deserialize;
+
+use super::{Args, Verified, inputs};
+use crate::failure::Failure;
+use crate::files;
+use crate::proof::{self, Recorded};
+
+/// Reads and verifies the file that the flags name.
+pub(super) fn verify(args: &Args, keys: &[TrustedKey]) -> Result<Verified, Failure> {
+    let bytes = files::read(&args.file)?;
+    if is_bundle(&bytes) {
+        let bundle = Bundle::parse(&bytes).map_err(Failure::not_good)?;
+        return verify_bundle(args, keys, &bundle);
+    }
+    let envelope = Envelope::parse(&bytes).map_err(Failure::not_good)?;
+    verify_envelope(args, keys, envelope, "dsse")
+}
+
+/// A bundle has a mediaType, an envelope has none.
+fn is_bundle(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Probe {
+        #[serde(default)]
+        media_type: Option<serde::de::IgnoredAny>,
+    }
+    json::from_slice::<Probe>(bytes).is_ok_and(|probe| probe.media_type.is_some())
+}
+
+fn verify_bundle(args: &Args, keys: &[TrustedKey], bundle: &Bundle) -> Result<Verified, Failure> {
+    let format = match bundle.version {
+        Version::V01 => "bundle v0.1",
+        Version::V02 => "bundle v0.2",
+        Version::V03 => "bundle v0.3",
+    };
+    match &bundle.content {
+        Content::Message(_) => verify_message(args, keys, bundle, format),
+        Content::Dsse(envelope) => {
+            accepted_by(keys, |key| check_around(args, bundle, key))?;
+            verify_envelope(args, keys, envelope.clone(), format)
+        }
+    }
+}
+
+/// What only a bundle has: its hint or certificate must not name another key than the one given.
+fn check_around(args: &Args, bundle: &Bundle, key: &TrustedKey) -> Result<(), BundleVerifyError> {
+    match bundle.verify_statement(key) {
+        // Which payload is wanted is asked later; up to there the bundle is in order.
+        Err(BundleVerifyError::PayloadType(found)) if found == args.payload_type => Ok(()),
+        result => result.map(|_| ()),
+    }
+}
+
+/// The first key that `check` accepts, or the first reason against one.
+fn accepted_by(
+    keys: &[TrustedKey],
+    check: impl Fn(&TrustedKey) -> Result<(), BundleVerifyError>,
+) -> Result<&TrustedKey, Failure> {
+    let mut first_error = None;
+    for key in keys {
+        match check(key) {
+            Ok(()) => return Ok(key),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.map_or_else(|| Failure::local("no --key is given"), Failure::not_good))
+}
+
+/// A signature over the artifact's own bytes: no statement, no log record.
+fn verify_message(
+    args: &Args,
+    keys: &[TrustedKey],
+    bundle: &Bundle,
+    format: &'static str,
+) -> Result<Verified, Failure> {
+    let [artifact] = args.artifacts.as_slice() else {
+        let next = "this bundle signs a file's own bytes: name that file with one --artifact";
+        return Err(Failure::local(next));
+    };
+    if args.proof.is_some() {
+        let why = "this bundle holds no envelope that a log proof could be about";
+        return Err(Failure::not_good(why));
+    }
+    let bytes = files::read(artifact)?;
+    let covers = |key: &TrustedKey| bundle.verify(key, Artifact::Bytes(&bytes)).map(|_| ());
+    let signer = accepted_by(keys, covers)?.spki().sha256();
+    Ok(Verified {
+        verified: true,
+        format,
+        payload_type: None,
+        predicate_type: None,
+        subjects: None,
+        signers: vec![signer],
+        artifacts: vec![artifact.clone()],
+        recorded: None,
+    })
+}
+
+fn verify_envelope(
+    args: &Args,
+    keys: &[TrustedKey],
+    envelope: Envelope,
+    format: &'static str,
+) -> Result<Verified, Failure> {
+    let digest = envelope_sha256(&envelope);
+    let threshold = args.threshold.unwrap_or(keys.len());
+    let payload = envelope
+        .verify(keys, threshold, Options::default())
+        .map_err(Failure::not_good)?;
+    let statement = statement_of(args, &payload)?;
+    let proof = args.proof.as_deref();
+    let recorded = proof.map(|path| recorded(args, path, digest)).transpose()?;
+    if let Some(path) = &args.payload_out {
+        files::write_product(path, &payload.payload)?;
+    }
+    let signers = payload.signers.iter().filter_map(|&i| keys.get(i));
+    Ok(Verified {
+        verified: true,
+        format,
+        signers: signers.map(|key| key.spki().sha256()).collect(),
+        payload_type: Some(payload.payload_type),
+        subjects: statement.as_ref().map(|statement| statement.subjects.len()),
+        predicate_type: statement.map(|statement| statement.predicate_type),
+        artifacts: args.artifacts.clone(),
+        recorded,
+    })
+}
+
+/// SHA-256 of the envelope's canonical JSON, as the record has it; `None` where a signature is not base64.
+fn envelope_sha256(envelope: &Envelope) -> Option<Sha256Digest> {
+    let signatures = envelope.signatures().iter();
+    let signatures =
+        signatures.map(|signature| Some((&*signature.keyid, signature.sig.as_deref()?)));
+    let signatures: Vec<(&str, &[u8])> = signatures.collect::<Option<_>>()?;
+    let pae = envelope.pae();
+    Some(Sha256Digest::of(&[&encode_envelope(
+        pae.payload_type,
+        pae.payload,
+        &signatures,
+    )]))
+}
+
+/// The statement in a payload of the wanted type, if it says what was asked for.
+fn statement_of(
+    args: &Args,
+    payload: &VerifiedPayload,
+) -> Result<Option<StatementSummary>, Failure> {
+    let (found, wanted) = (&payload.payload_type, &args.payload_type);
+    if found != wanted {
+        let why = format!("payloadType is {found:?}, not {wanted:?} (--payload-type)");
+        return Err(Failure::NotGood(why));
+    }
+    if found != PAYLOAD_TYPE {
+        let asked = args.predicate_type.is_some() || !args.artifacts.is_empty();
+        let why = "--artifact and --type need an in-toto statement, and the payload is none";
+        return if asked {
+            Err(Failure::not_good(why))
+        } else {
+            Ok(None)
+        };
+    }
+    let checked = statement::check(&payload.payload, Accept::AlsoV01);
+    let statement = checked.map_err(Failure::not_good)?;
+    check_predicate_type(args, &statement)?;
+    args.artifacts
+        .iter()
+        .try_for_each(|artifact| check_subject(&statement, artifact))?;
+    Ok(Some(statement))
+}
+
+fn check_predicate_type(args: &Args, statement: &StatementSummary) -> Result<(), Failure> {
+    let wanted = args.predicate_type.as_deref().map(predicate::type_uri);
+    let found = &statement.predicate_type;
+    match wanted {
+        Some(wanted) if wanted != found => Err(Failure::NotGood(format!(
+            "predicateType is {found}, not {wanted}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_subject(statement: &StatementSummary, artifact: &Path) -> Result<(), Failure> {
+    let digest = files::sha256(artifact)?.to_string();
+    if statement.has_digest("sha256", &digest) {
+        return Ok(());
+    }
+    let name = artifact.display();
+    Err(Failure::NotGood(format!(
+        "no subject has the SHA-256 of {name}, {digest}"
+    )))
+}
+
+fn recorded(args: &Args, path: &Path, envelope: Option<Sha256Digest>) -> Result<Recorded, Failure> {
+    let policy = inputs::log_policy(args)?;
+    let not_base64 = || Failure::not_good("a signature of the envelope is not base64");
+    let envelope = envelope.ok_or_else(not_base64)?;
+    let in_proof = |e| Failure::NotGood(format!("{}: {e}", path.display()));
+    proof::check(&files::read_text(path)?, &policy, envelope).map_err(in_proof)
+}

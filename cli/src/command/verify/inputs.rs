@@ -1,0 +1,46 @@
+//! What the flags of `verify` name: public keys, and the policy for log proofs.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use sealwright_core::dsse::TrustedKey;
+use sealwright_core::scheme::Scheme;
+use sealwright_core::spki::Spki;
+use sealwright_core::tlog::{Policy, VerifierKey};
+use x509_cert::der::pem;
+
+use super::Args;
+use crate::failure::Failure;
+use crate::files;
+
+/// Reads a `PUBLIC KEY` PEM file.
+pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey, Failure> {
+    let bad = |reason: &dyn Display| Failure::Local(format!("{}: {reason}", path.display()));
+    let text = files::read_text(path)?;
+    let decoded = pem::decode_vec(text.as_bytes());
+    let (label, der) = decoded.map_err(|_| bad(&"is no public key in PEM"))?;
+    if label != "PUBLIC KEY" {
+        return Err(bad(&format!("holds a {label}; expected a PUBLIC KEY")));
+    }
+    let spki = Spki::from_der(der);
+    match scheme {
+        Some(scheme) => TrustedKey::new(spki, scheme).map_err(|e| bad(&e)),
+        None => TrustedKey::with_default_scheme(spki).map_err(|e| bad(&e)),
+    }
+}
+
+/// The logs and witnesses that count for `--proof`.
+pub(super) fn log_policy(args: &Args) -> Result<Policy, Failure> {
+    if let Some(path) = &args.policy {
+        let bad = |e| Failure::Local(format!("{}: {e}", path.display()));
+        return files::read_text(path)?.parse().map_err(bad);
+    }
+    let given = args.log_key.as_deref();
+    let given = given.ok_or_else(|| Failure::local("--proof needs --log-key or --policy"))?;
+    if let Ok(key) = given.parse::<VerifierKey>() {
+        return Ok(Policy::of_log(key));
+    }
+    let text = files::read_text(Path::new(given))?;
+    let bad = |e| Failure::Local(format!("{given}: {e}"));
+    Ok(Policy::of_log(text.trim_end().parse().map_err(bad)?))
+}
