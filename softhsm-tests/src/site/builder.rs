@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -173,6 +174,7 @@ impl Builder {
             daemon: None,
             tokens,
             ca,
+            answers: Arc::default(),
             binaries,
             _disk: disk,
             dir,

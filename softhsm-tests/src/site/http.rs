@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
+use super::answers::Answers;
 use super::pki::{Authority, Identity};
 
 /// The name in the daemon's certificate.
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Client {
     socket: PathBuf,
     tls: Arc<ClientConfig>,
+    answers: Arc<Answers>,
     uid: u32,
     gid: u32,
 }
@@ -53,9 +55,17 @@ impl Client {
         Self {
             socket: socket.to_owned(),
             tls: Arc::new(tls),
+            answers: Arc::default(),
             uid,
             gid,
         }
+    }
+
+    /// The same, sharing what is known of the API description.
+    #[must_use]
+    pub(super) fn checked_by(mut self, answers: &Arc<Answers>) -> Self {
+        self.answers = Arc::clone(answers);
+        self
     }
 
     /// The same certificate in the hands of another user.
@@ -87,6 +97,7 @@ impl Client {
         }
         Ok(Connection {
             stream: StreamOwned::new(tls, stream),
+            answers: Arc::clone(&self.answers),
         })
     }
 
@@ -185,6 +196,15 @@ impl Request {
         self.header("Content-Length", &length)
     }
 
+    /// Its method, and its target without the query.
+    #[must_use]
+    pub fn method_and_path(&self) -> (&str, &str) {
+        let mut words = self.head.split(' ');
+        let method = words.next().unwrap_or_default();
+        let target = words.next().unwrap_or_default();
+        (method, target.split('?').next().unwrap_or_default())
+    }
+
     /// The bytes of the head.
     #[must_use]
     pub fn head_bytes(&self) -> Vec<u8> {
@@ -202,6 +222,7 @@ impl Request {
 #[derive(Debug)]
 pub struct Connection {
     stream: StreamOwned<ClientConnection, UnixStream>,
+    answers: Arc<Answers>,
 }
 
 impl Connection {
@@ -209,9 +230,9 @@ impl Connection {
     pub fn send(&mut self, request: &Request) -> io::Result<Response> {
         let written = self.write(&request.bytes());
         let answer = self.read();
-        match written {
-            Err(error) if answer.is_err() => Err(error),
-            _ => answer,
+        match (written, answer) {
+            (Err(error), Err(_)) => Err(error),
+            (_, answer) => answer.inspect(|answer| self.answers.check(request, answer)),
         }
     }
 

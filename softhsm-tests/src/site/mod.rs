@@ -8,6 +8,7 @@
 //!
 //! Everything lies under one short path in `/tmp` and goes when the site is dropped.
 
+mod answers;
 mod binaries;
 mod builder;
 mod device;
@@ -21,6 +22,7 @@ mod token;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -28,6 +30,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use self::answers::Answers;
 use self::binaries::Binaries;
 pub use self::builder::{Builder, DEFAULT_POLICY};
 use self::disk::SmallDisk;
@@ -60,6 +63,7 @@ pub struct Site {
     daemon: Option<Process>,
     tokens: BTreeMap<String, Token>,
     ca: Authority,
+    answers: Arc<Answers>,
     binaries: Binaries,
     _disk: Option<SmallDisk>,
     // Last, so that it goes when everything in it has ended.
@@ -118,7 +122,8 @@ impl Site {
     /// A caller with any certificate, or none.
     #[must_use]
     pub fn caller(&self, identity: Option<&Identity>) -> Client {
-        Client::new(&self.socket(), &self.ca, identity, CLIENT_UID, DAEMON_UID)
+        let client = Client::new(&self.socket(), &self.ca, identity, CLIENT_UID, DAEMON_UID);
+        client.checked_by(&self.answers)
     }
 
     /// A caller with a good certificate for `id`.
