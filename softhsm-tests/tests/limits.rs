@@ -9,7 +9,7 @@ use std::thread;
 use sealwright_softhsm_tests::site::http::Request;
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{CI, OTHER, SOON, Site, TokenSpec, statement};
-use support::{assert_refused, text, wait_in_flight};
+use support::{assert_refused, text, wait_in_flight, without_using_a_key};
 
 fn limited(limits: &[&str]) -> Site {
     let builder = limits
@@ -207,6 +207,24 @@ fn bodies_wait_for_their_share_of_memory_and_are_refused_when_it_does_not_come()
         holder.join().unwrap().ok();
     });
     site.client().send(&big).ok();
+}
+
+#[test]
+fn a_message_that_a_token_would_have_to_take_whole_is_bounded_by_the_token() {
+    let token = TokenSpec::scripted("soft")
+        .key("release")
+        .key_of("edwards", "ed25519");
+    let site = Site::builder().token(token).start();
+    let mut payload = statement("big");
+    payload.resize(1 << 20, b' ');
+    let answer = without_using_a_key(&site, "soft", || {
+        site.client().sign("key=edwards", &payload)
+    });
+    assert_eq!(answer.status, 413);
+    assert_refused(&site, &answer, "message_too_large", "denied");
+    // Only a digest of it reaches this key's token.
+    site.client().sign("key=release", &payload).ok();
+    site.client().sign("key=edwards", &statement("small")).ok();
 }
 
 #[test]
