@@ -14,10 +14,12 @@ mod builder;
 mod device;
 mod disk;
 pub mod http;
+mod message;
 pub mod pki;
 pub mod process;
 mod spec;
 mod token;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -34,7 +36,7 @@ use self::answers::Answers;
 use self::binaries::Binaries;
 pub use self::builder::{Builder, DEFAULT_POLICY};
 use self::disk::SmallDisk;
-use self::http::{Client, Response};
+use self::http::Client;
 use self::pki::{Authority, Identity, Leaf};
 use self::process::{Process, wait_for};
 pub use self::spec::{KeySpec, Kind, TokenSpec};
@@ -142,99 +144,6 @@ impl Site {
     #[must_use]
     pub fn operator(&self) -> Client {
         self.caller_of(OPERATOR)
-    }
-
-    /// Has the daemon describe and enrol one of a token's keys, under the key's own label.
-    pub fn enrol(&self, token: &str, label: &str) -> Value {
-        let operator = self.operator();
-        let uri = self.token(token).uri(label);
-        let found = operator
-            .post("/v1/keys/describe", &json!({"token": token, "uri": uri}))
-            .ok()
-            .json();
-        let enrolment = json!({
-            "key": label, "token": token, "uri": uri, "purpose": "dsse", "spki_sha256": found["spki_sha256"],
-        });
-        operator.post("/v1/keys", &enrolment).ok().json()
-    }
-
-    /// One record as an operator sees it.
-    #[must_use]
-    pub fn record(&self, index: u64) -> Value {
-        self.operator()
-            .get(&format!("/v1/audit/records/{index}"))
-            .ok()
-            .json()["record"]
-            .clone()
-    }
-
-    /// All records of one kind, oldest first.
-    #[must_use]
-    pub fn records(&self, kind: &str) -> Vec<Value> {
-        let mut from = 0;
-        let mut all = Vec::new();
-        loop {
-            let page = self
-                .operator()
-                .get(&format!("/v1/audit/records?kind={kind}&from={from}"))
-                .ok()
-                .json();
-            let records = page["records"].as_array().expect("records");
-            all.extend(records.iter().map(|view| view["record"].clone()));
-            match page["next"].as_u64() {
-                Some(next) => from = next,
-                None => return all,
-            }
-        }
-    }
-
-    /// What `/v1/status` says.
-    #[must_use]
-    pub fn status(&self) -> Value {
-        self.operator().get("/v1/status").ok().json()
-    }
-
-    /// What `/v1/status` says of a token.
-    #[must_use]
-    pub fn token_status(&self, name: &str) -> Value {
-        let status = self.status();
-        let tokens = status["tokens"].as_array().expect("tokens");
-        tokens
-            .iter()
-            .find(|token| token["name"] == name)
-            .expect("a configured token")
-            .clone()
-    }
-
-    /// Waits until a token is in `state`.
-    pub fn wait_for_token(&self, name: &str, state: &str) -> Value {
-        wait_for(&format!("token {name} {state}"), SOON, || {
-            Some(self.token_status(name)).filter(|token| token["state"] == state)
-        })
-    }
-
-    /// A value of the monitor's `/metrics`; 0 where it was never counted.
-    #[must_use]
-    pub fn metric(&self, name: &str) -> f64 {
-        let text = self
-            .monitor("/metrics")
-            .expect("the monitor answers")
-            .text();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
-    }
-
-    fn monitor(&self, path: &str) -> std::io::Result<Response> {
-        use std::io::Write as _;
-        let mut stream = std::os::unix::net::UnixStream::connect(self.path("run/monitor.sock"))?;
-        stream.set_read_timeout(Some(SOON))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: monitor\r\nConnection: close\r\n\r\n"
-        )?;
-        http::read_response(&mut stream)
     }
 
     /// The daemon's process.

@@ -8,9 +8,9 @@ use sealwright_core::record::{Leaf, Record, SALT_LEN};
 use sealwright_core::spki::Spki;
 use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::{Policy, TlogProof, VerifierKey};
-use sealwright_softhsm_tests::site::http::{Client, Response};
+use sealwright_softhsm_tests::site::http::{Client, Request, Response};
 use sealwright_softhsm_tests::site::process::wait_for;
-use sealwright_softhsm_tests::site::{SOON, Site, sha256_hex};
+use sealwright_softhsm_tests::site::{SOON, Site, sha256_hex, statement};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -170,4 +170,17 @@ pub fn all_records(site: &Site) -> Vec<(String, Value)> {
             None => return all,
         }
     }
+}
+
+/// Sends requests one by one while a used key of token `soft` would be noticed; then shows that the site signs.
+pub fn refusals(site: &Site, requests: &[Request]) -> Vec<Response> {
+    let client = site.client();
+    let answers = without_using_a_key(site, "soft", || {
+        requests
+            .iter()
+            .map(|request| client.send(request))
+            .collect()
+    });
+    client.sign("key=release", &statement("after")).ok();
+    answers
 }
