@@ -52,7 +52,7 @@ impl Binaries {
         let path = self.0.join(name);
         assert!(
             path.exists(),
-            "{} is missing: run `cargo build --workspace` first",
+            "{} is missing: run `scripts/build` first",
             path.display()
         );
         path
