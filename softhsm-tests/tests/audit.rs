@@ -84,6 +84,7 @@ fn an_auditor_finds_records_by_what_they_are_about() {
         .record()
         .unwrap();
     let auditor = site.caller_of(AUDITOR);
+    site.wait_for_index();
     let find = |query: &str| -> Vec<u64> {
         let page = auditor
             .get(&format!("/v1/audit/records?kind=sign&{query}"))

@@ -40,8 +40,8 @@ const ANY_MOMENT: [&str; 8] = [
 ];
 /// What clients sign with, one thread each.
 const KEYS: [&str; 4] = ["key=soft", "key=hsm", "key=soft&key=hsm", "key=soft"];
-/// Most signatures between a start and the next kill.
-const CALM: usize = 150;
+/// About how many signatures a storm takes: every start reads the whole log again.
+const SIGNATURES: usize = 5000;
 /// Before a client asks again.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -145,6 +145,8 @@ struct Storm<'l> {
     site: Site,
     dice: Dice,
     load: &'l Load,
+    /// Most signatures between a start and the next kill.
+    calm: usize,
     kills: BTreeMap<&'static str, usize>,
     in_flight: usize,
     checkpoints: Vec<Checkpoint>,
@@ -153,7 +155,7 @@ struct Storm<'l> {
 impl Storm<'_> {
     /// One kill, and whatever it takes to have everything running again.
     fn kill(&mut self, place: &'static str) {
-        let calm = 1 + self.dice.roll(CALM);
+        let calm = 1 + self.dice.roll(self.calm);
         match place {
             "daemon" => {
                 self.wait_for_signatures(calm);
@@ -264,6 +266,7 @@ fn no_signature_that_left_is_missing_from_the_log_whatever_dies() {
         site,
         dice,
         load: &load,
+        calm: (2 * SIGNATURES / kills.max(1)).clamp(10, 150),
         kills: BTreeMap::new(),
         in_flight: 0,
         checkpoints: Vec::new(),

@@ -27,18 +27,26 @@ impl Site {
     /// One record as an operator sees it.
     #[must_use]
     pub fn record(&self, index: u64) -> Value {
-        self.operator()
-            .get(&format!("/v1/audit/records/{index}"))
-            .ok()
-            .json()["record"]
-            .clone()
+        self.wait_for_index();
+        let answer = self.operator().get(&format!("/v1/audit/records/{index}"));
+        answer.ok().json()["record"].clone()
+    }
+
+    /// Waits until everything recorded so far can be queried: after a start the index may be on its way.
+    pub fn wait_for_index(&self) {
+        let size = self.status()["log"]["size"].as_u64().expect("a size");
+        let last = format!("/v1/audit/records/{}", size - 1);
+        wait_for("the index", SOON, || {
+            let answer = self.operator().get(&last);
+            (answer.status == 200 || answer.code() != "index_rebuilding").then_some(())
+        });
     }
 
     /// All records of one kind, oldest first.
     #[must_use]
     pub fn records(&self, kind: &str) -> Vec<Value> {
-        let mut from = 0;
-        let mut all = Vec::new();
+        self.wait_for_index();
+        let (mut from, mut all) = (0, Vec::new());
         loop {
             let page = self
                 .operator()

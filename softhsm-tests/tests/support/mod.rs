@@ -60,11 +60,11 @@ pub fn log_key(client: &Client) -> VerifierKey {
 
 /// Fetches the proof of record `index`, verifies it offline, and returns the record it carries.
 pub fn proved(client: &Client, index: u64) -> Record {
-    let text = client
-        .get(&format!("/v1/log/proof/{index}?wait=true"))
-        .ok()
-        .text();
-    let proof: TlogProof = text.parse().unwrap();
+    let answer = wait_for("the index", SOON, || {
+        let answer = client.get(&format!("/v1/log/proof/{index}?wait=true"));
+        (answer.status == 200 || answer.code() != "index_rebuilding").then_some(answer)
+    });
+    let proof: TlogProof = answer.ok().text().parse().unwrap();
     let extra = proof.extra.clone().unwrap();
     let (salt, body) = extra.split_first_chunk::<SALT_LEN>().unwrap();
     let record: Record = serde_json::from_slice(body).unwrap();
