@@ -50,8 +50,15 @@ pub struct SignCall {
 }
 
 /// Signs, records and answers; whatever happens is in the journal before the caller hears of it.
-pub async fn sign(daemon: &Daemon, peer: &Peer, call: SignCall, request_id: &str) -> Answer {
-    let mut draft = draft(daemon, peer, &call, request_id);
+///
+/// A head that could not be read comes in as its refusal, so that it is recorded like any other.
+pub async fn sign(
+    daemon: &Daemon,
+    peer: &Peer,
+    call: Result<SignCall, Refusal>,
+    request_id: &str,
+) -> Answer {
+    let mut draft = draft(daemon, peer, request_id);
     match attempt(daemon, peer, call, &mut draft).await {
         Ok(recorded) => respond(daemon, recorded),
         Err(refusal) => refuse(daemon, draft, refusal).await,
@@ -61,11 +68,11 @@ pub async fn sign(daemon: &Daemon, peer: &Peer, call: SignCall, request_id: &str
 async fn attempt(
     daemon: &Daemon,
     peer: &Peer,
-    call: SignCall,
+    call: Result<SignCall, Refusal>,
     draft: &mut SignRecord,
 ) -> Result<Recorded<Sealed>, Refusal> {
     let caller = authenticate(daemon, peer, draft)?;
-    let admitted = admit(daemon, caller, call, draft)?;
+    let admitted = admit(daemon, caller, call?, draft)?;
     let received = receive(daemon, admitted).await?;
     let inspected = inspect(daemon, received, draft)?;
     let permits = authorise(daemon, &inspected, draft)?;
@@ -82,7 +89,7 @@ async fn attempt(
     record(daemon, sealed, claims, draft).await
 }
 
-fn draft(daemon: &Daemon, peer: &Peer, call: &SignCall, request_id: &str) -> SignRecord {
+fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
     SignRecord {
         outcome: Outcome::Failed,
         code: None,
@@ -96,7 +103,7 @@ fn draft(daemon: &Daemon, peer: &Peer, call: &SignCall, request_id: &str) -> Sig
         spki_sha256: None,
         scheme: None,
         further_keys: Vec::new(),
-        payload_type: Some(call.payload_type.clone()),
+        payload_type: None,
         predicate_type: None,
         payload_sha256: None,
         pae_sha256: None,
@@ -105,7 +112,7 @@ fn draft(daemon: &Daemon, peer: &Peer, call: &SignCall, request_id: &str) -> Sig
         subjects: Vec::new(),
         subject_count: None,
         subjects_sha256: None,
-        idempotency_sha256: call.idempotency,
+        idempotency_sha256: None,
         retry_of: None,
         policy_digest: daemon.policy.current().digest(),
         config_digest: daemon.config.digest,
@@ -138,6 +145,8 @@ fn admit(
     draft: &mut SignRecord,
 ) -> Result<Admitted, Refusal> {
     daemon.failpoints.reach("admit");
+    draft.payload_type = Some(call.payload_type.clone());
+    draft.idempotency_sha256 = call.idempotency;
     let mut keys = Vec::with_capacity(call.keys.len());
     for text in &call.keys {
         let key = KeyName::parse_in(&caller.principal.tenant, text)

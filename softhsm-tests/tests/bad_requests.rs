@@ -77,6 +77,7 @@ fn parameters_that_are_unknown_repeated_missing_or_out_of_range_are_named() {
             (400, "invalid_request"),
             "{query}"
         );
+        assert!(answer.record().is_some(), "{query} is not recorded");
         let problem = answer.json();
         assert!(
             text(&problem, "detail").contains(word),
@@ -121,6 +122,7 @@ fn headers_that_are_missing_repeated_or_malformed_are_named() {
         .collect();
     for (answer, (request, word)) in refusals(&site, &requests).iter().zip(cases) {
         assert_eq!(answer.code(), "invalid_request", "{request:?}");
+        assert!(answer.record().is_some(), "it is not recorded");
         let problem = answer.json();
         assert!(
             text(&problem, "detail").contains(word),

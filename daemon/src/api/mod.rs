@@ -79,7 +79,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     let get = head.method == Method::GET;
     let post = head.method == Method::POST;
     match segments.as_slice() {
-        ["v1", "sign"] if post => sign::post(call, query, &head.headers, body).await,
+        ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
         ["v1", "keys"] if get => keys::list(call, None),
         ["v1", "keys"] if post => keys::enrol(call, body).await,

@@ -18,13 +18,28 @@ use crate::seal::Format;
 /// Longest Idempotency-Key.
 const IDEMPOTENCY_KEY_MAX: usize = 128;
 
+/// What is wrong with the head of a request is judged after the caller is known, so that it is recorded.
 pub(super) async fn post(
     call: &Call<'_>,
     query: &str,
     headers: &HeaderMap,
     body: Incoming,
-) -> Result<Answer, Refusal> {
-    let bad = |detail: String| Refusal::bad_input(Code::InvalidRequest, detail);
+) -> Answer {
+    let default_timeout = Duration::from_millis(call.daemon.config.limits.request_ms);
+    let sign_call = read_head(query, headers, default_timeout, body);
+    pipeline::sign(call.daemon, call.peer, sign_call, call.request_id).await
+}
+
+fn bad(detail: impl Into<String>) -> Refusal {
+    Refusal::bad_input(Code::InvalidRequest, detail)
+}
+
+fn read_head(
+    query: &str,
+    headers: &HeaderMap,
+    default_timeout: Duration,
+    body: Incoming,
+) -> Result<SignCall, Refusal> {
     let mut query = Query::parse(query);
     let keys = query.take_all("key");
     if !(1..=KEYS_MAX).contains(&keys.len()) {
@@ -32,38 +47,41 @@ pub(super) async fn post(
             "name 1 to {KEYS_MAX} keys, as in ?key=release"
         )));
     }
-    let format = match query.take("format")?.as_deref() {
-        None | Some("dsse") => Format::Dsse,
-        Some("bundle") if keys.len() == 1 => Format::Bundle,
-        Some("bundle") => {
-            return Err(bad(
-                "a bundle holds one signature; take format=dsse for several keys".to_owned(),
-            ));
-        }
-        Some(other) => return Err(bad(format!("format={other}; known are dsse and bundle"))),
-    };
-    let timeout = match query.take_as::<u64>("timeout_ms")? {
-        None => Duration::from_millis(call.daemon.config.limits.request_ms),
-        Some(ms) if ms >= 1 && Duration::from_millis(ms) <= TIMEOUT_MAX => {
-            Duration::from_millis(ms)
-        }
-        Some(ms) => {
-            return Err(bad(format!(
-                "timeout_ms={ms} is not between 1 and {}",
-                TIMEOUT_MAX.as_millis()
-            )));
-        }
-    };
+    let format = format(query.take("format")?.as_deref(), keys.len())?;
+    let timeout = query
+        .take_as("timeout_ms")?
+        .map_or(Ok(default_timeout), timeout)?;
     query.finish()?;
-    let sign_call = SignCall {
+    Ok(SignCall {
         keys,
         format,
         payload_type: content_type(headers)?,
         idempotency: idempotency_key(headers)?,
         deadline: Instant::now() + timeout,
         body,
-    };
-    Ok(pipeline::sign(call.daemon, call.peer, sign_call, call.request_id).await)
+    })
+}
+
+fn format(text: Option<&str>, keys: usize) -> Result<Format, Refusal> {
+    match text {
+        None | Some("dsse") => Ok(Format::Dsse),
+        Some("bundle") if keys == 1 => Ok(Format::Bundle),
+        Some("bundle") => Err(bad(
+            "a bundle holds one signature; take format=dsse for several keys",
+        )),
+        Some(other) => Err(bad(format!("format={other}; known are dsse and bundle"))),
+    }
+}
+
+fn timeout(ms: u64) -> Result<Duration, Refusal> {
+    let timeout = Duration::from_millis(ms);
+    if ms >= 1 && timeout <= TIMEOUT_MAX {
+        return Ok(timeout);
+    }
+    let longest = TIMEOUT_MAX.as_millis();
+    Err(bad(format!(
+        "timeout_ms={ms} is not between 1 and {longest}"
+    )))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Sha256Digest>, Refusal> {
