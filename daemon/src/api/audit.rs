@@ -51,7 +51,7 @@ impl From<IndexError> for Refusal {
     }
 }
 
-pub(super) fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
+pub(super) async fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
     let tenant = &caller.principal.tenant;
     call.check(&caller, Action::ReadAudit, Resource::Tenant(tenant))?;
@@ -73,6 +73,11 @@ pub(super) fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
         tenant: Some(tenant.to_string()),
     };
     query.finish()?;
+    if call.daemon.index.is_ready() {
+        // Whoever was answered before it asked finds what it was told of.
+        let next = call.daemon.journal.with_state(|state| state.next_index());
+        call.daemon.index.wait_for(next, INDEX_WAIT).await;
+    }
     let (found, next) = tokio::task::block_in_place(|| call.daemon.index.query(&wanted))?;
     let records = found.iter().map(view).collect::<Result<_, _>>()?;
     Ok(http::json(&Page { records, next }))

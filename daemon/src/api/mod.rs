@@ -89,7 +89,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), body).await
         }
-        ["v1", "audit", "records"] if get => audit::list(call, query),
+        ["v1", "audit", "records"] if get => audit::list(call, query).await,
         ["v1", "audit", "records", index] if get => audit::show(call, index).await,
         ["v1", "log", "checkpoint"] if get => log::checkpoint(call),
         ["v1", "log", "key"] if get => log::key(call),

@@ -11,13 +11,18 @@ use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::index::{Index, SharedDb};
-use super::index_rows::{MARK, insert, mark, mark_value};
+use super::index_rows::{Rows, mark_value, marked};
 use super::recovery::{RecoveryError, replay};
 use super::writer::{Durable, Follower};
 
 /// First and longest pause before the index is built anew.
 const REBUILD_PAUSE_MIN: Duration = Duration::from_millis(100);
 const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long durable records wait for others before they go into the index together. For each batch sled wakes
+/// all of its threads twice and syncs its own log, on the disk that the journal waits for.
+const GROUP_TIME: Duration = Duration::from_millis(20);
+/// Most journal batches in one of sled's.
+const GROUP_MAX: usize = 256;
 
 /// What the index thread is told.
 enum Note {
@@ -100,18 +105,19 @@ impl Keeper {
         next = self.catch_up(&db, next)?;
         self.publish(Some(db.clone()));
         self.applied.send_replace(next);
-        while let Ok(Note::Batch(batch)) = notes.recv() {
-            // Batches that became durable while the journal was replayed come a second time.
-            if batch.first >= next {
-                let mut sled_batch = sled::Batch::default();
-                for (index, (entry, _)) in (batch.first..).zip(&batch.entries) {
-                    insert(&mut sled_batch, index, entry);
+        while let Ok(first) = notes.recv() {
+            std::thread::sleep(GROUP_TIME);
+            let mut rows = Rows::default();
+            let rest = notes.try_iter().take(GROUP_MAX - 1);
+            for Note::Batch(batch) in std::iter::once(first).chain(rest) {
+                // Batches that became durable while the journal was replayed come a second time.
+                if batch.first >= next {
+                    next = batch.chain.index;
+                    add(&mut rows, &batch);
                 }
-                next = batch.chain.index;
-                mark(&mut sled_batch, batch.chain);
-                db.apply_batch(sled_batch)?;
-                self.applied.send_replace(next);
             }
+            rows.apply(&db)?;
+            self.applied.send_replace(next);
         }
         Ok(())
     }
@@ -135,7 +141,7 @@ impl Keeper {
 
     /// `Some` if the mark names a batch of this journal.
     fn check_mark(&self, db: &sled::Db) -> Result<Option<u64>, KeeperError> {
-        let Some(stored) = db.get(MARK)? else {
+        let Some(stored) = marked(db)? else {
             return Ok(None);
         };
         let mut found = None;
@@ -157,8 +163,9 @@ impl Keeper {
 
     fn catch_up(&self, db: &sled::Db, from: u64) -> Result<u64, KeeperError> {
         let mut next = from;
-        let mut batch = sled::Batch::default();
+        let mut rows = Rows::default();
         let mut open_chain: Option<Chain> = None;
+        let mut whole = 0;
         let mut failure = None;
         replay(
             self.disk.as_ref(),
@@ -166,23 +173,31 @@ impl Keeper {
             from,
             &mut |index, entry, chain| {
                 if let Some(before) = open_chain.filter(|before| before.batch != chain.batch) {
-                    mark(&mut batch, before);
-                    failure = db
-                        .apply_batch(std::mem::take(&mut batch))
-                        .err()
-                        .or(failure.take());
+                    whole += 1;
+                    if whole % GROUP_MAX == 0 {
+                        rows.mark(before);
+                        let applied = std::mem::take(&mut rows).apply(db);
+                        failure = applied.err().or(failure.take());
+                    }
                 }
-                insert(&mut batch, index, entry);
+                rows.add(index, entry);
                 open_chain = Some(chain);
                 next = index + 1;
             },
         )?;
         if let Some(chain) = open_chain {
-            mark(&mut batch, chain);
-            db.apply_batch(batch)?;
+            rows.mark(chain);
+            rows.apply(db)?;
         }
         failure.map_or(Ok(next), |error| Err(error.into()))
     }
+}
+
+fn add(rows: &mut Rows, batch: &Durable) {
+    for (index, (entry, _)) in (batch.first..).zip(&batch.entries) {
+        rows.add(index, entry);
+    }
+    rows.mark(batch.chain);
 }
 
 fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {

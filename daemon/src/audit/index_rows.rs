@@ -2,9 +2,14 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `m` | index and SHA-256 of the last batch applied |
+//! | `m2` | index and SHA-256 of the last batch applied |
 //! | `r` index | leaf length, salt, leaf, body |
-//! | `k`, `p`, `o`, `s`, `t` with SHA-256 of key, principal, outcome, subject digest, kind; index | nothing |
+//! | `k`, `p`, `o`, `s`, `t` with SHA-256 of key, principal, outcome, subject digest, kind; block | which of the block's 256 indices are listed, a bit each |
+//!
+//! Blocks, because most records are on the same few lists: a row per list and record would be five rows for
+//! each, and a row costs sled as much as the record itself.
+
+use std::collections::BTreeMap;
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::{Chain, Entry};
@@ -14,15 +19,81 @@ use sealwright_core::record::{Event, Record, SALT_LEN};
 use super::index::Query;
 use super::index::Stored;
 
-pub(super) const MARK: &[u8] = b"m";
+/// Another layout takes another mark: an index that lacks it is built anew.
+const MARK: &[u8] = b"m2";
+/// Which indices of a block are listed.
+type Bits = [u8; 32];
+/// Indices in one block of a list.
+const BLOCK: u64 = size_of::<Bits>() as u64 * 8;
 
-pub(super) fn index_at_end(key: &[u8]) -> u64 {
-    key.last_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+/// Rows of records that go into sled together.
+#[derive(Default)]
+pub(super) struct Rows {
+    batch: sled::Batch,
+    lists: BTreeMap<Vec<u8>, Bits>,
+}
+
+impl Rows {
+    /// The rows of one record.
+    pub(super) fn add(&mut self, index: u64, entry: &Entry) {
+        self.batch.insert(record_key(index), encode(entry));
+        let Ok(record) = serde_json::from_slice::<Record>(&entry.body) else {
+            return;
+        };
+        let facts = Facts::of(&record);
+        let lists = [
+            (b'k', facts.keys),
+            (b'p', facts.principals),
+            (b'o', facts.outcomes),
+            (b's', facts.subjects),
+            (b't', vec![record.event.kind().to_owned()]),
+        ];
+        for (tag, values) in lists {
+            for value in values {
+                let key = with_number(list_prefix(tag, &value), index / BLOCK);
+                let bits = self.lists.entry(key).or_default();
+                let (byte, bit) = place(index);
+                bits[byte] |= bit;
+            }
+        }
+    }
+
+    /// Everything before the end of `chain` has been added.
+    pub(super) fn mark(&mut self, chain: Chain) {
+        self.batch.insert(MARK, mark_value(chain));
+    }
+
+    /// Writes them. Only the thread that owns sled may: it adds to what a block has already.
+    pub(super) fn apply(mut self, db: &sled::Db) -> Result<(), sled::Error> {
+        for (key, mut bits) in self.lists {
+            if let Some(old) = db.get(&key)? {
+                bits.iter_mut()
+                    .zip(old.iter())
+                    .for_each(|(bits, old)| *bits |= old);
+            }
+            self.batch.insert(key, &bits);
+        }
+        db.apply_batch(self.batch)
+    }
+}
+
+/// Byte and bit of an index in its block.
+fn place(index: u64) -> (usize, u8) {
+    let place = (index % BLOCK) as usize;
+    (place / 8, 1 << (place % 8))
+}
+
+/// The index after the last that has been applied, if the mark is there.
+pub(super) fn marked(db: &sled::Db) -> Result<Option<sled::IVec>, sled::Error> {
+    db.get(MARK)
+}
+
+pub(super) fn mark_value(chain: Chain) -> Vec<u8> {
+    [chain.index.to_le_bytes().as_slice(), &chain.last.0].concat()
 }
 
 pub(super) fn record_key(index: u64) -> Vec<u8> {
-    list_key(vec![b'r'], index)
+    with_number(vec![b'r'], index)
 }
 
 /// `tag ‖ SHA-256(value)`: fixed width, so that one value cannot be the prefix of another.
@@ -32,9 +103,14 @@ fn list_prefix(tag: u8, value: &str) -> Vec<u8> {
     prefix
 }
 
-fn list_key(mut prefix: Vec<u8>, index: u64) -> Vec<u8> {
-    prefix.extend(index.to_be_bytes());
+fn with_number(mut prefix: Vec<u8>, number: u64) -> Vec<u8> {
+    prefix.extend(number.to_be_bytes());
     prefix
+}
+
+fn number_at_end(key: &[u8]) -> u64 {
+    key.last_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 pub(super) type Indices = Box<dyn Iterator<Item = Result<u64, sled::Error>>>;
@@ -48,47 +124,47 @@ pub(super) fn candidates(db: &sled::Db, query: &Query) -> Indices {
         (b'o', &query.outcome),
         (b't', &query.kind),
     ];
-    let prefix = match lists
+    let list = lists
         .into_iter()
-        .find_map(|(tag, value)| Some((tag, value.as_deref()?)))
-    {
-        Some((tag, value)) => list_prefix(tag, value),
-        None => vec![b'r'],
-    };
-    let mut start = prefix.clone();
-    start.extend(query.from.to_be_bytes());
-    let keys = db.range(start..).keys();
-    let inside =
-        keys.take_while(move |key| key.as_ref().map_or(true, |key| key.starts_with(&prefix)));
-    Box::new(inside.map(|key| key.map(|key| index_at_end(&key))))
-}
-
-pub(super) fn mark_value(chain: Chain) -> Vec<u8> {
-    [chain.index.to_le_bytes().as_slice(), &chain.last.0].concat()
-}
-
-pub(super) fn mark(batch: &mut sled::Batch, chain: Chain) {
-    batch.insert(MARK, mark_value(chain));
-}
-
-pub(super) fn insert(batch: &mut sled::Batch, index: u64, entry: &Entry) {
-    batch.insert(record_key(index), encode(entry));
-    let Ok(record) = serde_json::from_slice::<Record>(&entry.body) else {
-        return;
-    };
-    let facts = Facts::of(&record);
-    let lists = [
-        (b'k', facts.keys),
-        (b'p', facts.principals),
-        (b'o', facts.outcomes),
-        (b's', facts.subjects),
-        (b't', vec![record.event.kind().to_owned()]),
-    ];
-    for (tag, values) in lists {
-        for value in values {
-            batch.insert(list_key(list_prefix(tag, &value), index), &[]);
+        .find_map(|(tag, value)| Some((tag, value.as_deref()?)));
+    let from = query.from;
+    match list {
+        Some((tag, value)) => {
+            let blocks = rows_from(db, list_prefix(tag, value), from / BLOCK);
+            Box::new(blocks.flat_map(move |row| listed(row, from)))
+        }
+        None => {
+            let records = rows_from(db, vec![b'r'], from);
+            Box::new(records.map(|row| row.map(|(key, _)| number_at_end(&key))))
         }
     }
+}
+
+type Row = Result<(sled::IVec, sled::IVec), sled::Error>;
+
+fn rows_from(db: &sled::Db, prefix: Vec<u8>, number: u64) -> impl Iterator<Item = Row> + 'static {
+    db.range(with_number(prefix.clone(), number)..)
+        .take_while(move |row| {
+            row.as_ref()
+                .map_or(true, |(key, _)| key.starts_with(&prefix))
+        })
+}
+
+/// The indices of a block from `from` on, or the error in its place.
+fn listed(block: Row, from: u64) -> Vec<Result<u64, sled::Error>> {
+    let (key, bits) = match block {
+        Ok(row) => row,
+        Err(error) => return vec![Err(error)],
+    };
+    let first = number_at_end(&key).saturating_mul(BLOCK);
+    let is_listed = |index: &u64| {
+        let (byte, bit) = place(*index);
+        *index >= from && bits.get(byte).is_some_and(|bits| bits & bit != 0)
+    };
+    (first..first.saturating_add(BLOCK))
+        .filter(is_listed)
+        .map(Ok)
+        .collect()
 }
 
 fn encode(entry: &Entry) -> Vec<u8> {
@@ -109,6 +185,7 @@ pub(super) fn decode(index: u64, bytes: &[u8]) -> Option<Stored> {
     };
     Some(Stored { index, entry })
 }
+
 /// What a record can be found by.
 #[derive(Default)]
 pub(super) struct Facts {
@@ -167,5 +244,68 @@ impl Facts {
         self.keys.push(key.to_string());
         self.tenants.push(key.tenant().to_string());
         self.principals.push(principal.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn db() -> sled::Db {
+        sled::Config::new().temporary(true).open().unwrap()
+    }
+
+    /// A record that lists itself under its kind alone.
+    fn entry(seq: u64) -> Entry {
+        let body = serde_json::json!({
+            "v": 1, "seq": seq, "time": "2026-01-01T00:00:00.000Z", "kind": "policy.activated",
+            "digest": Sha256Digest::of(&[b"policy"]),
+        });
+        let body = serde_json::to_vec(&body).unwrap();
+        serde_json::from_slice::<Record>(&body).unwrap();
+        Entry {
+            leaf: b"leaf".to_vec(),
+            salt: [7; SALT_LEN],
+            body,
+        }
+    }
+
+    fn store(db: &sled::Db, indices: impl IntoIterator<Item = u64>) {
+        let mut rows = Rows::default();
+        for index in indices {
+            rows.add(index, &entry(index));
+        }
+        rows.apply(db).unwrap();
+    }
+
+    fn found(db: &sled::Db, kind: Option<&str>, from: u64) -> Vec<u64> {
+        let query = Query {
+            from,
+            kind: kind.map(str::to_owned),
+            ..Query::default()
+        };
+        candidates(db, &query).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_list_is_read_in_order_from_any_place_in_a_block() {
+        let (db, kind) = (db(), Some("policy.activated"));
+        store(&db, [0, 3, BLOCK - 1, BLOCK, 5 * BLOCK + 1]);
+        let all = [0, 3, BLOCK - 1, BLOCK, 5 * BLOCK + 1];
+        assert_eq!(found(&db, kind, 0), all);
+        assert_eq!(found(&db, None, 0), all);
+        assert_eq!(found(&db, kind, 4), all[2..]);
+        assert_eq!(found(&db, kind, BLOCK + 1), all[4..]);
+        assert!(found(&db, kind, u64::MAX).is_empty());
+        assert!(found(&db, Some("no.such"), 0).is_empty());
+    }
+
+    #[test]
+    fn a_later_group_adds_to_a_block_and_takes_nothing_away() {
+        let (db, kind) = (db(), Some("policy.activated"));
+        store(&db, [1]);
+        store(&db, [2]);
+        store(&db, [1]);
+        assert_eq!(found(&db, kind, 0), [1, 2]);
     }
 }
