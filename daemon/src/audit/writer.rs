@@ -321,9 +321,9 @@ impl Writer {
         event: Event,
         claims: &[Claim],
     ) -> Result<u64, RecordError> {
-        let mut state = self
+        let state = self
             .state
-            .write()
+            .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let conflict = claims
             .iter()
@@ -341,9 +341,13 @@ impl Writer {
             time,
             event,
         };
-        let entry = encode(&record)?;
-        state.apply(&record)?;
+        // Nobody else writes to the state, and its readers need not wait for the encoding.
         drop(state);
+        let entry = encode(&record)?;
+        self.state
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .apply(&record)?;
         if batch.entries.is_empty() {
             batch.first = record.seq;
         }
