@@ -61,6 +61,9 @@ struct Options {
     /// Measure this part alone; may be given several times.
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
+    /// Requests that wait at any time in a token's table.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = token::CONNECTIONS)]
+    connections: Vec<usize>,
     /// Where the figures go as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
     out: PathBuf,
@@ -132,5 +135,6 @@ fn plan(options: &Options) -> Plan {
     Plan {
         rounds,
         time: Duration::from_secs_f64(seconds),
+        connections: options.connections.clone(),
     }
 }

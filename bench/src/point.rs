@@ -11,7 +11,8 @@ use crate::table::Row;
 
 /// What its rounds gave, one way after the other.
 pub struct Point {
-    connections: usize,
+    /// Requests that wait at any time.
+    pub connections: usize,
     raw: Vec<Sample>,
     driver: Vec<Sample>,
     /// Through the daemon.

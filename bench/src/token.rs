@@ -18,16 +18,18 @@ use crate::table;
 pub const KEY: &str = "release";
 /// The token's name.
 pub const TOKEN: &str = "token";
-/// Requests that wait at any time.
+/// Requests that wait at any time, where nothing else is asked for.
 pub const CONNECTIONS: [usize; 4] = [1, 4, 16, 64];
 
-/// How long and how often.
-#[derive(Debug, Clone, Copy)]
+/// What is measured, how long and how often.
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Every figure is the median of so many rounds.
     pub rounds: usize,
     /// What one point takes in one round.
     pub time: Duration,
+    /// Requests that wait at any time, one point each.
+    pub connections: Vec<usize>,
 }
 
 /// A token to measure.
@@ -94,7 +96,7 @@ pub fn measure(subject: &Subject, plan: &Plan, figures: &mut Figures) -> io::Res
     if subject.kind == Kind::SoftHsm {
         figures.add(&aims::RSS_IDLE, rig.daemon_alone().read().rss_mib);
     }
-    let mut points: Vec<_> = CONNECTIONS.into_iter().map(Point::new).collect();
+    let mut points: Vec<_> = plan.connections.iter().copied().map(Point::new).collect();
     let mut syncs = Vec::new();
     for round in 1..=plan.rounds {
         eprintln!("{}: round {round} of {}", subject.title, plan.rounds);
@@ -115,25 +117,34 @@ pub fn measure(subject: &Subject, plan: &Plan, figures: &mut Figures) -> io::Res
 }
 
 fn judge(subject: &Subject, points: &[Point], figures: &mut Figures) {
-    let [one, _, sixteen, sixty_four] = points else {
-        return;
+    let at = |connections| {
+        let mut points = points.iter();
+        points.find(|point| point.connections == connections)
     };
     match subject.kind {
         Kind::SoftHsm => {
+            if let Some(one) = at(1) {
+                figures.add(&aims::SOFTHSM_C1, one.ratio(&one.daemon));
+            }
+            if let Some(sixteen) = at(16) {
+                figures.add(&aims::SOFTHSM_C16, sixteen.ratio(&sixteen.daemon));
+                figures.add(&aims::SOFTHSM_CPU, sixteen.cpu_beyond(&sixteen.daemon));
+            }
             let errors: u64 = points.iter().map(Point::errors).sum();
-            figures.add(&aims::SOFTHSM_C1, one.ratio(&one.daemon));
-            figures.add(&aims::SOFTHSM_C16, sixteen.ratio(&sixteen.daemon));
             figures.add(&aims::SOFTHSM_ERRORS, errors as f64);
-            figures.add(&aims::SOFTHSM_CPU, sixteen.cpu_beyond(&sixteen.daemon));
         }
         Kind::Swtpm => {
-            let waits = sixteen.daemon.iter().map(|s| s.max_us / s.p50_us);
-            figures.add(&aims::SWTPM_C16, sixteen.ratio(&sixteen.daemon));
-            figures.add(&aims::SWTPM_WAIT, waits.fold(f64::NAN, f64::max));
+            if let Some(sixteen) = at(16) {
+                let waits = sixteen.daemon.iter().map(|s| s.max_us / s.p50_us);
+                figures.add(&aims::SWTPM_C16, sixteen.ratio(&sixteen.daemon));
+                figures.add(&aims::SWTPM_WAIT, waits.fold(f64::NAN, f64::max));
+            }
         }
         Kind::Scripted => {
-            let rate = Sample::median(&sixty_four.daemon).rate;
-            figures.add(&aims::SCRIPTED_RATIO, rate / subject.capacity());
+            if let Some(most) = at(64) {
+                let rate = Sample::median(&most.daemon).rate;
+                figures.add(&aims::SCRIPTED_RATIO, rate / subject.capacity());
+            }
         }
     }
 }
