@@ -13,6 +13,7 @@ use crate::error::PolicyError;
 use crate::load::{Loaded, load};
 use crate::names::Names;
 use crate::scope::{Node, could_allow};
+use crate::stores::Stores;
 use crate::{explain, question};
 
 /// A loaded policy together with the principals it is asked about. Immutable: a new policy or directory
@@ -32,6 +33,7 @@ pub struct CedarPolicy {
 struct Known {
     principal: Principal,
     entity: Entity,
+    stores: Stores,
 }
 
 impl CedarPolicy {
@@ -50,6 +52,7 @@ impl CedarPolicy {
             let entry = Known {
                 principal: principal.clone(),
                 entity: question::principal_entity(&names, principal)?,
+                stores: Stores::default(),
             };
             if known.insert(principal.id.clone(), entry).is_some() {
                 return Err(PolicyError::RepeatedPrincipal(principal.id.clone()));
@@ -108,7 +111,9 @@ impl CedarPolicy {
             )
         })?;
         let request = question::request(&self.names, &self.schema, question)?;
-        let entities = question::entities(&self.names, &known.entity, &question.resource)?;
+        let entities = known.stores.get(&question.resource, || {
+            question::entities(&self.names, &known.entity, &question.resource)
+        })?;
         Ok(Authorizer::new().is_authorized(&request, &self.policies, &entities))
     }
 }

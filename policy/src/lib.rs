@@ -15,6 +15,7 @@ mod load;
 mod names;
 mod question;
 mod scope;
+mod stores;
 mod text;
 
 pub use engine::CedarPolicy;

@@ -35,8 +35,6 @@ pub(crate) fn principal_entity(
 
 /// Everything that this question's evaluation may look at: the principal, the resource, and as their
 /// parents roles and tenants, which have neither attributes nor parents and so need no entity.
-///
-/// A store per question, a few microseconds, never goes stale when a key is enrolled.
 pub(crate) fn entities(
     names: &Names,
     principal: &Entity,
