@@ -121,10 +121,17 @@ pub fn run(config: Config) -> Result<(), RunError> {
         return Err(RunError::Root);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
     runtime.block_on(serve(config))
+}
+
+/// Half of the CPUs: the journal, the drivers and the callers live on the same machine, and a worker that finds
+/// nothing to do costs a signature two changes of thread.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get().div_ceil(2))
 }
 
 async fn serve(config: Config) -> Result<(), RunError> {
