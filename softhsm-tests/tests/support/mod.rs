@@ -148,6 +148,7 @@ struct View {
 
 /// The whole log, oldest first: each leaf with the record that it commits to.
 pub fn all_records(site: &Site) -> Vec<(String, Value)> {
+    site.wait_for_index();
     let (operator, mut from, mut all) = (site.operator(), 0, Vec::new());
     loop {
         let page = operator
