@@ -5,11 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sealwright_softhsm_tests::site::Site;
 use sealwrightd::authn::Tls;
 use sealwrightd::config::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
+
+use crate::child::Worker;
+use crate::tls::Endpoint;
 
 /// The echoing child.
 #[derive(Debug, clap::Args)]
@@ -20,6 +24,16 @@ pub struct Args {
     /// Where to listen.
     #[arg(long)]
     socket: PathBuf,
+}
+
+/// Starts one beside the daemon of `site`, with its TLS settings.
+pub fn beside(site: &Site) -> io::Result<(Worker, Endpoint)> {
+    let socket = site.path("run/echo.sock");
+    let config = site.path("etc/sealwright.toml");
+    let args = ["echo", "--config"].map(Into::into).into_iter();
+    let args = args.chain([config.into(), "--socket".into(), socket.clone().into()]);
+    let echo = Worker::start(args, [], 0)?;
+    Ok((echo, Endpoint::of(site, &socket)?))
 }
 
 /// Serves until its input ends.

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use sealwright_softhsm_tests::site::{Site, TokenSpec, statement};
+use sealwright_softhsm_tests::site::{TokenSpec, statement};
 
 use crate::aims;
-use crate::child::Worker;
+use crate::echo;
 use crate::figures::Figures;
 use crate::load::{self, Ask};
 use crate::process::Meter;
@@ -23,15 +23,10 @@ const AIM_AT: usize = 16;
 pub fn measure(plan: &Plan, figures: &mut Figures) -> io::Result<()> {
     let mut site = token::site(TokenSpec::softhsm("hsm").key(KEY)).start();
     let daemon = Meter::of([site.daemon().id()]);
-    let echo_socket = site.path("run/echo.sock");
-    let _echo = echo(&site, &echo_socket)?;
+    let (_echo, plain) = echo::beside(&site)?;
     let ask = Ask::signature(&site, KEY, &statement("bench"))?;
     let ways = [
-        (
-            "plain",
-            Endpoint::of(&site, &echo_socket)?,
-            ask.without_signature(),
-        ),
+        ("plain", plain, ask.without_signature()),
         ("daemon", Endpoint::of(&site, &site.socket())?, ask),
     ];
     let mut rows = Vec::new();
@@ -67,11 +62,4 @@ pub fn measure(plan: &Plan, figures: &mut Figures) -> io::Result<()> {
         table::token("A new mTLS connection per request", &rows)
     );
     Ok(())
-}
-
-fn echo(site: &Site, socket: &std::path::Path) -> io::Result<Worker> {
-    let config = site.path("etc/sealwright.toml");
-    let args = ["echo", "--config"].map(Into::into).into_iter();
-    let args = args.chain([config.into(), "--socket".into(), socket.into()]);
-    Worker::start(args, [], 0)
 }

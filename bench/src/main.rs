@@ -16,6 +16,7 @@ mod figures;
 mod handshake;
 mod load;
 mod open_loop;
+mod parts;
 mod point;
 mod process;
 mod raw;

@@ -13,7 +13,8 @@ use crate::table::Row;
 pub struct Point {
     /// Requests that wait at any time.
     pub connections: usize,
-    raw: Vec<Sample>,
+    /// The driver's library in a process of its own.
+    pub raw: Vec<Sample>,
     driver: Vec<Sample>,
     /// Through the daemon.
     pub daemon: Vec<Sample>,

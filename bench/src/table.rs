@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use crate::disk::Sync;
 use crate::figures::Figure;
+use crate::parts::Parts;
+use crate::point::Point;
 use crate::sample::{Sample, median};
 
 /// One line of a token's table.
@@ -120,6 +122,30 @@ pub fn syncs(syncs: &[Sync]) -> String {
     let p50 = median(syncs.iter().map(|sync| sync.p50_us));
     let p99 = median(syncs.iter().map(|sync| sync.p99_us));
     format!("fdatasync after 512 bytes, preallocated: p50 {p50:.0} us, p99 {p99:.0} us\n")
+}
+
+/// What a signature cannot do without, and the ratios that it leaves possible.
+pub fn parts(parts: &Parts, points: &[Point], syncs: &[Sync]) -> String {
+    let sync = median(syncs.iter().map(|sync| sync.p50_us));
+    let mut out = format!(
+        "alone: verification {:.0} us, mTLS echo {:.0} us (both ends' CPU {:.0} us), sync {sync:.0} us\n",
+        parts.verify, parts.echo, parts.echo_cpu
+    );
+    for point in points {
+        let raw = Sample::median(&point.raw);
+        let ceiling = match point.connections {
+            1 => parts.ceiling_of_one(raw.p50_us, sync),
+            16 => parts.ceiling_of_many(raw.cpu_us),
+            _ => continue,
+        };
+        let reached = point.ratio(&point.daemon);
+        let _ = writeln!(
+            out,
+            "{:>5} conns: with the token's own time they allow {ceiling:.2} of raw; reached {reached:.2}",
+            point.connections
+        );
+    }
+    out
 }
 
 /// The aims, and what was missed.

@@ -9,6 +9,7 @@ use crate::aims;
 use crate::disk::Sync;
 use crate::figures::Figures;
 use crate::open_loop;
+use crate::parts::Parts;
 use crate::point::Point;
 use crate::rig::Rig;
 use crate::sample::Sample;
@@ -110,6 +111,10 @@ pub fn measure(subject: &Subject, plan: &Plan, figures: &mut Figures) -> io::Res
     println!("{}", table::threads(&rows));
     println!("{}", table::syncs(&syncs));
     judge(subject, &points, figures);
+    if subject.kind == Kind::SoftHsm {
+        let parts = Parts::measure(&rig, plan.time)?;
+        println!("{}", table::parts(&parts, &points, &syncs));
+    }
     if subject.kind == Kind::Scripted {
         open_loop::measure(subject, plan, &rig, figures)?;
     }
