@@ -27,17 +27,20 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and runs `work` with the client.
-    pub(crate) fn run<T, F>(self, work: impl FnOnce(Client) -> F) -> Result<T, Failure>
+    pub(crate) fn run<T, E, F>(self, work: impl FnOnce(Client) -> F) -> Result<T, Failure>
     where
-        F: Future<Output = Result<T, ClientError>>,
+        E: Into<Failure>,
+        F: Future<Output = Result<T, E>>,
     {
         let settings = self.settings().map_err(ClientError::from)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let runtime = runtime.map_err(Failure::local)?;
-        let whole = async { work(Client::connect(settings).await?).await };
-        Ok(runtime.block_on(whole)?)
+        runtime.block_on(async {
+            let client = Client::connect(settings).await?;
+            work(client).await.map_err(Into::into)
+        })
     }
 
     /// The paths, as far as they are all given.

@@ -12,11 +12,13 @@ mod confirm;
 mod connect;
 mod doctor;
 mod driver;
+mod exported;
 mod failure;
 mod files;
 mod output;
 mod owner;
 mod pki;
+mod progress;
 mod proof;
 mod subject;
 

@@ -18,6 +18,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a program reads.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// The command's answer.
     pub(crate) fn answer(
         self,
@@ -25,7 +30,21 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         let text = if self.json { to_json(value)? } else { text() };
-        print(text.trim_end_matches('\n'))
+        print(text.trim_end_matches('\n')).map(|_| ())
+    }
+
+    /// One line of an answer that has no end yet. `false`: nobody reads any more.
+    pub(crate) fn line(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<bool, Failure> {
+        let line = if self.json {
+            serde_json::to_string(value).map_err(Failure::local)?
+        } else {
+            printable(&text())
+        };
+        print(&line)
     }
 
     /// Like [`Self::answer`], on stderr: for commands whose stdout carries the product itself.
@@ -63,11 +82,12 @@ fn to_json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value).map_err(Failure::local)
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+/// `false`: the reader has seen enough, as in `sealwright keys list | head -1`.
+fn print(text: &str) -> Result<bool, Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
-        // The reader has seen enough, as in `sealwright keys list | head -1`.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|e| Failure::Local(format!("cannot write to stdout: {e}"))),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Local(format!("cannot write to stdout: {error}"))),
     }
 }
 

@@ -10,6 +10,7 @@ use sealwright_core::record::{Event, Leaf, Outcome, Record, SALT_LEN, SignRecord
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::proof::{TlogProofError, VerifiedProof};
+use sealwright_core::tlog::witnessed::WitnessedCheckpoint;
 use sealwright_core::tlog::{Hash, Policy, TlogProof};
 use serde::Serialize;
 
@@ -77,15 +78,24 @@ pub(crate) fn check(
             given: envelope,
         });
     }
-    let cosigners = witnessed.cosigners.into_iter();
-    Ok(Recorded {
-        index,
+    Ok(recorded(&record, signed, &witnessed))
+}
+
+/// What `record`, which is in the tree of `witnessed`, says of a signature.
+pub(crate) fn recorded(
+    record: &Record,
+    signed: &SignRecord,
+    witnessed: &WitnessedCheckpoint,
+) -> Recorded {
+    let cosigners = witnessed.cosigners.iter();
+    Recorded {
+        index: record.seq,
         origin: witnessed.checkpoint.origin().to_owned(),
         tree_size: witnessed.checkpoint.size(),
         time: record.time,
         principal: signed.principal.clone(),
-        cosigners: cosigners.map(|cosigner| cosigner.name).collect(),
-    })
+        cosigners: cosigners.map(|cosigner| cosigner.name.clone()).collect(),
+    }
 }
 
 /// The record in the `extra` line, and the hash of the leaf that would commit to it.
@@ -98,7 +108,8 @@ fn record(proof: &TlogProof) -> Result<(Record, Hash), ProofError> {
     Ok((record, leaf_hash(&leaf.to_bytes())))
 }
 
-fn signature(record: &Record) -> Result<&SignRecord, ProofError> {
+/// The released signature that a record is about.
+pub(crate) fn signature(record: &Record) -> Result<&SignRecord, ProofError> {
     match &record.event {
         Event::Sign(signed) if signed.outcome == Outcome::Signed => Ok(signed),
         _ => Err(ProofError::NoSignature(record.seq)),

@@ -278,7 +278,7 @@ fn records_are_listed_with_where_to_go_on_and_the_query_is_passed() {
     let daemon = Daemon::start(|_, _| {
         ok(
             "{\"records\":[{\"index\":3,\"leaf\":\"l\",\"salt\":\"s\",\"record\":{\"kind\":\"sign\",\"time\":\"T\",\
-            \"outcome\":\"denied\",\"key\":\"default/release\",\"principal\":\"spiffe://x\\u001b[2J\"}}],\"next\":4}",
+            \"outcome\":\"denied\",\"key\":\"default/release\",\"principal\":\"spiffe://x\\u001b[2J\"}}],\"next\":4,\"end\":9}",
         )
     });
     let listed = daemon

@@ -90,6 +90,11 @@ impl Client {
         self.get_text("/v1/log/checkpoint").await
     }
 
+    /// A tile or entry bundle by its C2SP path, such as `tile/0/x001/234.p/7`.
+    pub async fn tile(&mut self, path: &str) -> Result<Vec<u8>, ClientError> {
+        Ok(self.get_bytes(&format!("/v1/log/{path}")).await?.into())
+    }
+
     /// The log's key, one C2SP vkey line.
     pub async fn log_key(&mut self) -> Result<String, ClientError> {
         self.get_text("/v1/log/key").await
@@ -147,6 +152,10 @@ fn query_text(query: &RecordQuery) -> String {
         ("outcome", query.outcome.clone()),
         ("subject", query.subject.clone()),
         ("kind", query.kind.clone()),
+        ("since", query.since.clone()),
+        ("before", query.before.clone()),
+        ("tenant", query.tenant.clone()),
+        ("wait", query.wait.then(|| true.to_string())),
     ];
     let mut text = form_urlencoded::Serializer::new(String::new());
     for (name, value) in pairs {

@@ -190,6 +190,14 @@ pub struct RecordQuery {
     pub subject: Option<String>,
     /// Records of this kind, such as `sign` or `key.enrolled`.
     pub kind: Option<String>,
+    /// Records of this time (RFC 3339, UTC) or later.
+    pub since: Option<String>,
+    /// Records before this time.
+    pub before: Option<String>,
+    /// Records of this tenant instead of the caller's own.
+    pub tenant: Option<String>,
+    /// Whether to wait for a record at `from` or later.
+    pub wait: bool,
 }
 
 /// Some records, and where the next ones begin.
@@ -200,6 +208,8 @@ pub struct RecordPage {
     /// The index to go on from; `None` at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// Without `next`: every record before this index was looked at.
+    pub end: u64,
 }
 
 /// One record with what ties it to the log.

@@ -1,19 +1,30 @@
 //! `sealwright audit`.
 
+mod export;
+mod filter;
+mod grep;
+mod listing;
+mod tail;
+
 use std::path::PathBuf;
 
-use sealwright_client::{RecordPage, RecordQuery, RecordView};
+use sealwright_client::RecordView;
 use serde_json::Value;
 
+use self::filter::Filter;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::files;
-use crate::output::{Output, table};
+use crate::output::Output;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List records.
     Log(Log),
+    /// Show the newest records, and each new one as it comes.
+    Tail(tail::Args),
+    /// List the records whose JSON contains a text.
+    Grep(grep::Args),
     /// Show one record.
     Show(Show),
     /// Get the proof that a record is in the log (C2SP tlog-proof).
@@ -22,6 +33,8 @@ pub(crate) enum Command {
     Checkpoint(Product),
     /// Get the log's key, one C2SP vkey line.
     Key(Product),
+    /// Copy the log to a folder that anybody can check offline (C2SP tlog-tiles).
+    Export(export::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -32,21 +45,8 @@ pub(crate) struct Log {
     /// Most records.
     #[arg(long)]
     limit: Option<usize>,
-    /// Records of this key.
-    #[arg(long)]
-    key: Option<String>,
-    /// Records of this caller.
-    #[arg(long)]
-    principal: Option<String>,
-    /// signed, denied, failed, discarded or outcome_unknown.
-    #[arg(long)]
-    outcome: Option<String>,
-    /// Records with this subject: sha256:HEX.
-    #[arg(long)]
-    subject: Option<String>,
-    /// Records of this kind, such as sign or key.enrolled.
-    #[arg(long)]
-    kind: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     connection: Connection,
 }
@@ -82,6 +82,9 @@ pub(crate) struct Product {
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     let (path, text) = match command {
         Command::Log(args) => return log(args, output),
+        Command::Tail(args) => return tail::run(args, output),
+        Command::Grep(args) => return grep::run(args, output),
+        Command::Export(args) => return export::run(args, output),
         Command::Show(Show { index, connection }) => {
             let record = connection.run(async |mut client| client.record(index).await)?;
             return output.answer(&record, || show(&record));
@@ -107,49 +110,12 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
 }
 
 fn log(args: Log, output: Output) -> Result<(), Failure> {
-    let query = RecordQuery {
-        from: args.from,
-        limit: args.limit,
-        key: args.key,
-        principal: args.principal,
-        outcome: args.outcome,
-        subject: args.subject,
-        kind: args.kind,
-    };
+    let mut query = args.filter.query();
+    (query.from, query.limit) = (args.from, args.limit);
     let page = args
         .connection
         .run(async |mut client| client.records(&query).await)?;
-    output.answer(&page, || listing(&page))
-}
-
-fn listing(page: &RecordPage) -> String {
-    let rows: Vec<_> = page.records.iter().map(row).collect();
-    let header = ["INDEX", "TIME", "KIND", "OUTCOME", "KEY", "PRINCIPAL"];
-    let more = page
-        .next
-        .map(|next| format!("more: --from {next}\n"))
-        .unwrap_or_default();
-    table(header, &rows) + &more
-}
-
-fn row(view: &RecordView) -> [String; 6] {
-    let record: Value = serde_json::from_str(view.record.get()).unwrap_or_default();
-    let text = |pointer: &str| {
-        record
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    let or_else =
-        |first: &str, second: &str| text(first).or_else(|| text(second)).unwrap_or_default();
-    [
-        view.index.to_string(),
-        or_else("/time", ""),
-        or_else("/kind", ""),
-        or_else("/outcome", "/event"),
-        or_else("/key", "/token"),
-        or_else("/principal", "/by/principal"),
-    ]
+    output.answer(&page, || listing::page(&page))
 }
 
 fn show(view: &RecordView) -> String {

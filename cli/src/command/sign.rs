@@ -98,7 +98,7 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
         } else {
             None
         };
-        Ok((signed, proof))
+        Ok::<_, ClientError>((signed, proof))
     })?;
     files::write_product(&args.output, &signed.body)?;
     if let (Some(path), Some(proof)) = (&args.proof, &proof) {

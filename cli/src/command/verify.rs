@@ -2,8 +2,9 @@
 
 mod checks;
 mod inputs;
+mod log;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,20 +13,23 @@ use sealwright_core::scheme::Scheme;
 use sealwright_core::statement::PAYLOAD_TYPE;
 use serde::Serialize;
 
+use crate::exported::Checked;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::proof::Recorded;
 
-/// Verify a bundle or an envelope offline.
+/// Verify a bundle, an envelope or an exported log offline.
 ///
 /// At least --threshold of the given keys must have signed. With --artifact, each file must be one of the
-/// statement's subjects. With --proof, the signature must be in the log of --log-key.
+/// statement's subjects. With --proof, the signature must be in the log of --log-key. With --log, every file
+/// of the exported log is checked, and FILE must be recorded in it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A Sigstore bundle (v0.1 to v0.3) or a DSSE envelope.
-    file: PathBuf,
+    #[arg(required_unless_present = "log", requires = "keys")]
+    file: Option<PathBuf>,
     /// A public key whose signature counts, PEM; may be repeated.
-    #[arg(long = "key", value_name = "PEM", required = true)]
+    #[arg(long = "key", value_name = "PEM", requires = "file")]
     keys: Vec<PathBuf>,
     /// The scheme of all keys [default: the usual one for each key].
     #[arg(long)]
@@ -43,18 +47,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", default_value = PAYLOAD_TYPE)]
     payload_type: String,
     /// A proof that the signature is in the audit log (C2SP tlog-proof).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "evidence")]
     proof: Option<PathBuf>,
+    /// A log that `sealwright audit export` wrote.
+    #[arg(long, value_name = "DIR", group = "evidence")]
+    log: Option<PathBuf>,
     /// The log's key: a C2SP vkey line, or a file that holds one.
     #[arg(
         long,
         value_name = "VKEY|FILE",
-        requires = "proof",
+        requires = "evidence",
         conflicts_with = "policy"
     )]
     log_key: Option<String>,
     /// A C2SP tlog-policy: known logs, witnesses, and how many of them.
-    #[arg(long, value_name = "FILE", requires = "proof")]
+    #[arg(long, value_name = "FILE", requires = "evidence")]
     policy: Option<PathBuf>,
     /// Write the verified payload to this file.
     #[arg(long, value_name = "FILE")]
@@ -77,27 +84,32 @@ struct Verified {
     artifacts: Vec<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<Recorded>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Checked>,
 }
 
 pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
+    match &args.file {
+        Some(file) => run_file(args, file, output),
+        None => log::run(args, output),
+    }
+}
+
+fn run_file(args: &Args, file: &Path, output: Output) -> Result<(), Failure> {
     let keys = args
         .keys
         .iter()
         .map(|path| inputs::trusted(path, args.scheme));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let verified = checks::verify(args, &keys).map_err(|failure| match failure {
-        Failure::NotGood(why) => Failure::NotGood(format!("{}: {why}", args.file.display())),
+    let verified = checks::verify(args, file, &keys).map_err(|failure| match failure {
+        Failure::NotGood(why) => Failure::NotGood(format!("{}: {why}", file.display())),
         other => other,
     })?;
-    output.answer(&verified, || text(args, &verified))
+    output.answer(&verified, || text(file, &verified))
 }
 
-fn text(args: &Args, verified: &Verified) -> String {
-    let mut lines = vec![format!(
-        "{}: verified, {}",
-        args.file.display(),
-        verified.format
-    )];
+fn text(file: &Path, verified: &Verified) -> String {
+    let mut lines = vec![format!("{}: verified, {}", file.display(), verified.format)];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<10} {value}"));
     if let Some(payload_type) = &verified.payload_type {
         line("payload", payload_type.clone());

@@ -18,6 +18,7 @@
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entries;
+pub mod exported;
 pub mod frontier;
 pub mod merkle;
 #[cfg(test)]

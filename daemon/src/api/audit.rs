@@ -1,8 +1,11 @@
 //! `GET /v1/audit/records…`: reading the log, each caller its own tenant.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealwright_core::error::Code;
+use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -16,13 +19,17 @@ use crate::refusal::Refusal;
 /// Records on a page where the caller names no limit.
 const PAGE_DEFAULT: usize = 100;
 /// How long one record may be on its way from journal to index.
-const INDEX_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+const INDEX_WAIT: Duration = Duration::from_secs(2);
+/// How long `wait=true` waits for a record at `from` or later.
+const NEWS_WAIT: Duration = Duration::from_secs(25);
 
 #[derive(Serialize)]
 struct Page<'a> {
     records: Vec<View<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
+    /// Every record before this index was looked at, or comes with `next`.
+    end: u64,
 }
 
 /// One record: `leaf` and `salt` with the exact bytes of `record` are what a proof is checked against.
@@ -53,15 +60,22 @@ impl From<IndexError> for Refusal {
 
 pub(super) async fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    let tenant = &caller.principal.tenant;
-    call.check(&caller, Action::ReadAudit, Resource::Tenant(tenant))?;
     let mut query = Query::parse(query);
+    let tenant = match query.take("tenant")? {
+        Some(name) => parse_tenant(&name)?,
+        None => caller.principal.tenant.clone(),
+    };
+    let tenant = &tenant;
+    call.check(&caller, Action::ReadAudit, Resource::Tenant(tenant))?;
+    let (since, before) = (query.take_as("since")?, query.take_as("before")?);
+    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
     let limit = query
         .take_as("limit")?
         .unwrap_or(PAGE_DEFAULT)
         .clamp(1, PAGE_MAX);
-    let wanted = IndexQuery {
+    let mut wanted = IndexQuery {
         from: query.take_as("from")?.unwrap_or(0),
+        until: None,
         limit,
         key: query.take("key")?.map(|key| qualified(tenant, key)),
         principal: query.take("principal")?,
@@ -70,20 +84,40 @@ pub(super) async fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal
             .take("subject")?
             .map(|digest| digest.trim_start_matches("sha256:").to_owned()),
         kind: query.take("kind")?,
-        tenant: Some(tenant.to_string()),
+        tenants: vec![tenant.to_string()],
     };
     query.finish()?;
-    if call.daemon.index.is_ready() {
+    let index = &call.daemon.index;
+    if index.is_ready() {
         // Whoever was answered before it asked finds what it was told of.
         let next = call.daemon.journal.with_state(|state| state.next_index());
-        call.daemon.index.wait_for(next, INDEX_WAIT).await;
+        index.wait_for(next, INDEX_WAIT).await;
+        if wait {
+            index
+                .wait_for(wanted.from.saturating_add(1), NEWS_WAIT)
+                .await;
+        }
     }
-    let (found, next) = tokio::task::block_in_place(|| call.daemon.index.query(&wanted))?;
+    let end = index.end();
+    let (found, next) = tokio::task::block_in_place(|| {
+        if let Some(since) = since {
+            wanted.from = wanted.from.max(index.first_at(since)?);
+        }
+        wanted.until = before.map(|before| index.first_at(before)).transpose()?;
+        index.query(&wanted)
+    })?;
     let records = found.iter().map(view).collect::<Result<_, _>>()?;
-    Ok(http::json(&Page { records, next }))
+    // What came in since may have been found as well.
+    let end = found.last().map_or(end, |last| end.max(last.index + 1));
+    Ok(http::json(&Page { records, next, end }))
 }
 
-fn qualified(tenant: &sealwright_core::name::Tenant, key: String) -> String {
+fn parse_tenant(name: &str) -> Result<Tenant, Refusal> {
+    let bad = |e| Refusal::bad_input(Code::InvalidRequest, format!("tenant={name}: {e}"));
+    name.parse().map_err(bad)
+}
+
+fn qualified(tenant: &Tenant, key: String) -> String {
     if key.contains('/') {
         key
     } else {

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use sealwright_core::error::Code;
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::tlog::TilePath;
 use sealwright_core::tlog::merkle::leaf_hash;
+use sealwright_core::tlog::tile::FULL_WIDTH;
+use sealwright_core::tlog::{EntryBundle, TilePath, entries};
 
 use super::Call;
 use super::audit::{parse_index, visible};
@@ -51,15 +52,27 @@ pub(super) fn tile(call: &Call<'_>, path: &str) -> Result<Answer, Refusal> {
             format!("{path} is no tile of this log"),
         )
     };
-    let Ok(TilePath::Hashes(tile)) = path.parse() else {
-        return Err(unknown(()));
+    let bytes = match path.parse().map_err(|_| unknown(()))? {
+        TilePath::Hashes(tile) => call.daemon.tiles.read(&tile).map_err(|_| unknown(()))?,
+        TilePath::Entries(bundle) => entries(call, bundle)?.ok_or_else(|| unknown(()))?,
     };
-    let bytes = call.daemon.tiles.read(&tile).map_err(|_| unknown(()))?;
     Ok(http::answer(
         StatusCode::OK,
         "application/octet-stream",
         Bytes::from(bytes),
     ))
+}
+
+/// The leaves of a bundle that a checkpoint covers; what else is in a record lies behind them, unseen.
+fn entries(call: &Call<'_>, bundle: EntryBundle) -> Result<Option<Vec<u8>>, Refusal> {
+    let first = bundle.index.saturating_mul(FULL_WIDTH.into());
+    let covered = call.daemon.checkpoints.borrow().as_ref().map(|c| c.size);
+    if covered < Some(first.saturating_add(bundle.width.into())) {
+        return Ok(None);
+    }
+    let leaves = tokio::task::block_in_place(|| call.daemon.index.leaves(first, bundle.width))?;
+    let bytes = leaves.map(|leaves| entries::encode(&leaves)).transpose();
+    bytes.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))
 }
 
 pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<Answer, Refusal> {

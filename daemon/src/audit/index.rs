@@ -9,7 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sealwright_core::journal::Entry;
-use sealwright_core::record::{Event, Outcome, Record};
+use sealwright_core::record::{Event, Leaf, Outcome, Record};
+use sealwright_core::time::Timestamp;
 use tokio::sync::watch;
 
 use super::index_rows::{Facts, candidates, decode, record_key};
@@ -55,6 +56,12 @@ pub enum Belongs {
 }
 
 impl Stored {
+    fn time(&self) -> Option<Timestamp> {
+        Leaf::from_bytes(&self.entry.leaf)
+            .ok()
+            .map(|leaf| leaf.time())
+    }
+
     /// Whose record it is, as seen by `principal` of `tenant`.
     pub fn belongs_to(&self, principal: &str, tenant: &str) -> Belongs {
         let Ok(record) = serde_json::from_slice::<Record>(&self.entry.body) else {
@@ -79,6 +86,8 @@ impl Stored {
 pub struct Query {
     /// First index to look at.
     pub from: u64,
+    /// Index to stop before.
+    pub until: Option<u64>,
     /// At most so many, up to [`PAGE_MAX`].
     pub limit: usize,
     /// `<tenant>/<key>`.
@@ -91,8 +100,8 @@ pub struct Query {
     pub subject: Option<String>,
     /// A record kind.
     pub kind: Option<String>,
-    /// Only this tenant's records.
-    pub tenant: Option<String>,
+    /// Only records that one of these tenants may see.
+    pub tenants: Vec<String>,
 }
 
 /// A handle for readers.
@@ -125,10 +134,39 @@ impl Index {
         matches!(tokio::time::timeout(limit, caught_up).await, Ok(Ok(_)))
     }
 
+    /// Index after the last record that can be queried.
+    pub fn end(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
     /// One record.
     pub fn get(&self, index: u64) -> Result<Option<Stored>, IndexError> {
         let value = self.handle()?.get(record_key(index))?;
         Ok(value.and_then(|bytes| decode(index, &bytes)))
+    }
+
+    /// The leaves of `count` records from `first` on, or `None` where one of them is not there.
+    pub fn leaves(&self, first: u64, count: u32) -> Result<Option<Vec<Vec<u8>>>, IndexError> {
+        let leaf = |index| Ok(self.get(index)?.map(|stored| stored.entry.leaf));
+        (first..first.saturating_add(count.into()))
+            .map(leaf)
+            .collect()
+    }
+
+    /// Index of the first record at `time` or later; times in the log never go back.
+    pub fn first_at(&self, time: Timestamp) -> Result<u64, IndexError> {
+        let (mut low, mut high) = (0, self.end());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let stored = self.get(middle)?;
+            // A record that is not here any more is an old one.
+            if stored.and_then(|stored| stored.time()) < Some(time) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// Records that match, oldest first, and where to go on if there may be more.
@@ -138,6 +176,9 @@ impl Index {
         let mut found = Vec::new();
         for (looked_at, index) in candidates(&db, query).enumerate() {
             let index = index?;
+            if query.until.is_some_and(|until| index >= until) {
+                break;
+            }
             if found.len() >= limit || looked_at >= SCAN_MAX {
                 return Ok((found, Some(index)));
             }
@@ -161,7 +202,7 @@ fn matches(query: &Query, stored: &Stored) -> bool {
         && is(&query.subject, &facts.subjects)
         && is(&query.kind, &[record.event.kind().to_owned()])
         && query
-            .tenant
-            .as_ref()
-            .is_none_or(|tenant| facts.is_visible_to(tenant))
+            .tenants
+            .iter()
+            .any(|tenant| facts.is_visible_to(tenant))
 }

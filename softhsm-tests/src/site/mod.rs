@@ -11,6 +11,7 @@
 mod answers;
 mod binaries;
 mod builder;
+mod cli;
 mod device;
 mod disk;
 pub mod http;
@@ -35,6 +36,7 @@ use tempfile::TempDir;
 use self::answers::Answers;
 use self::binaries::Binaries;
 pub use self::builder::{Builder, DEFAULT_POLICY};
+pub use self::cli::Run;
 use self::disk::SmallDisk;
 use self::http::Client;
 use self::pki::{Authority, Identity, Leaf};

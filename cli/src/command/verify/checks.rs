@@ -10,14 +10,15 @@ use sealwright_core::predicate;
 use sealwright_core::statement::{self, Accept, PAYLOAD_TYPE, StatementSummary};
 use serde::Deserialize;
 
-use super::{Args, Verified, inputs};
+use super::{Args, Verified, inputs, log};
+use crate::exported::Checked;
 use crate::failure::Failure;
 use crate::files;
 use crate::proof::{self, Recorded};
 
 /// Reads and verifies the file that the flags name.
-pub(super) fn verify(args: &Args, keys: &[TrustedKey]) -> Result<Verified, Failure> {
-    let bytes = files::read(&args.file)?;
+pub(super) fn verify(args: &Args, file: &Path, keys: &[TrustedKey]) -> Result<Verified, Failure> {
+    let bytes = files::read(file)?;
     if is_bundle(&bytes) {
         let bundle = Bundle::parse(&bytes).map_err(Failure::not_good)?;
         return verify_bundle(args, keys, &bundle);
@@ -87,8 +88,8 @@ fn verify_message(
         let next = "this bundle signs a file's own bytes: name that file with one --artifact";
         return Err(Failure::local(next));
     };
-    if args.proof.is_some() {
-        let why = "this bundle holds no envelope that a log proof could be about";
+    if args.proof.is_some() || args.log.is_some() {
+        let why = "this bundle holds no envelope that a log record could be about";
         return Err(Failure::not_good(why));
     }
     let bytes = files::read(artifact)?;
@@ -103,6 +104,7 @@ fn verify_message(
         signers: vec![signer],
         artifacts: vec![artifact.clone()],
         recorded: None,
+        log: None,
     })
 }
 
@@ -118,8 +120,7 @@ fn verify_envelope(
         .verify(keys, threshold, Options::default())
         .map_err(Failure::not_good)?;
     let statement = statement_of(args, &payload)?;
-    let proof = args.proof.as_deref();
-    let recorded = proof.map(|path| recorded(args, path, digest)).transpose()?;
+    let (log, recorded) = evidence(args, digest)?;
     if let Some(path) = &args.payload_out {
         files::write_product(path, &payload.payload)?;
     }
@@ -133,6 +134,7 @@ fn verify_envelope(
         predicate_type: statement.map(|statement| statement.predicate_type),
         artifacts: args.artifacts.clone(),
         recorded,
+        log,
     })
 }
 
@@ -200,10 +202,26 @@ fn check_subject(statement: &StatementSummary, artifact: &Path) -> Result<(), Fa
     )))
 }
 
-fn recorded(args: &Args, path: &Path, envelope: Option<Sha256Digest>) -> Result<Recorded, Failure> {
-    let policy = inputs::log_policy(args)?;
+/// That the envelope was recorded, by a proof or by the whole log.
+fn evidence(
+    args: &Args,
+    envelope: Option<Sha256Digest>,
+) -> Result<(Option<Checked>, Option<Recorded>), Failure> {
     let not_base64 = || Failure::not_good("a signature of the envelope is not base64");
-    let envelope = envelope.ok_or_else(not_base64)?;
-    let in_proof = |e| Failure::NotGood(format!("{}: {e}", path.display()));
-    proof::check(&files::read_text(path)?, &policy, envelope).map_err(in_proof)
+    if let Some(path) = &args.proof {
+        let policy = inputs::log_policy(args)?;
+        let checked = proof::check(
+            &files::read_text(path)?,
+            &policy,
+            envelope.ok_or_else(not_base64)?,
+        );
+        let in_proof = |e| Failure::NotGood(format!("{}: {e}", path.display()));
+        return Ok((None, Some(checked.map_err(in_proof)?)));
+    }
+    let Some(folder) = &args.log else {
+        return Ok((None, None));
+    };
+    let (log, recorded) = log::check(args, folder, Some(envelope.ok_or_else(not_base64)?))?;
+    let unknown = || Failure::NotGood(format!("no record in {} is about it", folder.display()));
+    Ok((Some(log), Some(recorded.ok_or_else(unknown)?)))
 }

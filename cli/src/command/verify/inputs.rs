@@ -29,14 +29,15 @@ pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey,
     }
 }
 
-/// The logs and witnesses that count for `--proof`.
+/// The logs and witnesses that count for `--proof` and `--log`.
 pub(super) fn log_policy(args: &Args) -> Result<Policy, Failure> {
     if let Some(path) = &args.policy {
         let bad = |e| Failure::Local(format!("{}: {e}", path.display()));
         return files::read_text(path)?.parse().map_err(bad);
     }
     let given = args.log_key.as_deref();
-    let given = given.ok_or_else(|| Failure::local("--proof needs --log-key or --policy"))?;
+    let given =
+        given.ok_or_else(|| Failure::local("--proof and --log need --log-key or --policy"))?;
     if let Ok(key) = given.parse::<VerifierKey>() {
         return Ok(Policy::of_log(key));
     }

@@ -1,0 +1,188 @@
+//! `sealwright audit export`.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use sealwright_client::{Client, RecordQuery};
+use sealwright_core::tlog::exported::{CHECKPOINT, bundles};
+use sealwright_core::tlog::tile::new_tiles;
+use sealwright_core::tlog::{Policy, VerifierKey};
+
+use crate::connect::Connection;
+use crate::exported::{Checked, Folder, LOG_KEY, RECORDS, is_of};
+use crate::failure::Failure;
+use crate::files::{self, FileError};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Records on one page.
+const PAGE: usize = 1000;
+
+/// Copy the log up to its newest checkpoint to a folder, and check the copy.
+///
+/// `sealwright verify --log DIR --policy FILE` checks it again anywhere, offline. A folder that holds an older
+/// copy of the same log is brought up to date: only what is new is fetched.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder.
+    dir: PathBuf,
+    /// Records of this tenant [default: your own]; may be repeated.
+    #[arg(long = "tenant", value_name = "TENANT")]
+    tenants: Vec<String>,
+    /// No records: only what proves that the log was never rewritten.
+    #[arg(long, conflicts_with = "tenants")]
+    leaves_only: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
+    let Args {
+        dir,
+        tenants,
+        leaves_only,
+        connection,
+    } = args;
+    let policy = connection.run(async |client| {
+        let mut export = Export::begin(client, dir.clone(), output).await?;
+        export.tree().await?;
+        if !leaves_only {
+            export.records(&tenants).await?;
+        }
+        export.end()
+    })?;
+    let checked = Folder(dir.clone()).check(&policy, None);
+    let (checked, _) = checked.map_err(|e| Failure::NotGood(format!("{}: {e}", dir.display())))?;
+    output.answer(&checked, || text(&dir, &checked))
+}
+
+fn text(dir: &Path, checked: &Checked) -> String {
+    let Checked {
+        origin,
+        size,
+        records,
+        ..
+    } = checked;
+    format!(
+        "{}: {origin}, {size} entries and {records} records, all checked",
+        dir.display()
+    )
+}
+
+/// An export under way: the checkpoint is put in its place last, so that a folder that was left halfway has
+/// none, or the older one with everything it covers.
+struct Export {
+    client: Client,
+    dir: PathBuf,
+    note: String,
+    size: u64,
+    key: VerifierKey,
+    /// Records of no tenant come with every tenant's.
+    seen: BTreeSet<u64>,
+    progress: Progress,
+}
+
+impl Export {
+    async fn begin(mut client: Client, dir: PathBuf, output: Output) -> Result<Self, Failure> {
+        let line = client.log_key().await?;
+        if !is_of(&dir, &line)? {
+            let why = format!(
+                "{} holds another log's export; name another folder",
+                dir.display()
+            );
+            return Err(Failure::Local(why));
+        }
+        let key: VerifierKey = line.trim_end().parse().map_err(Failure::not_good)?;
+        let note = client.checkpoint().await?;
+        let accepted = Policy::of_log(key.clone()).accept(&note);
+        let size = accepted.map_err(Failure::not_good)?.checkpoint.size();
+        files::create_folder(&dir, 0o755, None)?;
+        files::write_product(&dir.join(LOG_KEY), line.as_bytes())?;
+        Ok(Self {
+            client,
+            dir,
+            note,
+            size,
+            key,
+            seen: BTreeSet::new(),
+            progress: Progress::new(output),
+        })
+    }
+
+    /// Tiles and entry bundles. Whatever stands under such a path already never changes.
+    async fn tree(&mut self) -> Result<(), Failure> {
+        let tiles = new_tiles(0, self.size).map(|tile| tile.path());
+        let paths: Vec<_> = tiles
+            .chain(bundles(self.size).map(|bundle| bundle.path()))
+            .collect();
+        for (done, path) in paths.iter().enumerate() {
+            self.progress.show("tiles", done, paths.len());
+            let file = self.dir.join(path);
+            if file.exists() {
+                continue;
+            }
+            let bytes = self.client.tile(path).await?;
+            if let Some(folder) = file.parent() {
+                files::create_folder(folder, 0o755, None)?;
+            }
+            files::write_product(&file, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Everything below the checkpoint's size; written anew each time, because another tenant may be wanted.
+    async fn records(&mut self, tenants: &[String]) -> Result<(), Failure> {
+        let path = self.dir.join(format!("{RECORDS}.tmp"));
+        let failed = |source| FileError::Write {
+            path: path.clone(),
+            source,
+        };
+        let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
+        let own = [None];
+        let given: Vec<_> = tenants.iter().cloned().map(Some).collect();
+        for tenant in if given.is_empty() { &own[..] } else { &given } {
+            self.records_of(tenant.clone(), &mut file).await?;
+        }
+        file.flush().map_err(failed)?;
+        file.get_ref().sync_all().map_err(failed)?;
+        std::fs::rename(&path, self.dir.join(RECORDS)).map_err(failed)?;
+        Ok(())
+    }
+
+    async fn records_of(
+        &mut self,
+        tenant: Option<String>,
+        file: &mut impl std::io::Write,
+    ) -> Result<(), Failure> {
+        let mut query = RecordQuery {
+            tenant,
+            limit: Some(PAGE),
+            ..RecordQuery::default()
+        };
+        loop {
+            let page = self.client.records(&query).await?;
+            for view in &page.records {
+                if view.index >= self.size || !self.seen.insert(view.index) {
+                    continue;
+                }
+                let line = serde_json::to_string(view).map_err(Failure::local)?;
+                writeln!(file, "{line}").map_err(Failure::local)?;
+            }
+            match page.next.filter(|next| *next < self.size) {
+                Some(next) => query.from = Some(next),
+                None => return Ok(()),
+            }
+            let done = usize::try_from(query.from.unwrap_or(0)).unwrap_or(usize::MAX);
+            let all = usize::try_from(self.size).unwrap_or(usize::MAX);
+            self.progress.show("records", done, all);
+        }
+    }
+
+    /// Puts the checkpoint in its place; the policy that the copy is checked with.
+    fn end(self) -> Result<Policy, Failure> {
+        files::write_product(&self.dir.join(CHECKPOINT), self.note.as_bytes())?;
+        Ok(Policy::of_log(self.key))
+    }
+}

@@ -1,0 +1,43 @@
+//! Records in lines.
+
+use sealwright_client::{RecordPage, RecordView};
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::output::{Output, table};
+
+/// A table, and where it goes on.
+pub(super) fn page(page: &RecordPage) -> String {
+    let rows: Vec<_> = page.records.iter().map(row).collect();
+    let header = ["INDEX", "TIME", "KIND", "OUTCOME", "KEY", "PRINCIPAL"];
+    let more = page
+        .next
+        .map(|next| format!("more: --from {next}\n"))
+        .unwrap_or_default();
+    table(header, &rows) + &more
+}
+
+/// One record as soon as it is there: a line of text, or of JSON. `false`: nobody reads any more.
+pub(super) fn print(view: &RecordView, output: Output) -> Result<bool, Failure> {
+    output.line(view, || row(view).join("  "))
+}
+
+fn row(view: &RecordView) -> [String; 6] {
+    let record: Value = serde_json::from_str(view.record.get()).unwrap_or_default();
+    let text = |pointer: &str| {
+        record
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let or_else =
+        |first: &str, second: &str| text(first).or_else(|| text(second)).unwrap_or_default();
+    [
+        view.index.to_string(),
+        or_else("/time", ""),
+        or_else("/kind", ""),
+        or_else("/outcome", "/event"),
+        or_else("/key", "/token"),
+        or_else("/principal", "/by/principal"),
+    ]
+}
