@@ -81,6 +81,10 @@ impl Daemon {
                 "the daemon is stopping",
             ));
         }
+        self.log_takes_more()
+    }
+
+    fn log_takes_more(&self) -> Result<(), Refusal> {
         if self.journal.is_poisoned() {
             return Err(Refusal::failed(
                 Code::LogPoisoned,
@@ -160,7 +164,7 @@ impl Daemon {
         };
         let (now, time) = (Instant::now(), self.clock.now());
         let is_limited = matches!(refusal.outcome, Outcome::Denied | Outcome::Failed);
-        let has_room = self.can_record().is_ok();
+        let has_room = self.log_takes_more().is_ok();
         if is_limited && !self.denials.is_recorded(who, has_room, now, time) {
             return None;
         }

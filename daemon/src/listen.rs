@@ -24,7 +24,11 @@ const HEAD_MAX: usize = 32 << 10;
 /// Pause after a failed accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts until `stop` changes, then lets requests in flight finish for `limits.drain_ms`.
+/// How long requests have for their record and answer once they were given up.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Accepts until `stop` changes, then lets requests in flight finish for `limits.drain_ms`. What still waits for
+/// a token then is given up: recorded and answered like any other failure.
 pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
     let limits = &daemon.config.limits;
     let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -54,13 +58,19 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, mut stop: watch:
         });
     }
     drop(listener);
-    let drain = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_millis(limits.drain_ms), drain)
-        .await
-        .is_err()
-    {
-        tracing::warn!("connections were still busy when the drain time ran out");
+    if all_ended(&mut connections, Duration::from_millis(limits.drain_ms)).await {
+        return;
     }
+    tracing::warn!("requests still wait for a token when the drain time runs out: given up");
+    daemon.tokens.give_up();
+    if !all_ended(&mut connections, LAST_WORDS).await {
+        tracing::warn!("connections were still busy at the end");
+    }
+}
+
+async fn all_ended(connections: &mut JoinSet<()>, limit: Duration) -> bool {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    tokio::time::timeout(limit, ended).await.is_ok()
 }
 
 async fn connection(stream: UnixStream, daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {

@@ -61,29 +61,40 @@ fn a_request_under_way_is_finished_while_nobody_new_gets_in() {
 }
 
 #[test]
-fn a_request_that_outlives_the_drain_time_gets_no_signature_and_the_daemon_ends() {
-    let token = TokenSpec::scripted("soft").key("release");
+fn a_request_that_outlives_the_drain_time_is_given_up_recorded_and_answered() {
+    let token = TokenSpec::scripted("soft").sessions(1).key("release");
     let mut site = Site::builder().token(token).limit("drain_ms = 300").start();
     site.token("soft").fault("touch");
-    let client = site.client();
-    thread::scope(|scope| {
-        let request = Request::sign("key=release", &statement("a"));
-        let under_way = scope.spawn(move || client.connect().send(&request));
-        wait_in_flight(&site, "soft", 1);
-        site.stop_daemon();
-        let answer = under_way.join().unwrap();
-        assert!(
-            answer.as_ref().map_or(true, |answer| answer.status != 200),
-            "{answer:?}"
-        );
+    // One at the device, one behind it in the driver, one that was never sent.
+    let codes = thread::scope(|scope| {
+        let ask = |name: &'static str| {
+            let client = site.client();
+            scope.spawn(move || client.sign("key=release", &statement(name)).code())
+        };
+        let sent = [ask("a"), ask("b")];
+        wait_in_flight(&site, "soft", 2);
+        let queued = ask("c");
+        wait_for("a queue", SOON, || {
+            (site.token_status("soft")["queued"] == 1).then_some(())
+        });
+        site.daemon().signal(Signal::TERM);
+        let [a, b] = sent.map(|asked| asked.join().unwrap());
+        [a, b, queued.join().unwrap()]
     });
+    assert_eq!(
+        codes,
+        ["outcome_unknown", "outcome_unknown", "token_unavailable"]
+    );
+    assert!(site.daemon().wait().success());
     site.token("soft").fault("none");
     site.start_daemon();
-    assert!(
-        site.records("sign")
-            .iter()
-            .all(|record| record["outcome"] != "signed")
-    );
+    let mut recorded: Vec<_> = site
+        .records("sign")
+        .iter()
+        .map(|record| text(record, "code").to_owned())
+        .collect();
+    recorded.sort();
+    assert_eq!(recorded, codes);
     assert_eq!(site.records("log.recovered").len(), 0);
     site.client().sign("key=release", &statement("b")).ok();
 }

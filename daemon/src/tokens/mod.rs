@@ -18,7 +18,7 @@ use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverif
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::wire::{Answer, Call};
 use sealwright_driver_api::{DriverError, KeyDescription, KeySpec, TokenConfig};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::actor::{Actor, Claim, Job, Message};
 use self::connection::Outgoing;
@@ -90,6 +90,7 @@ struct Handle {
 pub struct Tokens {
     handles: BTreeMap<String, Handle>,
     queue_limit: usize,
+    given_up: watch::Sender<bool>,
 }
 
 impl Tokens {
@@ -112,7 +113,13 @@ impl Tokens {
         Self {
             handles: handles.collect(),
             queue_limit,
+            given_up: watch::Sender::new(false),
         }
+    }
+
+    /// Ends the wait of every request, those to come included: the daemon goes down.
+    pub fn give_up(&self) {
+        self.given_up.send_replace(true);
     }
 
     /// Every token with what operators see of it.
@@ -241,6 +248,7 @@ impl Tokens {
             claim,
             answer,
             messages,
+            given_up: self.given_up.subscribe(),
             is_answered: false,
         })
     }
@@ -254,6 +262,7 @@ struct Pending {
     claim: Arc<Claim>,
     answer: oneshot::Receiver<Result<Answer, CallError>>,
     messages: mpsc::UnboundedSender<Message>,
+    given_up: watch::Receiver<bool>,
     is_answered: bool,
 }
 
@@ -276,19 +285,31 @@ impl Pending {
 
     async fn answer(mut self) -> Result<Answer, CallError> {
         let token = self.token.clone();
-        let answered = tokio::time::timeout_at(self.deadline.into(), &mut self.answer).await;
-        self.is_answered = answered.is_ok();
-        match answered {
-            Ok(Ok(result)) => result,
-            // The actor drops a job only after its deadline, or with the daemon.
-            _ if self.claim.abandon() => Err(CallError::Expired(token)),
-            Ok(Err(_)) => Err(CallError::Lost {
+        let stopping = || "the daemon is stopping".to_owned();
+        let (lost, is_stopping) = tokio::select! {
+            biased;
+            answered = &mut self.answer => match answered {
+                Ok(result) => {
+                    self.is_answered = true;
+                    return result;
+                }
+                // The actor drops a job only after its deadline, or with the daemon.
+                Err(_) => (stopping(), false),
+            },
+            _ = self.given_up.wait_for(|given_up| *given_up) => (stopping(), true),
+            () = tokio::time::sleep_until(self.deadline.into()) => {
+                ("no answer before the deadline".to_owned(), false)
+            }
+        };
+        match self.claim.abandon() {
+            true if is_stopping => Err(CallError::Unavailable {
                 token,
-                reason: "the daemon is stopping".to_owned(),
+                reason: lost,
             }),
-            Err(_) => Err(CallError::Lost {
+            true => Err(CallError::Expired(token)),
+            false => Err(CallError::Lost {
                 token,
-                reason: "no answer before the deadline".to_owned(),
+                reason: lost,
             }),
         }
     }
