@@ -77,15 +77,19 @@ pub(crate) struct ReportedFinding {
 /// Finds the binary for a kind of token: beside this program, else in PATH.
 pub(crate) fn find(kind: &str) -> Result<PathBuf, DriverError> {
     let name = format!("sealwright-driver-{kind}");
+    program(&name).ok_or(DriverError::NotFound(name))
+}
+
+/// Finds one of our programs: beside this one, else in PATH.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let here = std::env::current_exe().ok();
     let beside = here.and_then(|here| Some(here.parent()?.to_owned()));
     let path = std::env::var_os("PATH").unwrap_or_default();
     beside
         .into_iter()
         .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(&name))
+        .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
-        .ok_or(DriverError::NotFound(name))
 }
 
 impl DriverProgram {

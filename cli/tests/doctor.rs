@@ -30,6 +30,13 @@ fn config_invalid() {
 }
 
 #[test]
+fn config_refused_by_the_daemon_itself() {
+    let host = Host::new();
+    host.config("[limits]\nmax_connection = 3\n");
+    host.finds("config.refused", "sealwright.toml");
+}
+
+#[test]
 fn policy_unreadable() {
     let host = Host::new();
     host.remove("etc/policy.cedar");

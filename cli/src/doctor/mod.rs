@@ -3,6 +3,7 @@
 //! A check looks at one thing and finds at most what is wrong with that thing; what depends on it is left
 //! out, so that one cause gives one finding.
 
+mod daemon;
 mod live;
 mod site;
 mod tls;
@@ -52,6 +53,10 @@ fn examine_site(place: &Where, site: &Site) -> Vec<Finding> {
     let mut findings = site::examine(site);
     findings.extend(tls::examine(site));
     findings.extend(tokens::examine(place));
+    // With something found, the daemon would only say the same in other words.
+    if findings.is_empty() {
+        findings.extend(daemon::examine(place));
+    }
     findings
 }
 
