@@ -11,10 +11,12 @@
 //! - [`checkpoint`]: the text a log signs (C2SP `tlog-checkpoint`).
 //! - [`policy`], [`policy_text`]: which logs and witnesses are enough (C2SP `tlog-policy`).
 //! - [`witnessed`]: checkpoints that a policy accepts.
+//! - [`add_checkpoint`]: what a log asks a witness, and the witness's decision (C2SP `tlog-witness`).
 //! - [`proof`]: a proof of logging that is checked offline (C2SP `tlog-proof`).
 //!
 //! Nothing here signs: signatures come from a key elsewhere and are only put in their place and checked.
 
+pub mod add_checkpoint;
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entries;
@@ -36,6 +38,7 @@ pub mod tree;
 pub mod vkey;
 pub mod witnessed;
 
+pub use add_checkpoint::AddCheckpoint;
 pub use checkpoint::Checkpoint;
 pub use frontier::Frontier;
 pub use merkle::Hash;
