@@ -14,7 +14,8 @@ use serde_json::json;
 use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
-    DescribedKey, Enrol, Generate, Key, KeyList, RecordPage, RecordQuery, RecordView, Status,
+    Consistency, CosignaturesTaken, DescribedKey, Enrol, Generate, Key, KeyList, RecordPage,
+    RecordQuery, RecordView, Status,
 };
 
 impl Client {
@@ -93,6 +94,22 @@ impl Client {
     /// A tile or entry bundle by its C2SP path, such as `tile/0/x001/234.p/7`.
     pub async fn tile(&mut self, path: &str) -> Result<Vec<u8>, ClientError> {
         Ok(self.get_bytes(&format!("/v1/log/{path}")).await?.into())
+    }
+
+    /// The proof that the tree of `from` records is a prefix of that of `to`; base64 hashes.
+    pub async fn consistency(&mut self, from: u64, to: u64) -> Result<Vec<String>, ClientError> {
+        let path = format!("/v1/log/consistency?from={from}&to={to}");
+        Ok(self.get::<Consistency>(&path).await?.hashes)
+    }
+
+    /// Brings cosignature lines over the checkpoint of `size`; the daemon verifies them.
+    pub async fn cosignatures(
+        &mut self,
+        size: u64,
+        lines: &str,
+    ) -> Result<CosignaturesTaken, ClientError> {
+        let body = json!({ "size": size, "cosignatures": lines });
+        self.post("/v1/log/cosignatures", &body).await
     }
 
     /// The log's key, one C2SP vkey line.

@@ -29,6 +29,6 @@ pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
-    DescribedKey, Enrol, Generate, Key, LogStatus, PrincipalStatus, RecordPage, RecordQuery,
-    RecordView, Status, TokenStatus,
+    AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, Generate, Key, LogStatus,
+    PrincipalStatus, RecordPage, RecordQuery, RecordView, Status, TokenStatus, WitnessStatus,
 };

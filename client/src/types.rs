@@ -45,8 +45,61 @@ pub struct LogStatus {
     pub size: u64,
     /// Records covered by the newest checkpoint.
     pub checkpoint_size: u64,
-    /// `ok`, or the code that says why nothing is recorded now.
+    /// `ok`, or the code with which signing is refused now.
     pub state: String,
+    /// What each witness vouched for.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessStatus>,
+    /// What all of them together did.
+    #[serde(default)]
+    pub anchor: AnchorStatus,
+}
+
+/// What a witness vouched for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessStatus {
+    /// The name of its key.
+    pub name: String,
+    /// Records that it vouched for; `None` where it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Seconds since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
+}
+
+/// What the witnesses' quorum vouched for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorStatus {
+    /// `none`, `warn` or `require`.
+    pub mode: String,
+    /// How many witnesses are enough.
+    pub quorum: u64,
+    /// How many cosigned the newest checkpoint.
+    pub newest_cosigned: u64,
+    /// Records that a quorum vouched for.
+    pub size: u64,
+    /// Seconds since then; `None` where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
+    /// Whether that is longer ago than the daemon's configuration allows.
+    pub stale: bool,
+}
+
+/// What became of cosignatures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CosignaturesTaken {
+    /// The checkpoint.
+    pub size: u64,
+    /// Witnesses whose cosignature of it is stored.
+    pub witnesses: Vec<String>,
+    /// Whether they are enough.
+    pub quorum: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Consistency {
+    pub(crate) hashes: Vec<String>,
 }
 
 /// How a token is.

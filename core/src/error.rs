@@ -89,6 +89,12 @@ codes! {
     LogPoisoned = "log_poisoned", 503, "The audit log failed to sync and takes no records; restart sealwrightd after checking the disk";
     /// No checkpoint for too long.
     CheckpointLag = "checkpoint_lag", 503, "The log token has signed no checkpoint for too long; bring it back, `sealwright status` names it";
+    /// No checkpoint of this size is kept.
+    UnknownCheckpoint = "unknown_checkpoint", 404, "There is no checkpoint of this size; ask for the newest one";
+    /// A line that is no good cosignature of a configured witness.
+    CosignatureRejected = "cosignature_rejected", 422, "A cosignature does not verify; nothing was stored, see detail";
+    /// The witnesses' quorum is too old.
+    AnchorStale = "anchor_stale", 503, "The witnesses have not vouched for the log for too long; `sealwright status` shows each of them, docs/runbooks/audit.md what to do";
     /// Audit queries are not answered now.
     IndexRebuilding = "index_rebuilding", 503, "The audit index is being rebuilt from the journal; try again shortly";
     /// The daemon is going down.

@@ -150,16 +150,19 @@ pub enum Action {
     ReadAudit,
     /// Clear a token's marks, activate policy.
     Operate,
+    /// Bring cosignatures of witnesses.
+    Anchor,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Sign,
         Self::ReadKey,
         Self::ManageKey,
         Self::ReadAudit,
         Self::Operate,
+        Self::Anchor,
     ];
 
     /// The name used in policy.
@@ -170,6 +173,7 @@ impl Action {
             Self::ManageKey => "manageKey",
             Self::ReadAudit => "readAudit",
             Self::Operate => "operate",
+            Self::Anchor => "anchor",
         }
     }
 }

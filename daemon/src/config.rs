@@ -7,6 +7,8 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::identity::Role;
 use sealwright_core::journal::SEGMENT_MIN;
 use sealwright_core::name::Tenant;
+use sealwright_core::tlog::Quorum;
+use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
 
@@ -97,6 +99,56 @@ pub struct Log {
     pub checkpoint_interval_ms: u64,
     /// How long signing goes on while the log token is down. Default 3600 s.
     pub max_checkpoint_lag_s: u64,
+    /// Verifier keys (C2SP, `cosignature/v1`) of the witnesses that this log relies on. Default none.
+    pub witnesses: Vec<String>,
+    /// How many of them make a quorum.
+    pub quorum: usize,
+    /// What happens when the newest quorum is too old. Default nothing.
+    pub anchor: Anchor,
+    /// How old it may be. Default 3600 s.
+    pub max_anchor_age_s: u64,
+}
+
+/// `anchor`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anchor {
+    /// Nothing.
+    #[default]
+    None,
+    /// Status and log say so.
+    Warn,
+    /// Signing is refused, too.
+    Require,
+}
+
+impl Anchor {
+    /// As in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Warn => "warn",
+            Self::Require => "require",
+        }
+    }
+}
+
+impl Log {
+    /// The witnesses' quorum.
+    pub fn quorum(&self) -> Result<Quorum, QuorumError> {
+        Quorum::new(&self.witnesses, self.quorum)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.quorum().map_err(|e| format!("[log] {e}"))?;
+        if self.anchor != Anchor::None && self.witnesses.is_empty() {
+            let anchor = self.anchor.as_str();
+            return Err(format!(
+                "[log] anchor = {anchor:?} needs witnesses and a quorum"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Log {
@@ -104,6 +156,10 @@ impl Default for Log {
         Self {
             checkpoint_interval_ms: 1000,
             max_checkpoint_lag_s: 3600,
+            witnesses: Vec::new(),
+            quorum: 0,
+            anchor: Anchor::None,
+            max_anchor_age_s: 3600,
         }
     }
 }
@@ -330,6 +386,7 @@ impl Config {
                 long.display()
             ));
         }
+        self.log.check()?;
         self.check_names()
     }
 
@@ -428,6 +485,10 @@ mod tests {
         let error = |more: &str| read(&format!("{GOOD}{more}")).unwrap_err();
         assert!(error("[limits]\nmax_conections=3\n").contains("max_conections"));
         assert!(error("[limits]\nmax_body=0\n").contains("max_body"));
+        assert!(error("[log]\nwitnesses=['w']\nquorum=1\n").contains("witness \"w\""));
+        assert!(error("[log]\nquorum=1\n").contains("quorum"));
+        assert!(error("[log]\nanchor='require'\n").contains("needs witnesses"));
+        assert!(error("[log]\nanchor='maybe'\n").contains("maybe"));
         assert!(
             error("[[principal]]\nid='a'\nroles=['client']\n[[principal]]\nid='a'\nroles=[]\n")
                 .contains("stands twice")

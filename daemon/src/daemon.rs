@@ -11,14 +11,16 @@ use sealwright_core::tlog::VerifierKey;
 use tokio::sync::watch;
 
 use crate::audit::checkpoint::Published;
+use crate::audit::checkpoint_store::Store;
 use crate::audit::index::Index;
 use crate::audit::segments::Space;
 use crate::audit::tree::{Pending, TileFolder};
+use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
 use crate::authn::{Directory, Tls};
 use crate::body::Budget;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
@@ -58,6 +60,10 @@ pub struct Daemon {
     pub suspects: Suspects,
     /// The newest checkpoint.
     pub checkpoints: watch::Receiver<Option<Published>>,
+    /// Checkpoints on disk; told of each one that leaves the host.
+    pub store: Arc<Store>,
+    /// What the witnesses vouched for.
+    pub witnesses: Witnesses,
     /// The tree's tiles.
     pub tiles: TileFolder,
     /// The key that verifies checkpoints.
@@ -103,6 +109,24 @@ impl Daemon {
             return Err(Refusal::failed(Code::CheckpointLag, reason));
         }
         Ok(())
+    }
+
+    /// Whether a signature may be made: it could be recorded, and the witnesses' word is young enough where
+    /// `anchor = "require"`.
+    pub fn can_sign(&self) -> Result<(), Refusal> {
+        self.can_record()?;
+        if self.config.log.anchor == Anchor::Require && self.is_anchor_stale() {
+            let limit = self.config.log.max_anchor_age_s;
+            let reason = format!("no quorum of witnesses within {limit} s");
+            return Err(Refusal::failed(Code::AnchorStale, reason));
+        }
+        Ok(())
+    }
+
+    /// Whether the newest quorum is older than `max_anchor_age_s`, or there is none.
+    pub fn is_anchor_stale(&self) -> bool {
+        let age = self.witnesses.age(self.clock.now());
+        age.is_none_or(|age| age > self.config.log.max_anchor_age_s)
     }
 
     /// How long records have been waiting for a checkpoint; zero where none waits.

@@ -101,6 +101,9 @@ fn gauges(daemon: &Daemon) {
     metrics::gauge!("sealwright_log_size").set(size as f64);
     metrics::gauge!("sealwright_checkpoint_size").set(checkpoint as f64);
     metrics::gauge!("sealwright_checkpoint_lag_seconds").set(daemon.checkpoint_lag().as_secs_f64());
+    if let Some(age) = daemon.witnesses.age(daemon.clock.now()) {
+        metrics::gauge!("sealwright_witness_quorum_age_seconds").set(age as f64);
+    }
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));
         let suspect = daemon.suspects.contains(name);

@@ -160,7 +160,7 @@ fn admit(
         }
         keys.push(key);
     }
-    daemon.can_record()?;
+    daemon.can_sign()?;
     let policy = daemon.policy.current();
     for key in &keys {
         daemon

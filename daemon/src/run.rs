@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_policy::{CedarPolicy, PolicyError};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,12 +21,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::audit::checkpoint::{CheckpointError, Checkpointer, LogSigner};
+use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::RecordError;
 use crate::audit::{self, Audit, OpenError, Settings};
 use crate::authn::{Directory, Tls, TlsError};
 use crate::body::Budget;
 use crate::clock::{self, Clock, SystemClock};
-use crate::config::{Config, ConfigError};
+use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
 use crate::failpoints::Failpoints;
@@ -72,6 +74,9 @@ pub enum RunError {
     /// The log key.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The witnesses.
+    #[error(transparent)]
+    Quorum(#[from] QuorumError),
     /// The first records.
     #[error("the first records of this run could not be written: {0}")]
     Record(#[from] RecordError),
@@ -155,10 +160,11 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let tiles = audit.tree.tiles();
     let suspects = Suspects::new(audit.journal.clone());
     let pending = Arc::clone(&audit.pending);
+    let witnesses = Witnesses::open(config.log.quorum()?, Arc::clone(&audit.checkpoints))?;
     let checkpointer = Checkpointer {
         suspects: suspects.clone(),
         signer,
-        store: audit.checkpoints,
+        store: Arc::clone(&audit.checkpoints),
         tree: audit.tree,
         pending: audit.pending,
         published,
@@ -176,6 +182,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         retries: Retries::default(),
         denials: Denials::new(config.limits.denials_per_minute),
         checkpoints,
+        store: audit.checkpoints,
+        witnesses,
         tiles,
         log_key,
         clock,
@@ -188,6 +196,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     });
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
+    tokio::spawn(watch_anchor(Arc::clone(&daemon)));
     until_stopped(daemon, metrics).await?;
     checkpointer.abort();
     // Requests that outlived the drain time may still hold the journal; none of them is answered any more.
@@ -247,6 +256,32 @@ async fn summarise_denials(daemon: Arc<Daemon>) {
     loop {
         tick.tick().await;
         record_summaries(&daemon, Instant::now()).await;
+    }
+}
+
+/// Between two looks at the age of the witnesses' quorum.
+const ANCHOR_LOOK: Duration = Duration::from_secs(1);
+
+/// Says once that the quorum has become too old, and once that it is young again.
+async fn watch_anchor(daemon: Arc<Daemon>) {
+    let log = &daemon.config.log;
+    if log.anchor == Anchor::None {
+        return;
+    }
+    let mut tick = tokio::time::interval(ANCHOR_LOOK);
+    let mut was_stale = false;
+    loop {
+        tick.tick().await;
+        let is_stale = daemon.is_anchor_stale();
+        match (was_stale, is_stale) {
+            (false, true) => tracing::warn!(
+                max_anchor_age_s = log.max_anchor_age_s,
+                "the witnesses' quorum is too old: look at sealwright-courier and docs/runbooks/audit.md"
+            ),
+            (true, false) => tracing::info!("the witnesses' quorum is young enough again"),
+            _ => {}
+        }
+        was_stale = is_stale;
     }
 }
 

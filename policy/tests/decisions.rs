@@ -41,6 +41,7 @@ fn the_default_policy_lets_each_role_do_its_own_work_only() {
         (Action::ManageKey, false, true),
         (Action::ReadAudit, false, true),
         (Action::Operate, false, true),
+        (Action::Anchor, false, false),
     ] {
         assert_eq!(may(&ci(), action, of_key()), ci_may, "{action:?}");
         assert_eq!(

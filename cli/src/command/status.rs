@@ -1,6 +1,6 @@
 //! `sealwright status`.
 
-use sealwright_client::{Status, TokenStatus};
+use sealwright_client::{AnchorStatus, Status, TokenStatus, WitnessStatus};
 
 use crate::connect::Connection;
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ fn text(status: &Status) -> String {
     let (you, log) = (&status.principal, &status.log);
     let roles = you.roles.join(", ");
     let (all, covered) = (log.size, log.checkpoint_size);
-    let lines = [
+    let mut lines = vec![
         format!("daemon   {}", status.version),
         format!("you      {} ({roles}) in tenant {}", you.id, you.tenant),
         format!("log      {}", status.origin),
@@ -35,9 +35,30 @@ fn text(status: &Status) -> String {
         format!("policy   sha256:{}", status.policy_digest),
         format!("config   sha256:{}", status.config_digest),
     ];
+    lines.extend(log.witnesses.iter().map(witness));
+    if log.anchor.quorum > 0 {
+        lines.push(anchor(&log.anchor));
+    }
     let tokens: Vec<_> = status.tokens.iter().map(row).collect();
     let header = ["TOKEN", "STATE", "WAITING", "AT WORK", "SERIAL", "NOTE"];
     format!("{}\n\n{}", lines.join("\n"), table(header, &tokens))
+}
+
+fn witness(witness: &WitnessStatus) -> String {
+    let name = &witness.name;
+    match (witness.size, witness.age_s) {
+        (Some(size), Some(age)) => format!("witness  {name}: {size} records, {age} s ago"),
+        _ => format!("witness  {name}: has not cosigned yet; look at sealwright-courier"),
+    }
+}
+
+fn anchor(anchor: &AnchorStatus) -> String {
+    let (size, quorum) = (anchor.size, anchor.quorum);
+    let stale = if anchor.stale { "; too long ago" } else { "" };
+    match anchor.age_s {
+        Some(age) => format!("quorum   of {quorum}: {size} records, {age} s ago{stale}"),
+        None => format!("quorum   of {quorum}: not reached yet{stale}"),
+    }
 }
 
 fn row(token: &TokenStatus) -> [String; 6] {

@@ -10,6 +10,7 @@
 //!   `tlog-cosignature`).
 //! - [`checkpoint`]: the text a log signs (C2SP `tlog-checkpoint`).
 //! - [`policy`], [`policy_text`]: which logs and witnesses are enough (C2SP `tlog-policy`).
+//! - [`quorum`]: the witnesses a log relies on, and what their cosignatures are worth.
 //! - [`witnessed`]: checkpoints that a policy accepts.
 //! - [`add_checkpoint`]: what a log asks a witness, and the witness's decision (C2SP `tlog-witness`).
 //! - [`proof`]: a proof of logging that is checked offline (C2SP `tlog-proof`).
@@ -30,6 +31,7 @@ pub mod policy;
 pub mod policy_text;
 pub mod proof;
 pub mod prove;
+pub mod quorum;
 #[cfg(test)]
 mod signers;
 mod text;
@@ -45,5 +47,6 @@ pub use merkle::Hash;
 pub use note::Note;
 pub use policy::Policy;
 pub use proof::TlogProof;
+pub use quorum::Quorum;
 pub use tile::{EntryBundle, Tile, TilePath};
 pub use vkey::VerifierKey;

@@ -27,10 +27,11 @@ fn not_yet(detail: &str) -> Refusal {
 
 pub(super) fn checkpoint(call: &Call<'_>) -> Result<Answer, Refusal> {
     call.caller()?;
-    match &*call.daemon.checkpoints.borrow() {
-        Some(newest) => Ok(http::text(newest.note.clone())),
-        None => Err(not_yet("there is no checkpoint yet")),
-    }
+    let newest = call.daemon.checkpoints.borrow().clone();
+    let newest = newest.ok_or_else(|| not_yet("there is no checkpoint yet"))?;
+    call.daemon.store.show(newest.size);
+    let cosigned = tokio::task::block_in_place(|| call.daemon.witnesses.cosigned(&newest));
+    Ok(http::text(cosigned.note))
 }
 
 pub(super) fn key(call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -97,8 +98,20 @@ pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<A
     )))
 }
 
-/// The newest checkpoint, if it covers the record; with `wait`, the first one that does.
+/// The newest checkpoint that has the witnesses' quorum, else the newest one, if it covers the record; with
+/// `wait`, the first one that does. It leaves the host with the proof.
 async fn covering(call: &Call<'_>, index: u64, wait: bool) -> Result<Published, Refusal> {
+    if let Some(anchored) = call.daemon.witnesses.anchored()
+        && anchored.published.size > index
+    {
+        return Ok(anchored.published);
+    }
+    let newest = newest_covering(call, index, wait).await?;
+    call.daemon.store.show(newest.size);
+    Ok(newest)
+}
+
+async fn newest_covering(call: &Call<'_>, index: u64, wait: bool) -> Result<Published, Refusal> {
     let mut checkpoints = call.daemon.checkpoints.clone();
     let covers = |newest: &Option<Published>| newest.as_ref().is_some_and(|c| c.size > index);
     let limit = if wait { PROOF_WAIT } else { Duration::ZERO };

@@ -1,5 +1,6 @@
 //! The HTTP API: which request goes to which endpoint, and what all of them share.
 
+mod anchor;
 mod audit;
 mod keys;
 mod log;
@@ -72,7 +73,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     let query = head.uri.query().unwrap_or_default();
     if !matches!(
         segments.as_slice(),
-        ["v1", "sign"] | ["v1", "audit", "records"] | ["v1", "log", "proof", _]
+        ["v1", "sign"]
+            | ["v1", "audit", "records"]
+            | ["v1", "log", "proof", _]
+            | ["v1", "log", "consistency"]
     ) {
         Query::parse(query).finish()?;
     }
@@ -92,6 +96,8 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "audit", "records"] if get => audit::list(call, query).await,
         ["v1", "audit", "records", index] if get => audit::show(call, index).await,
         ["v1", "log", "checkpoint"] if get => log::checkpoint(call),
+        ["v1", "log", "consistency"] if get => anchor::consistency(call, query),
+        ["v1", "log", "cosignatures"] if post => anchor::cosignatures(call, body).await,
         ["v1", "log", "key"] if get => log::key(call),
         ["v1", "log", "proof", index] if get => log::proof(call, index, query).await,
         ["v1", "log", "tile", ..] if get => log::tile(call, path.trim_start_matches("/v1/log/")),
@@ -120,6 +126,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/audit/records"),
     ("GET", "/v1/audit/records/{index}"),
     ("GET", "/v1/log/checkpoint"),
+    ("GET", "/v1/log/consistency"),
+    ("POST", "/v1/log/cosignatures"),
     ("GET", "/v1/log/key"),
     ("GET", "/v1/log/proof/{index}"),
     ("GET", "/v1/log/tile/{tile}"),

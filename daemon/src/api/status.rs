@@ -38,6 +38,39 @@ struct Log {
     state: &'static str,
     /// Whether audit queries are answered.
     index: &'static str,
+    witnesses: Vec<Witness>,
+    anchor: Anchor,
+}
+
+/// What one witness vouched for.
+#[derive(Serialize)]
+struct Witness {
+    /// The name of its key.
+    name: String,
+    /// Records that it vouched for; absent where it never did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// Seconds since then, by its clock and ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_s: Option<u64>,
+}
+
+/// What all of them together vouched for.
+#[derive(Serialize)]
+struct Anchor {
+    /// `none`, `warn` or `require`, as configured.
+    mode: &'static str,
+    /// How many witnesses make a quorum.
+    quorum: usize,
+    /// How many of them cosigned the newest checkpoint.
+    newest_cosigned: usize,
+    /// Records that a quorum vouched for; 0 where none did.
+    size: u64,
+    /// Seconds since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_s: Option<u64>,
+    /// Whether that is too long ago.
+    stale: bool,
 }
 
 #[derive(Serialize)]
@@ -93,7 +126,7 @@ fn log(daemon: &Daemon) -> Log {
             .map_or(0, |newest| newest.size),
         checkpoint_lag_ms: u64::try_from(lag).unwrap_or(u64::MAX),
         state: daemon
-            .can_record()
+            .can_sign()
             .err()
             .map_or("ok", |refusal| refusal.code.as_str()),
         index: if daemon.index.is_ready() {
@@ -101,6 +134,35 @@ fn log(daemon: &Daemon) -> Log {
         } else {
             "rebuilding"
         },
+        witnesses: witnesses(daemon),
+        anchor: anchor(daemon),
+    }
+}
+
+fn witnesses(daemon: &Daemon) -> Vec<Witness> {
+    let now = u64::try_from(daemon.clock.now().unix_seconds()).unwrap_or(0);
+    let keys = daemon.witnesses.quorum().witnesses().iter();
+    keys.zip(daemon.witnesses.newest())
+        .map(|(key, vouched)| Witness {
+            name: key.name().to_owned(),
+            size: vouched.map(|vouched| vouched.size),
+            age_s: vouched.map(|vouched| now.saturating_sub(vouched.time)),
+        })
+        .collect()
+}
+
+fn anchor(daemon: &Daemon) -> Anchor {
+    let mode = daemon.config.log.anchor;
+    let newest = daemon.checkpoints.borrow().as_ref().map(|c| c.size);
+    let cosigned = daemon.witnesses.newest();
+    let cosigned = cosigned.iter().flatten();
+    Anchor {
+        mode: mode.as_str(),
+        quorum: daemon.witnesses.quorum().needed(),
+        newest_cosigned: cosigned.filter(|v| Some(v.size) == newest).count(),
+        size: daemon.witnesses.anchored().map_or(0, |a| a.published.size),
+        age_s: daemon.witnesses.age(daemon.clock.now()),
+        stale: mode != crate::config::Anchor::None && daemon.is_anchor_stale(),
     }
 }
 

@@ -3,9 +3,8 @@
 //! A checkpoint is on disk before anybody sees it. At start the newest one must agree with the tree made
 //! from the journal: a log that is shorter or different than what was signed is not continued.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,12 +18,10 @@ use sealwright_core::tlog::vkey::KeyType;
 use sealwright_core::tlog::{Checkpoint, Hash, Note, VerifierKey};
 use tokio::sync::watch;
 
+use super::checkpoint_store::Store;
 use super::tree::{Pending, TileError, Tree};
 use crate::suspects::Suspects;
 use crate::tokens::{CallError, Tokens};
-
-/// Checkpoints kept on disk, newest first.
-const KEPT: usize = 16;
 
 /// A checkpoint that is durable and may be shown.
 #[derive(Debug, Clone)]
@@ -167,112 +164,12 @@ pub fn log_verifier_key(origin: &str, key: &LogKey) -> Result<VerifierKey, Check
     key.map_err(|e| CheckpointError::LogKey(e.to_string()))
 }
 
-/// The folder `checkpoints/`.
-pub struct Store {
-    folder: PathBuf,
-}
-
-impl Store {
-    /// Uses `folder`, making it if needed.
-    pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
-        std::fs::create_dir_all(folder).map_err(|source| CheckpointError::Io {
-            path: folder.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
-    }
-
-    /// The newest checkpoint, if the log as it is now agrees with it.
-    pub fn newest(
-        &self,
-        key: &VerifierKey,
-        tree: &Tree,
-    ) -> Result<Option<Published>, CheckpointError> {
-        let Some(path) = self.files()?.pop() else {
-            return Ok(None);
-        };
-        let text = std::fs::read_to_string(&path).map_err(|source| CheckpointError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        let stored = |reason: String| CheckpointError::Stored {
-            path: path.clone(),
-            reason,
-        };
-        let note = Note::parse(&text).map_err(|e| stored(e.to_string()))?;
-        note.verify([key]).map_err(|e| stored(e.to_string()))?;
-        let checkpoint: Checkpoint = note.text().parse().map_err(
-            |e: sealwright_core::tlog::checkpoint::CheckpointError| stored(e.to_string()),
-        )?;
-        let size = checkpoint.size();
-        let contradiction = |shorter| CheckpointError::Contradiction {
-            path: path.clone(),
-            size,
-            shorter,
-        };
-        match tree.root_at(size)? {
-            None => Err(contradiction(true)),
-            Some(root) if root != *checkpoint.root() => Err(contradiction(false)),
-            Some(root) => Ok(Some(Published {
-                note: text,
-                size,
-                root,
-            })),
-        }
-    }
-
-    fn files(&self) -> Result<Vec<PathBuf>, CheckpointError> {
-        let io = |source| CheckpointError::Io {
-            path: self.folder.clone(),
-            source,
-        };
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.bytes().all(|b| b.is_ascii_digit()) {
-                files.push(path);
-            }
-        }
-        // Names are sizes with leading zeros: their order is the order of the checkpoints.
-        files.sort();
-        Ok(files)
-    }
-
-    /// Makes a checkpoint durable. A crash before the rename leaves a `.new` file that nobody reads.
-    fn put(&self, published: &Published) -> Result<(), CheckpointError> {
-        let path = self.folder.join(format!("{:020}", published.size));
-        let run = || -> io::Result<()> {
-            let new = path.with_extension("new");
-            let mut file = File::create(&new)?;
-            file.write_all(published.note.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&new, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        run().map_err(|source| CheckpointError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        let files = self.files()?;
-        for old in files.iter().rev().skip(KEPT) {
-            std::fs::remove_file(old).map_err(|source| CheckpointError::Io {
-                path: old.clone(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
-}
-
 /// Makes a checkpoint whenever there is something new, at most one per interval.
 pub struct Checkpointer {
     /// Signs.
     pub signer: Arc<LogSigner>,
     /// Keeps.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// The tree; this task is the only one that grows it.
     pub tree: Tree,
     /// Durable leaves that wait.

@@ -3,6 +3,7 @@
 //! The journal is the log of record; everything else follows from it and can be made anew.
 
 pub mod checkpoint;
+pub mod checkpoint_store;
 pub mod disk;
 pub mod index;
 pub mod index_keeper;
@@ -10,6 +11,7 @@ mod index_rows;
 pub mod recovery;
 pub mod segments;
 pub mod tree;
+pub mod witnesses;
 pub mod writer;
 
 use std::fs::File;
@@ -22,7 +24,8 @@ use sealwright_core::record::{Event, Genesis};
 use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::tree::TreeError;
 
-use self::checkpoint::{CheckpointError, Published, Store, log_verifier_key};
+use self::checkpoint::{CheckpointError, Published, log_verifier_key};
+use self::checkpoint_store::Store;
 use self::disk::{Disk, RealDisk};
 use self::index::Index;
 use self::recovery::{RecoveryError, recover};
@@ -95,7 +98,7 @@ pub struct Audit {
     /// What admission asks.
     pub space: Arc<Space>,
     /// Where checkpoints are kept.
-    pub checkpoints: Store,
+    pub checkpoints: Arc<Store>,
     /// The newest checkpoint; the log agrees with it.
     pub newest: Option<Published>,
     /// Ends at [`Journal::close`].
@@ -126,7 +129,7 @@ pub async fn open(
     let tree = Tree::rebuild(&tiles_dir, &leaves)?;
     drop(leaves);
     // Before a single record is added: a log that lost some must not grow over the gap.
-    let checkpoints = Store::open(&settings.state_dir.join("checkpoints"))?;
+    let checkpoints = Arc::new(Store::open(&settings.state_dir.join("checkpoints"))?);
     let genesis = found
         .state
         .genesis()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sealwright_core::tlog::merkle::verify_inclusion;
+use sealwright_core::tlog::merkle::{ProofError, verify_consistency, verify_inclusion};
 use sealwright_core::tlog::prove::{self, ProveError};
 use sealwright_core::tlog::tile::FULL_WIDTH;
 use sealwright_core::tlog::tree::{self, TileReader, TileSource, TreeError};
@@ -206,6 +206,40 @@ pub enum InclusionError {
         "the tiles do not lead from record {0} to the signed root; a restart makes them anew from the journal"
     )]
     Wrong(u64),
+}
+
+/// Why no consistency proof was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsistencyError {
+    /// The tiles do not give one.
+    #[error(transparent)]
+    Prove(#[from] ProveError<TreeError<TileError>>),
+    /// A root cannot be made from the tiles.
+    #[error(transparent)]
+    Tree(#[from] TreeError<TileError>),
+    /// The tiles contradict themselves.
+    #[error(
+        "the tiles do not lead from {from} to {to} records: {error}; a restart makes them anew from the journal"
+    )]
+    Wrong {
+        /// Size of the older tree.
+        from: u64,
+        /// Size of the newer tree.
+        to: u64,
+        /// What is wrong.
+        error: ProofError,
+    },
+}
+
+/// The consistency proof between two sizes, in O(log n) tiles, checked before it is handed out.
+pub fn consistency(tiles: TileFolder, from: u64, to: u64) -> Result<Vec<Hash>, ConsistencyError> {
+    let reader = TileReader::new(tiles, to);
+    let hashes = prove::consistency_proof(from, to, &reader)?;
+    let (old, new) = (prove::root(from, &reader)?, prove::root(to, &reader)?);
+    match verify_consistency(from, to, &old, &new, &hashes) {
+        Ok(()) => Ok(hashes),
+        Err(error) => Err(ConsistencyError::Wrong { from, to, error }),
+    }
 }
 
 /// The inclusion proof of `leaf` at `index` under a signed root, checked before it is handed out.
