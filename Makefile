@@ -33,8 +33,9 @@ bench:           ## raw token, driver process and daemon side by side
 	@scripts/setup
 	@scripts/bench
 
-crash:           ## the long crash storm
+crash:           ## 10 000 crash points of the journal, then the long crash storm
 	@scripts/setup
+	@SEALWRIGHT_CRASH_POINTS=10000 scripts/test --test crash_points -- --nocapture
 	@SEALWRIGHT_CRASH_KILLS=300 scripts/test --test crash_storm -- --nocapture
 
 fuzz:            ## each parser for FUZZ_SECONDS (default 60)

@@ -356,26 +356,40 @@ pub fn scan(
                 chain = next;
                 offset += len;
             }
-            Err(why) => return (chain, judge_end(rest, offset, why)),
+            Err(why) => return (chain, judge_end(rest, used_bytes(rest), offset, why)),
         }
     }
 }
 
-fn judge_end(rest: &[u8], offset: usize, why: BadBatch) -> End {
-    let Some(last) = rest.iter().rposition(|b| *b != 0) else {
+/// Bytes up to the last one that is not zero.
+pub fn used_bytes(bytes: &[u8]) -> usize {
+    const STEP: usize = 4096;
+    let steps = bytes.chunks(STEP).enumerate();
+    // A comparison of whole blocks: most of a segment is zeros, and every start looks at all of them.
+    let used = steps.filter(|(_, step)| **step != [0; STEP][..step.len()]);
+    used.last().map_or(0, |(at, step)| {
+        let last = step.iter().rposition(|b| *b != 0).unwrap_or_default();
+        at * STEP + last + 1
+    })
+}
+
+/// Bytes behind the last sound batch that decide how a segment ends.
+pub const END_WINDOW: usize = 2 * BATCH_MAX;
+
+/// How a segment ends in which `why` was found at `offset`. `rest` is what follows there, [`END_WINDOW`] bytes of
+/// it or all; `used` counts the bytes from `offset` to the segment's last one that is not zero.
+pub fn judge_end(rest: &[u8], used: usize, offset: usize, why: BadBatch) -> End {
+    if used == 0 {
         return End::Clean { offset };
-    };
-    let later_is_sound = (ALIGN..=last)
-        .step_by(ALIGN)
-        .any(|at| parse_batch(&rest[at..]).is_ok());
+    }
     // A batch that is sound but belongs elsewhere was not torn by a crash either.
-    let itself_is_sound = parse_batch(rest).is_ok();
-    if later_is_sound || itself_is_sound || last >= BATCH_MAX {
+    let sound = |at: usize| rest.get(at..).is_some_and(|rest| parse_batch(rest).is_ok());
+    if used > BATCH_MAX || (0..used).step_by(ALIGN).any(sound) {
         End::Corrupt { offset, why }
     } else {
         End::Torn {
             offset,
-            bytes: last + 1,
+            bytes: used,
             why,
         }
     }

@@ -9,41 +9,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::SEGMENT_MIN;
-use sealwright_core::record::{Activated, DaemonStarted, Event, Genesis, LogKey};
-use sealwright_core::scheme::Scheme;
-use sealwright_core::spki::Spki;
-use sealwright_core::time::Timestamp;
+use sealwright_core::record::{Activated, DaemonStarted, Event};
 use sealwrightd::audit::disk::Disk;
 use sealwrightd::audit::recovery::{Recovered, RecoveryError, recover, segment_name};
 use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::{Journal, RecordError};
-use sealwrightd::clock::Clock;
 use sealwrightd::failpoints::Failpoints;
-use support::MemoryDisk;
-
-struct FixedClock;
-
-impl Clock for FixedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(1)
-    }
-}
-
-fn genesis() -> Event {
-    Event::Genesis(Genesis {
-        origin: "example.test/log".to_owned(),
-        log_key: LogKey {
-            token: "t".to_owned(),
-            uri: "pkcs11:object=log".parse().unwrap(),
-            spki: Spki::from_der(vec![1]),
-            scheme: Scheme::Ed25519,
-        },
-        operators: Vec::new(),
-        approvers: Vec::new(),
-        approvals_required: 0,
-        policy_digest: Sha256Digest::default(),
-    })
-}
+use support::{Dice, Fault, FixedClock, MemoryDisk, genesis};
 
 fn note(n: u64, padding: usize) -> Event {
     Event::DaemonStarted(DaemonStarted {
@@ -100,7 +72,7 @@ fn a_failed_sync_poisons_the_journal_until_a_restart_has_read_the_disk() {
     let disk = written(0, 0);
     let (journal, _, thread) = start(&disk);
     block_on(async {
-        disk.fail_sync_after(0);
+        disk.fail_syncs();
         assert_eq!(
             journal.record(note(1, 1)).await.unwrap_err(),
             RecordError::Poisoned
@@ -174,7 +146,7 @@ proptest! {
         let disk = written(0, 0);
         let (journal, _, thread) = start(&disk);
         let acknowledged = block_on(async {
-            disk.fail_sync_after(cut_after);
+            disk.fail_after(cut_after, Fault::Stop, Dice(1 + u64::from(cut_after)));
             let mut acknowledged = 1;
             while journal.record(note(acknowledged, padding)).await.is_ok() {
                 acknowledged += 1;

@@ -1,7 +1,7 @@
 //! The few file operations the journal needs, as a trait, so that tests can make them fail.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,8 +17,8 @@ pub trait SegmentFile: Send {
 pub trait Disk: Send + Sync {
     /// Names of the files in it.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// The bytes of one file.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// Up to `len` bytes of one file from `offset` on; fewer only where it ends.
+    fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>>;
     /// Opens an existing file for writing.
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>>;
     /// Makes a zero-filled file of `len` bytes, durable with its name.
@@ -58,9 +58,11 @@ impl Disk for RealDisk {
         names.collect()
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(self.path(name))?.read_to_end(&mut bytes)?;
+    fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.path(name))?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(len);
+        file.take(len as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use sealwright_core::journal::Chain;
+use sealwright_core::journal::{Chain, Entry};
 use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::index::{Index, SharedDb};
 use super::index_rows::{Rows, mark_value, marked};
+use super::reader::Batch;
 use super::recovery::{RecoveryError, replay};
 use super::writer::{Durable, Follower};
 
@@ -113,7 +114,8 @@ impl Keeper {
                 // Batches that became durable while the journal was replayed come a second time.
                 if batch.first >= next {
                     next = batch.chain.index;
-                    add(&mut rows, &batch);
+                    let entries = batch.entries.iter().map(|(entry, _)| entry);
+                    add(&mut rows, batch.first, entries, batch.chain);
                 }
             }
             rows.apply(&db)?;
@@ -152,8 +154,8 @@ impl Keeper {
             self.disk.as_ref(),
             &self.journal_folder,
             next.saturating_sub(1),
-            &mut |index, _, chain| {
-                if index + 1 == next && mark_value(chain) == *stored {
+            &mut |batch| {
+                if mark_value(batch.chain) == *stored {
                     found = Some(next);
                 }
             },
@@ -162,42 +164,32 @@ impl Keeper {
     }
 
     fn catch_up(&self, db: &sled::Db, from: u64) -> Result<u64, KeeperError> {
-        let mut next = from;
-        let mut rows = Rows::default();
-        let mut open_chain: Option<Chain> = None;
-        let mut whole = 0;
+        let (mut rows, mut waiting, mut next) = (Rows::default(), 0, from);
         let mut failure = None;
-        replay(
-            self.disk.as_ref(),
-            &self.journal_folder,
-            from,
-            &mut |index, entry, chain| {
-                if let Some(before) = open_chain.filter(|before| before.batch != chain.batch) {
-                    whole += 1;
-                    if whole % GROUP_MAX == 0 {
-                        rows.mark(before);
-                        let applied = std::mem::take(&mut rows).apply(db);
-                        failure = applied.err().or(failure.take());
-                    }
-                }
-                rows.add(index, entry);
-                open_chain = Some(chain);
-                next = index + 1;
-            },
-        )?;
-        if let Some(chain) = open_chain {
-            rows.mark(chain);
-            rows.apply(db)?;
-        }
+        let mut take_in = |batch: &Batch| {
+            // A mark is made of whole batches, so none is half below `from`.
+            add(&mut rows, batch.first, &batch.entries, batch.chain);
+            (waiting, next) = (waiting + 1, batch.chain.index);
+            if waiting % GROUP_MAX == 0 && failure.is_none() {
+                failure = std::mem::take(&mut rows).apply(db).err();
+            }
+        };
+        replay(self.disk.as_ref(), &self.journal_folder, from, &mut take_in)?;
+        rows.apply(db)?;
         failure.map_or(Ok(next), |error| Err(error.into()))
     }
 }
 
-fn add(rows: &mut Rows, batch: &Durable) {
-    for (index, (entry, _)) in (batch.first..).zip(&batch.entries) {
+fn add<'e>(
+    rows: &mut Rows,
+    first: u64,
+    entries: impl IntoIterator<Item = &'e Entry>,
+    chain: Chain,
+) {
+    for (index, entry) in (first..).zip(entries) {
         rows.add(index, entry);
     }
-    rows.mark(batch.chain);
+    rows.mark(chain);
 }
 
 fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
+pub mod reader;
 pub mod recovery;
 pub mod segments;
 pub mod tree;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use sealwright_core::record::{Event, Genesis};
+use sealwright_core::record::{Event, Genesis, LogRecovered};
 use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::tree::TreeError;
 
@@ -183,13 +184,7 @@ pub async fn open(
         std::fs::remove_file(&path).map_err(|source| OpenError::Io { path, source })?;
     }
     if let Some(torn) = found.torn {
-        tracing::warn!(
-            segment = torn.segment,
-            offset = torn.offset,
-            bytes = torn.bytes,
-            "a batch that was never acknowledged was cut off the journal"
-        );
-        let _ = journal.record(Event::LogRecovered(torn)).await?;
+        record_torn(&journal, torn).await?;
     }
     Ok(Audit {
         journal,
@@ -202,6 +197,19 @@ pub async fn open(
         writer,
         _lock: lock,
     })
+}
+
+/// Records that a torn batch was cut off. Right behind the genesis, before anything else: what is left of the
+/// batch is zeroed with this record.
+pub async fn record_torn(journal: &Journal, torn: LogRecovered) -> Result<(), RecordError> {
+    tracing::warn!(
+        segment = torn.segment,
+        offset = torn.offset,
+        bytes = torn.bytes,
+        "a batch that was never acknowledged was cut off the journal"
+    );
+    let _ = journal.record(Event::LogRecovered(torn)).await?;
+    Ok(())
 }
 
 fn lock(state_dir: &Path) -> Result<File, OpenError> {

@@ -3,15 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sealwright_core::journal::{
-    self, BadBatch, BadHeader, Chain, End, Entry, HEADER_LEN, SegmentHeader,
-};
+use sealwright_core::journal::{BadBatch, BadHeader, Chain, End, Entry, HEADER_LEN, SegmentHeader};
 use sealwright_core::record::{Leaf, LogRecovered, Record, SCHEMA_VERSION};
 use sealwright_core::state::{State, StateError};
 
 use serde::Deserialize;
 
 use super::disk::Disk;
+use super::reader::{Batch, SegmentReader};
 
 /// File name of segment `number`.
 pub fn segment_name(number: u64) -> String {
@@ -88,8 +87,23 @@ pub struct Recovered {
     pub segment: Option<u64>,
     /// Where in that segment.
     pub offset: u64,
+    /// Bytes of the batch right before `offset`; 0 where the segment has none.
+    pub last_len: u64,
     /// A torn last batch, to be zeroed and recorded.
     pub torn: Option<LogRecovered>,
+}
+
+impl Recovered {
+    fn nothing() -> Self {
+        Self {
+            state: State::default(),
+            chain: Chain::default(),
+            segment: None,
+            offset: HEADER_LEN as u64,
+            last_len: 0,
+            torn: None,
+        }
+    }
 }
 
 /// Reads all segments, calling `leaf` with index and bytes of each leaf.
@@ -99,27 +113,43 @@ pub fn recover(
     leaf: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<Recovered, RecoveryError> {
     let numbers = segments(disk, folder)?;
-    let mut found = Recovered {
-        state: State::default(),
-        chain: Chain::default(),
-        segment: None,
-        offset: HEADER_LEN as u64,
-        torn: None,
-    };
+    let mut found = Recovered::nothing();
     for (position, number) in numbers.iter().enumerate() {
         let is_last = position + 1 == numbers.len();
-        let path = folder.join(segment_name(*number));
-        let bytes = read(disk, folder, &segment_name(*number))?;
-        let header = SegmentHeader::decode(&bytes).map_err(|why| RecoveryError::Header {
-            path: path.clone(),
-            why,
-        })?;
-        if header.segment != *number || header.chain != found.chain {
-            return Err(RecoveryError::Gap { path });
-        }
-        read_segment(&bytes, &header, &path, is_last, &mut found, leaf)?;
+        let header = next_header(disk, folder, *number, found.chain)?;
+        let mut reader = SegmentReader::new(disk, &segment_name(*number), &header);
+        (found.segment, found.offset, found.last_len) = (Some(*number), HEADER_LEN as u64, 0);
+        read_segment(&mut reader, folder, is_last, &mut found, leaf)?;
     }
     Ok(found)
+}
+
+/// The header of segment `number`, if it continues `chain`.
+fn next_header(
+    disk: &dyn Disk,
+    folder: &Path,
+    number: u64,
+    chain: Chain,
+) -> Result<SegmentHeader, RecoveryError> {
+    let name = segment_name(number);
+    let path = folder.join(&name);
+    let header = SegmentReader::header(disk, &name).map_err(at(&path))?;
+    let header = header.map_err(|why| RecoveryError::Header {
+        path: path.clone(),
+        why,
+    })?;
+    if header.segment == number && header.chain == chain {
+        Ok(header)
+    } else {
+        Err(RecoveryError::Gap { path })
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError {
+    move |source| RecoveryError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
@@ -135,56 +165,38 @@ fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
     Ok(numbers)
 }
 
-fn read(disk: &dyn Disk, folder: &Path, name: &str) -> Result<Vec<u8>, RecoveryError> {
-    disk.read(name).map_err(|source| RecoveryError::Io {
-        path: folder.join(name),
-        source,
-    })
-}
-
+/// Takes in what `reader` still has; `found` says which segment it is.
 fn read_segment(
-    bytes: &[u8],
-    header: &SegmentHeader,
-    path: &Path,
+    reader: &mut SegmentReader<'_>,
+    folder: &Path,
     is_last: bool,
     found: &mut Recovered,
     leaf: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<(), RecoveryError> {
-    let mut failure = None;
-    let state = &mut found.state;
-    let (chain, end) = journal::scan(bytes, header, &mut |first, entries| {
-        for (index, entry) in (first..).zip(&entries) {
-            if failure.is_none() {
-                failure = fold(state, path, index, entry).err();
-                leaf(index, &entry.leaf);
-            }
+    let segment = found.segment.unwrap_or_default();
+    let path = folder.join(segment_name(segment));
+    while let Some(batch) = reader.next().map_err(at(&path))? {
+        for (index, entry) in (batch.first..).zip(&batch.entries) {
+            fold(&mut found.state, &path, index, entry)?;
+            leaf(index, &entry.leaf);
         }
-    });
-    if let Some(failure) = failure {
-        return Err(failure);
+        (found.chain, found.offset) = (batch.chain, batch.offset + batch.len);
+        found.last_len = batch.len;
     }
-    let offset = match end {
-        End::Clean { offset } => offset,
+    match reader.end().map_err(at(&path))? {
+        End::Clean { .. } => Ok(()),
         End::Torn { offset, bytes, .. } if is_last => {
             found.torn = Some(LogRecovered {
-                segment: header.segment,
+                segment,
                 offset: offset as u64,
                 bytes: bytes as u64,
             });
-            offset
+            Ok(())
         }
         End::Torn { offset, why, .. } | End::Corrupt { offset, why } => {
-            return Err(RecoveryError::Corrupt {
-                path: path.to_owned(),
-                offset,
-                why,
-            });
+            Err(RecoveryError::Corrupt { path, offset, why })
         }
-    };
-    found.chain = chain;
-    found.segment = Some(header.segment);
-    found.offset = offset as u64;
-    Ok(())
+    }
 }
 
 /// Takes one entry into the state, if its body is the one its leaf commits to.
@@ -228,31 +240,33 @@ fn parse(body: &[u8]) -> Result<Record, Option<StateError>> {
     })
 }
 
-/// Calls `visit` with each entry from index `from` on: how a lost index is rebuilt.
+/// Calls `visit` with each batch that has an entry from index `from` on: how a lost index is rebuilt.
 pub fn replay(
     disk: &dyn Disk,
     folder: &Path,
     from: u64,
-    visit: &mut dyn FnMut(u64, &Entry, Chain),
+    visit: &mut dyn FnMut(&Batch),
 ) -> Result<(), RecoveryError> {
+    let mut wanted = Vec::new();
     for number in segments(disk, folder)? {
-        let bytes = read(disk, folder, &segment_name(number))?;
-        let Ok(header) = SegmentHeader::decode(&bytes) else {
+        let name = segment_name(number);
+        let Ok(header) = SegmentReader::header(disk, &name).map_err(at(&folder.join(&name)))?
+        else {
             break;
         };
-        // The batch's own end is what an index remembers of the journal it was built from.
-        let mut chain = header.chain;
-        let mut offset = HEADER_LEN;
-        while let Ok((entries, len, next)) =
-            journal::decode_batch(bytes.get(offset..).unwrap_or_default(), number, chain)
-        {
-            for (index, entry) in (chain.index..).zip(&entries) {
-                if index >= from {
-                    visit(index, entry, next);
-                }
+        // What lies before a segment that begins at or below `from` is of no use.
+        if header.chain.index <= from {
+            wanted.clear();
+        }
+        wanted.push(header);
+    }
+    for header in wanted {
+        let name = segment_name(header.segment);
+        let mut reader = SegmentReader::new(disk, &name, &header);
+        while let Some(batch) = reader.next().map_err(at(&folder.join(&name)))? {
+            if batch.chain.index > from {
+                visit(&batch);
             }
-            chain = next;
-            offset += len;
         }
     }
     Ok(())

@@ -66,10 +66,15 @@ pub struct Segments {
     file: Box<dyn SegmentFile>,
     offset: u64,
     chain: Chain,
+    /// Where what a torn batch left behind ends; at or below `offset` where there is nothing left of it.
+    torn_end: u64,
 }
 
 impl Segments {
-    /// Opens the journal where recovery found its end, zeroing what a torn batch left behind.
+    /// Opens the journal where recovery found its end.
+    ///
+    /// What a torn batch left behind stays until its record, the next batch, is durable: after another crash, it is
+    /// found again.
     pub fn open(
         disk: Arc<dyn Disk>,
         segment_bytes: u64,
@@ -77,17 +82,15 @@ impl Segments {
         found: &Recovered,
     ) -> io::Result<Self> {
         let (number, offset) = (found.segment.unwrap_or(0), found.offset);
-        let file = match (found.segment, &found.torn) {
-            (None, _) => begin_segment(disk.as_ref(), number, found.chain, segment_bytes, false)?,
-            (Some(_), None) => disk.open(&segment_name(number))?,
-            (Some(_), Some(torn)) => {
-                let mut file = disk.open(&segment_name(number))?;
-                let len = usize::try_from(torn.bytes).map_err(io::Error::other)?;
-                file.write_at(&vec![0; len], torn.offset)?;
-                file.sync()?;
-                file
-            }
+        let mut file = match found.segment {
+            None => begin_segment(disk.as_ref(), number, found.chain, segment_bytes, false)?,
+            Some(_) => disk.open(&segment_name(number))?,
         };
+        harden(disk.as_ref(), file.as_mut(), number, found)?;
+        let torn_end = found
+            .torn
+            .as_ref()
+            .map_or(0, |torn| torn.offset + torn.bytes);
         let this = Self {
             disk,
             segment_bytes,
@@ -96,6 +99,7 @@ impl Segments {
             file,
             offset,
             chain: found.chain,
+            torn_end,
         };
         this.publish_room();
         Ok(this)
@@ -109,7 +113,9 @@ impl Segments {
     /// Makes sure that a batch of any size fits, before anything is decided about it. If no new segment can be
     /// made the journal is as it was, and may be tried again.
     pub fn make_room(&mut self) -> io::Result<()> {
-        if self.offset + BATCH_MAX as u64 <= self.segment_bytes {
+        // The torn batch had room here, so any other has, whatever the setting is now.
+        let is_torn = self.torn_end > self.offset;
+        if is_torn || self.offset + BATCH_MAX as u64 <= self.segment_bytes {
             return Ok(());
         }
         self.rotate()
@@ -121,6 +127,12 @@ impl Segments {
         self.file.write_at(&bytes, self.offset)?;
         self.file.sync()?;
         self.offset += bytes.len() as u64;
+        if self.torn_end > self.offset {
+            let len = usize::try_from(self.torn_end - self.offset).map_err(io::Error::other)?;
+            self.file.write_at(&vec![0; len], self.offset)?;
+            self.file.sync()?;
+            self.torn_end = 0;
+        }
         self.chain = next;
         self.publish_room();
         Ok(next)
@@ -152,6 +164,22 @@ impl Segments {
             Ordering::Release,
         );
     }
+}
+
+/// Writes the last batch and what was torn once more and syncs it. A daemon that died, or whose sync failed, may
+/// have left it in the page cache alone, where recovery reads it; the records that follow must not outlive it.
+fn harden(
+    disk: &dyn Disk,
+    file: &mut dyn SegmentFile,
+    number: u64,
+    found: &Recovered,
+) -> io::Result<()> {
+    let at = found.offset - found.last_len;
+    let torn = found.torn.as_ref().map_or(0, |torn| torn.bytes);
+    let len = usize::try_from(found.last_len + torn).map_err(io::Error::other)?;
+    let bytes = disk.read(&segment_name(number), at, len)?;
+    file.write_at(&bytes, at)?;
+    file.sync()
 }
 
 /// Turns the spare (or a new file) into segment `number`.
