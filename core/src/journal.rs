@@ -123,6 +123,9 @@ pub enum BadBatch {
     /// The length leads out of the segment or over the limit.
     #[error("the batch's length is impossible")]
     Length,
+    /// The file ends inside the batch. No crash does that: a segment has its whole length from the start.
+    #[error("the file was cut short: it ends inside the batch")]
+    Truncated,
     /// The digest does not match.
     #[error("the batch's digest does not match its bytes")]
     Digest,
@@ -157,21 +160,25 @@ fn parse_batch(bytes: &[u8]) -> Result<RawBatch<'_>, BadBatch> {
     let u32_at = |at| {
         field(bytes, at)
             .map(u32::from_le_bytes)
-            .ok_or(BadBatch::Length)
+            .ok_or(BadBatch::Truncated)
     };
     let u64_at = |at| {
         field(bytes, at)
             .map(u64::from_le_bytes)
-            .ok_or(BadBatch::Length)
+            .ok_or(BadBatch::Truncated)
     };
-    let hash_at = |at| field(bytes, at).map(Sha256Digest).ok_or(BadBatch::Length);
+    let hash_at = |at| {
+        field(bytes, at)
+            .map(Sha256Digest)
+            .ok_or(BadBatch::Truncated)
+    };
     let len = u32_at(32)? as usize;
     if !len.is_multiple_of(ALIGN) || BATCH_HEADER + len > BATCH_MAX {
         return Err(BadBatch::Length);
     }
     let payload = bytes
         .get(BATCH_HEADER..BATCH_HEADER + len)
-        .ok_or(BadBatch::Length)?;
+        .ok_or(BadBatch::Truncated)?;
     let own = hash_at(72)?;
     if Sha256Digest::of(&[&bytes[..72], payload]) != own || u32_at(36)? != 0 {
         return Err(BadBatch::Digest);
@@ -255,6 +262,9 @@ pub enum BadHeader {
     /// Nothing was ever written: the file was being made when the host stopped.
     #[error("the segment's header was never written")]
     Blank,
+    /// The file is shorter than a header.
+    #[error("the file was cut short: it ends inside the segment's header")]
+    Truncated,
     /// Damaged.
     #[error("the segment's header is damaged")]
     Damaged,
@@ -282,7 +292,7 @@ impl SegmentHeader {
 
     /// Reads the first [`HEADER_LEN`] bytes of a segment.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
-        let head = bytes.get(..HEADER_LEN).ok_or(BadHeader::Damaged)?;
+        let head = bytes.get(..HEADER_LEN).ok_or(BadHeader::Truncated)?;
         if head.iter().all(|b| *b == 0) {
             return Err(BadHeader::Blank);
         }
@@ -384,7 +394,8 @@ pub fn judge_end(rest: &[u8], used: usize, offset: usize, why: BadBatch) -> End 
     }
     // A batch that is sound but belongs elsewhere was not torn by a crash either.
     let sound = |at: usize| rest.get(at..).is_some_and(|rest| parse_batch(rest).is_ok());
-    if used > BATCH_MAX || (0..used).step_by(ALIGN).any(sound) {
+    let cut = why == BadBatch::Truncated;
+    if cut || used > BATCH_MAX || (0..used).step_by(ALIGN).any(sound) {
         End::Corrupt { offset, why }
     } else {
         End::Torn {
@@ -501,8 +512,24 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&bytes), Err(BadHeader::Damaged));
         assert_eq!(
             SegmentHeader::decode(&bytes[..100]),
-            Err(BadHeader::Damaged)
+            Err(BadHeader::Truncated)
         );
+    }
+
+    #[test]
+    fn a_file_that_ends_inside_a_batch_was_cut_and_not_torn() {
+        let (bytes, offsets) = segment(3);
+        for end in [offsets[2] + 8, offsets[3] - 1] {
+            let (_, end) = read(&bytes[..end]);
+            let why = BadBatch::Truncated;
+            assert_eq!(
+                end,
+                End::Corrupt {
+                    offset: offsets[2],
+                    why
+                }
+            );
+        }
     }
 
     proptest! {

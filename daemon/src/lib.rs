@@ -11,6 +11,7 @@ pub mod audit;
 pub mod authn;
 pub mod body;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod denials;

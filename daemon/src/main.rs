@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use sealwrightd::command::{fsck, reindex};
 use sealwrightd::config::Config;
 use sealwrightd::run;
 
@@ -15,6 +16,7 @@ struct Args {
     /// The configuration file; tokens/*.toml and policy.cedar lie beside it.
     #[arg(
         long,
+        global = true,
         env = "SEALWRIGHT_CONFIG",
         default_value = "/etc/sealwright/sealwright.toml"
     )]
@@ -22,6 +24,14 @@ struct Args {
     /// Read configuration, certificates and policy, say what is wrong with them, and stop.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Fsck(fsck::Args),
+    Reindex(reindex::Args),
 }
 
 fn main() -> ExitCode {
@@ -29,19 +39,17 @@ fn main() -> ExitCode {
     run::start_logging();
     let result = Config::read(&args.config)
         .map_err(run::RunError::from)
-        .and_then(|config| {
-            if args.check_config {
-                run::check(&config)
-            } else {
-                run::run(config)
+        .and_then(|config| match args.command {
+            Some(Command::Fsck(args)) => fsck::run(&config, args).map_err(run::RunError::Command),
+            Some(Command::Reindex(args)) => {
+                reindex::run(&config, &args).map_err(run::RunError::Command)
             }
+            None if args.check_config => run::check(&config).map(|()| ExitCode::SUCCESS),
+            None => run::run(config).map(|()| ExitCode::SUCCESS),
         });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // On standard error as well as in the log: at a terminal, this line is all there is.
-            eprintln!("sealwrightd: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        // On standard error as well as in the log: at a terminal, this line is all there is.
+        eprintln!("sealwrightd: {error}");
+        ExitCode::FAILURE
+    })
 }

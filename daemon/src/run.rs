@@ -83,6 +83,9 @@ pub enum RunError {
     /// The log has no genesis although it was opened.
     #[error("the log has no genesis record")]
     Genesis,
+    /// One of the commands beside running.
+    #[error(transparent)]
+    Command(io::Error),
     /// Runtime or signals.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),

@@ -129,7 +129,10 @@ fn a_missing_or_exchanged_segment_is_refused() {
     assert!(disk.list().unwrap().contains(&segment_name(2)));
     assert_eq!(recovered(&disk).unwrap().state.next_index(), 100);
     disk.remove(&segment_name(1));
-    assert!(matches!(recovered(&disk), Err(RecoveryError::Gap { .. })));
+    assert!(matches!(
+        recovered(&disk),
+        Err(RecoveryError::Missing { .. })
+    ));
 }
 
 proptest! {

@@ -19,6 +19,8 @@ pub trait Disk: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Up to `len` bytes of one file from `offset` on; fewer only where it ends.
     fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+    /// Bytes of one file.
+    fn len(&self, name: &str) -> io::Result<u64>;
     /// Opens an existing file for writing.
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>>;
     /// Makes a zero-filled file of `len` bytes, durable with its name.
@@ -64,6 +66,10 @@ impl Disk for RealDisk {
         let mut bytes = Vec::with_capacity(len);
         file.take(len as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(std::fs::metadata(self.path(name))?.len())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealwright_core::journal::{Chain, Entry};
 use tokio::sync::watch;
 
-use super::disk::Disk;
+use super::disk::{Disk, RealDisk};
 use super::index::{Index, SharedDb};
 use super::index_rows::{Rows, mark_value, marked};
 use super::reader::Batch;
@@ -62,6 +62,25 @@ pub fn start(
     Ok((Index::new(db, seen), IndexFollower(sender)))
 }
 
+/// Builds the index below `state_dir` anew from the journal, beside the old one, and puts it in its place; returns
+/// the number of records. Nobody else may have the index open.
+///
+/// A crash leaves the old index or none, and `index.new`, which the next time begins afresh.
+pub fn rebuild(state_dir: &Path, progress: &mut dyn FnMut(u64)) -> std::io::Result<u64> {
+    let journal_folder = state_dir.join("journal");
+    let (folder, new) = (state_dir.join("index"), state_dir.join("index.new"));
+    // The folders may be missing; only what follows counts.
+    let _ = std::fs::remove_dir_all(&new);
+    let db = open_sled(&new)?;
+    let disk = RealDisk::new(&journal_folder);
+    let next = fill(&db, &disk, &journal_folder, 0, progress).map_err(std::io::Error::other)?;
+    db.flush()?;
+    drop(db);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::rename(&new, &folder)?;
+    Ok(next)
+}
+
 /// Owns sled: the only one who writes to it.
 struct Keeper {
     folder: PathBuf,
@@ -103,7 +122,13 @@ impl Keeper {
     /// Opens or rebuilds sled, then follows the journal until the daemon ends.
     fn round(&self, notes: &Receiver<Note>, trusted: bool) -> Result<(), KeeperError> {
         let (db, mut next) = self.open(trusted)?;
-        next = self.catch_up(&db, next)?;
+        next = fill(
+            &db,
+            self.disk.as_ref(),
+            &self.journal_folder,
+            next,
+            &mut |_| {},
+        )?;
         self.publish(Some(db.clone()));
         self.applied.send_replace(next);
         while let Ok(first) = notes.recv() {
@@ -162,22 +187,30 @@ impl Keeper {
         )?;
         Ok(found)
     }
+}
 
-    fn catch_up(&self, db: &sled::Db, from: u64) -> Result<u64, KeeperError> {
-        let (mut rows, mut waiting, mut next) = (Rows::default(), 0, from);
-        let mut failure = None;
-        let mut take_in = |batch: &Batch| {
-            // A mark is made of whole batches, so none is half below `from`.
-            add(&mut rows, batch.first, &batch.entries, batch.chain);
-            (waiting, next) = (waiting + 1, batch.chain.index);
-            if waiting % GROUP_MAX == 0 && failure.is_none() {
-                failure = std::mem::take(&mut rows).apply(db).err();
-            }
-        };
-        replay(self.disk.as_ref(), &self.journal_folder, from, &mut take_in)?;
-        rows.apply(db)?;
-        failure.map_or(Ok(next), |error| Err(error.into()))
-    }
+/// Takes the journal from record `from` on into `db`; returns the index after the last.
+fn fill(
+    db: &sled::Db,
+    disk: &dyn Disk,
+    journal_folder: &Path,
+    from: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, KeeperError> {
+    let (mut rows, mut waiting, mut next) = (Rows::default(), 0, from);
+    let mut failure = None;
+    replay(disk, journal_folder, from, &mut |batch: &Batch| {
+        // A mark is made of whole batches, so none is half below `from`.
+        add(&mut rows, batch.first, &batch.entries, batch.chain);
+        (waiting, next) = (waiting + batch.entries.len(), batch.chain.index);
+        if waiting >= GROUP_MAX && failure.is_none() {
+            failure = std::mem::take(&mut rows).apply(db).err();
+            waiting = 0;
+            progress(next);
+        }
+    })?;
+    rows.apply(db)?;
+    failure.map_or(Ok(next), |error| Err(error.into()))
 }
 
 fn add<'e>(
@@ -192,7 +225,7 @@ fn add<'e>(
     rows.mark(chain);
 }
 
-fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
+pub(super) fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
     let config = sled::Config::new()
         .path(folder)
         .cache_capacity(8 << 20)

@@ -24,19 +24,19 @@ const MARK: &[u8] = b"m2";
 /// Which indices of a block are listed.
 type Bits = [u8; 32];
 /// Indices in one block of a list.
-const BLOCK: u64 = size_of::<Bits>() as u64 * 8;
+pub(super) const BLOCK: u64 = size_of::<Bits>() as u64 * 8;
 
 /// Rows of records that go into sled together.
 #[derive(Default)]
 pub(super) struct Rows {
-    batch: sled::Batch,
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
     lists: BTreeMap<Vec<u8>, Bits>,
 }
 
 impl Rows {
     /// The rows of one record.
     pub(super) fn add(&mut self, index: u64, entry: &Entry) {
-        self.batch.insert(record_key(index), encode(entry));
+        self.rows.push((record_key(index), encode(entry)));
         let Ok(record) = serde_json::from_slice::<Record>(&entry.body) else {
             return;
         };
@@ -60,20 +60,32 @@ impl Rows {
 
     /// Everything before the end of `chain` has been added.
     pub(super) fn mark(&mut self, chain: Chain) {
-        self.batch.insert(MARK, mark_value(chain));
+        self.rows.push((MARK.to_vec(), mark_value(chain)));
     }
 
     /// Writes them. Only the thread that owns sled may: it adds to what a block has already.
-    pub(super) fn apply(mut self, db: &sled::Db) -> Result<(), sled::Error> {
+    pub(super) fn apply(self, db: &sled::Db) -> Result<(), sled::Error> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.rows {
+            batch.insert(key, value);
+        }
         for (key, mut bits) in self.lists {
             if let Some(old) = db.get(&key)? {
                 bits.iter_mut()
                     .zip(old.iter())
                     .for_each(|(bits, old)| *bits |= old);
             }
-            self.batch.insert(key, &bits);
+            batch.insert(key, &bits);
         }
-        db.apply_batch(self.batch)
+        db.apply_batch(batch)
+    }
+
+    /// Keys and values, where all records of the blocks concerned were added.
+    pub(super) fn into_rows(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let lists = self.lists.into_iter();
+        self.rows
+            .into_iter()
+            .chain(lists.map(|(key, bits)| (key, bits.to_vec())))
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod disk;
+pub mod fsck;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
@@ -59,7 +60,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another daemon holds the lock.
-    #[error("{0} is locked: another sealwrightd is running on this state directory")]
+    #[error(
+        "{0} is locked: another sealwrightd is running on this state directory, or `sealwrightd` fsck, reindex or archive is at work"
+    )]
     Locked(PathBuf),
     /// The journal is unusable.
     #[error(transparent)]
@@ -120,8 +123,8 @@ pub async fn open(
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&journal_dir));
 
     let mut leaves = Vec::new();
-    let found = recover(disk.as_ref(), &journal_dir, &mut |_, leaf| {
-        leaves.push(leaf_hash(leaf))
+    let found = recover(disk.as_ref(), &journal_dir, &mut |batch, _| {
+        leaves.extend(batch.entries.iter().map(|entry| leaf_hash(&entry.leaf)));
     })?;
     let new_genesis = match found.state.genesis() {
         Some(_) => None,

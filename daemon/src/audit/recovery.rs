@@ -20,6 +20,10 @@ pub fn segment_name(number: u64) -> String {
 /// A file that is ready to become the next segment.
 pub const SPARE: &str = "spare.swj";
 
+/// What to do about damage that no crash makes.
+const NEXT: &str = "The log is not continued over it: keep a copy, then put back the segments of a backup or \
+    archive, or open a new shard (docs/runbooks/audit.md)";
+
 /// Why the journal cannot be used. Nothing has been changed on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -32,9 +36,7 @@ pub enum RecoveryError {
         source: io::Error,
     },
     /// Damage that no crash makes.
-    #[error(
-        "{path} is damaged at byte {offset}: {why}. The log is not continued; restore it from the archive or open a new shard"
-    )]
+    #[error("{path} is damaged at byte {offset}: {why}. {NEXT}")]
     Corrupt {
         /// The segment.
         path: PathBuf,
@@ -44,28 +46,36 @@ pub enum RecoveryError {
         why: BadBatch,
     },
     /// A header cannot be used.
-    #[error("{path} cannot be read: {why}")]
+    #[error("{path} cannot be used: {why}. {NEXT}")]
     Header {
         /// The segment.
         path: PathBuf,
         /// What is wrong.
         why: BadHeader,
     },
-    /// A segment is missing or does not follow the one before.
-    #[error(
-        "{path} does not continue the segment before it; a segment is missing or was exchanged"
-    )]
+    /// A segment is missing.
+    #[error("{path} is missing, and later segments are there. {NEXT}")]
+    Missing {
+        /// The segment.
+        path: PathBuf,
+    },
+    /// A segment does not follow the one before.
+    #[error("{path} does not continue the segment before it: one of the two was exchanged. {NEXT}")]
     Gap {
         /// The segment.
         path: PathBuf,
     },
     /// A record does not fit its leaf.
-    #[error("record {index} in {path} does not match its leaf")]
+    #[error(
+        "record {index} in {path}, in the batch at byte {offset}, does not match its leaf. {NEXT}"
+    )]
     Leaf {
         /// The segment.
         path: PathBuf,
         /// The record.
         index: u64,
+        /// Its batch.
+        offset: u64,
     },
     /// A record cannot follow those before it.
     #[error("{path}: {source}")]
@@ -75,6 +85,21 @@ pub enum RecoveryError {
         /// Why.
         source: StateError,
     },
+}
+
+impl RecoveryError {
+    /// The file or folder, and where in it.
+    pub fn place(&self) -> (&Path, Option<u64>) {
+        match self {
+            Self::Corrupt { path, offset, .. } => (path, Some(*offset as u64)),
+            Self::Leaf { path, offset, .. } => (path, Some(*offset)),
+            Self::Header { path, .. } => (path, Some(0)),
+            Self::Io { path, .. }
+            | Self::Missing { path }
+            | Self::Gap { path }
+            | Self::State { path, .. } => (path, None),
+        }
+    }
 }
 
 /// Where the journal ends, and what its records amount to.
@@ -106,11 +131,14 @@ impl Recovered {
     }
 }
 
-/// Reads all segments, calling `leaf` with index and bytes of each leaf.
+/// What is called for each batch, with the state after it.
+pub type Visit<'v> = &'v mut dyn FnMut(&Batch, &State);
+
+/// Reads all segments.
 pub fn recover(
     disk: &dyn Disk,
     folder: &Path,
-    leaf: &mut dyn FnMut(u64, &[u8]),
+    visit: Visit<'_>,
 ) -> Result<Recovered, RecoveryError> {
     let numbers = segments(disk, folder)?;
     let mut found = Recovered::nothing();
@@ -119,7 +147,7 @@ pub fn recover(
         let header = next_header(disk, folder, *number, found.chain)?;
         let mut reader = SegmentReader::new(disk, &segment_name(*number), &header);
         (found.segment, found.offset, found.last_len) = (Some(*number), HEADER_LEN as u64, 0);
-        read_segment(&mut reader, folder, is_last, &mut found, leaf)?;
+        read_segment(&mut reader, folder, is_last, &mut found, visit)?;
     }
     Ok(found)
 }
@@ -162,7 +190,15 @@ fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
         .filter_map(|name| name.strip_suffix(".swj")?.parse().ok())
         .collect();
     numbers.sort_unstable();
-    Ok(numbers)
+    match (0..)
+        .zip(&numbers)
+        .find(|(wanted, number)| wanted != *number)
+    {
+        None => Ok(numbers),
+        Some((missing, _)) => Err(RecoveryError::Missing {
+            path: folder.join(segment_name(missing)),
+        }),
+    }
 }
 
 /// Takes in what `reader` still has; `found` says which segment it is.
@@ -171,15 +207,15 @@ fn read_segment(
     folder: &Path,
     is_last: bool,
     found: &mut Recovered,
-    leaf: &mut dyn FnMut(u64, &[u8]),
+    visit: Visit<'_>,
 ) -> Result<(), RecoveryError> {
     let segment = found.segment.unwrap_or_default();
     let path = folder.join(segment_name(segment));
     while let Some(batch) = reader.next().map_err(at(&path))? {
         for (index, entry) in (batch.first..).zip(&batch.entries) {
-            fold(&mut found.state, &path, index, entry)?;
-            leaf(index, &entry.leaf);
+            fold(&mut found.state, &path, batch.offset, index, entry)?;
         }
+        visit(&batch, &found.state);
         (found.chain, found.offset) = (batch.chain, batch.offset + batch.len);
         found.last_len = batch.len;
     }
@@ -200,10 +236,17 @@ fn read_segment(
 }
 
 /// Takes one entry into the state, if its body is the one its leaf commits to.
-fn fold(state: &mut State, path: &Path, index: u64, entry: &Entry) -> Result<(), RecoveryError> {
+fn fold(
+    state: &mut State,
+    path: &Path,
+    offset: u64,
+    index: u64,
+    entry: &Entry,
+) -> Result<(), RecoveryError> {
     let mismatch = || RecoveryError::Leaf {
         path: path.to_owned(),
         index,
+        offset,
     };
     let leaf = Leaf::from_bytes(&entry.leaf).map_err(|_| mismatch())?;
     let record = parse(&entry.body).map_err(|newer| match newer {

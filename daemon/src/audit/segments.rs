@@ -65,6 +65,8 @@ pub struct Segments {
     number: u64,
     file: Box<dyn SegmentFile>,
     offset: u64,
+    /// Length of the file: another than `segment_bytes` where the setting was changed since it was made.
+    len: u64,
     chain: Chain,
     /// Where what a torn batch left behind ends; at or below `offset` where there is nothing left of it.
     torn_end: u64,
@@ -87,6 +89,7 @@ impl Segments {
             Some(_) => disk.open(&segment_name(number))?,
         };
         harden(disk.as_ref(), file.as_mut(), number, found)?;
+        let len = disk.len(&segment_name(number))?;
         let torn_end = found
             .torn
             .as_ref()
@@ -98,6 +101,7 @@ impl Segments {
             number,
             file,
             offset,
+            len,
             chain: found.chain,
             torn_end,
         };
@@ -113,9 +117,7 @@ impl Segments {
     /// Makes sure that a batch of any size fits, before anything is decided about it. If no new segment can be
     /// made the journal is as it was, and may be tried again.
     pub fn make_room(&mut self) -> io::Result<()> {
-        // The torn batch had room here, so any other has, whatever the setting is now.
-        let is_torn = self.torn_end > self.offset;
-        if is_torn || self.offset + BATCH_MAX as u64 <= self.segment_bytes {
+        if self.offset + BATCH_MAX as u64 <= self.len {
             return Ok(());
         }
         self.rotate()
@@ -153,16 +155,16 @@ impl Segments {
             self.file = file;
             self.number = number;
             self.offset = journal::HEADER_LEN as u64;
+            self.len = self.segment_bytes;
         });
         self.publish_room();
         begun
     }
 
     fn publish_room(&self) {
-        self.space.room.store(
-            self.segment_bytes.saturating_sub(self.offset),
-            Ordering::Release,
-        );
+        self.space
+            .room
+            .store(self.len.saturating_sub(self.offset), Ordering::Release);
     }
 }
 

@@ -187,6 +187,10 @@ impl Disk for MemoryDisk {
         Ok(seen[from..seen.len().min(from + len)].to_vec())
     }
 
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(self.file(name)?.lock().unwrap().seen.len() as u64)
+    }
+
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         Ok(Box::new(OpenFile {
             file: self.file(name)?,

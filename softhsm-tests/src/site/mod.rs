@@ -23,8 +23,9 @@ mod token;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,6 +206,22 @@ impl Site {
             daemon.log()
         );
         daemon.log()
+    }
+
+    /// Runs another command of `sealwrightd` to its end, as the daemon's user.
+    ///
+    /// # Panics
+    /// The program cannot be run.
+    #[must_use]
+    pub fn daemon_command(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(self.binaries.path("sealwrightd"));
+        command.args(args);
+        command
+            .arg("--config")
+            .arg(self.path("etc/sealwright.toml"))
+            .uid(DAEMON_UID)
+            .gid(DAEMON_UID);
+        command.output().expect("sealwrightd runs")
     }
 
     fn daemon_process(&self, environment: &[(&str, &str)], uid: u32, log: &Path) -> Process {

@@ -1,0 +1,110 @@
+//! Everything that is kept, read again and held against everything else. Nothing below the state directory is written.
+//!
+//! The journal is append-only, so it is read beside a daemon that writes to it. Checkpoints are read before it and
+//! tiles against it: both can only be behind what is read later. The index cannot be read while a daemon has it.
+
+mod checkpoints;
+mod finding;
+mod index;
+mod tiles;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sealwright_core::tlog::Frontier;
+use sealwright_core::tlog::merkle::leaf_hash;
+use serde::Serialize;
+
+use self::checkpoints::Claims;
+pub use self::finding::Finding;
+use self::index::IndexCopy;
+use self::tiles::TileCheck;
+use super::disk::RealDisk;
+use super::recovery::{Recovered, recover};
+
+/// What is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// `/var/lib/sealwright`.
+    pub state_dir: PathBuf,
+    /// Checkpoints that were kept elsewhere: the log must contain them too.
+    pub outside: Vec<PathBuf>,
+    /// A daemon runs: what it is writing just now is no damage, and the index is its own.
+    pub is_live: bool,
+}
+
+/// What was read, and what is wrong with it.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Records whose body, leaf and place are sound.
+    pub records: u64,
+    /// Tiles that are those of the journal.
+    pub tiles: u64,
+    /// Checkpoints that verify and that the journal contains.
+    pub checkpoints: u64,
+    /// Records in the index; absent where it was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub indexed: Option<u64>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What is no damage, but worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Reads everything. `progress` is told the number of records so far.
+///
+/// # Errors
+/// Something could not be read at all; damage is a finding.
+pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report> {
+    let mut report = Report::default();
+    let folder = scope.state_dir.join("journal");
+    let disk = RealDisk::new(&folder);
+    let mut claims = Claims::read(scope, &mut report)?;
+    let mut tiles = TileCheck::new(&scope.state_dir.join("tiles"), claims.newest_own());
+    let mut index = IndexCopy::of(scope, &mut report)?;
+    let mut frontier = Frontier::new();
+    let found = recover(&disk, &folder, &mut |batch, _| {
+        for (number, entry) in (batch.first..).zip(&batch.entries) {
+            let leaf = leaf_hash(&entry.leaf);
+            frontier.push(leaf);
+            tiles.push(leaf);
+            claims.reached(&frontier);
+            if let Some(index) = &mut index {
+                index.expect(number, entry);
+            }
+        }
+        if let Some(index) = &mut index {
+            index.batch(batch.chain);
+        }
+        report.records = frontier.size();
+        progress(report.records);
+    });
+    match found {
+        Ok(found) => {
+            note_end(&found, scope, &folder, &mut report);
+            claims.judge(&found.state, report.records, &mut report);
+            tiles.finish(&mut report);
+            index.map(|index| index.finish(&mut report));
+        }
+        // What lies behind the damage cannot be judged: it would all be called missing.
+        Err(error) => {
+            report.findings.push(Finding::of_journal(&error));
+            let note = "tiles, checkpoints and index were not judged: mend the journal, then run fsck again";
+            report.notes.push(note.to_owned());
+        }
+    }
+    Ok(report)
+}
+
+fn note_end(found: &Recovered, scope: &Scope, folder: &Path, report: &mut Report) {
+    let Some(torn) = &found.torn else { return };
+    let path = folder.join(super::recovery::segment_name(torn.segment));
+    let what = if scope.is_live {
+        "the daemon is writing it"
+    } else {
+        "it was never acknowledged; the next start cuts it off and records that"
+    };
+    let (path, offset) = (path.display(), torn.offset);
+    let note = format!("{path} ends in an unfinished batch at byte {offset}: {what}");
+    report.notes.push(note);
+}

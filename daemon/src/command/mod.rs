@@ -1,0 +1,4 @@
+//! What `sealwrightd` does beside running.
+
+pub mod fsck;
+pub mod reindex;
