@@ -18,6 +18,7 @@ pub mod denials;
 pub mod failpoints;
 pub mod http;
 pub mod listen;
+pub mod log_proof;
 pub mod monitor;
 pub mod pipeline;
 pub mod policy;

@@ -22,9 +22,10 @@ use crate::authn::{Caller, Peer};
 use crate::body::Payload;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
+use crate::log_proof;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, RetryKey};
-use crate::seal::{Format, Sealed, seal};
+use crate::seal::{Format, Released, Sealed, seal};
 
 /// Keys in one envelope.
 pub const KEYS_MAX: usize = 8;
@@ -39,6 +40,8 @@ pub struct SignCall {
     pub keys: Vec<String>,
     /// What to answer with.
     pub format: Format,
+    /// Whether the answer waits for the proof that the record is in the log, and carries it.
+    pub wants_proof: bool,
     /// DSSE payloadType.
     pub payload_type: String,
     /// SHA-256 of the Idempotency-Key.
@@ -47,6 +50,12 @@ pub struct SignCall {
     pub deadline: Instant,
     /// The payload.
     pub body: Incoming,
+}
+
+impl SignCall {
+    fn proof_by(&self) -> Option<Instant> {
+        self.wants_proof.then_some(self.deadline)
+    }
 }
 
 /// Signs, records and answers; whatever happens is in the journal before the caller hears of it.
@@ -59,8 +68,12 @@ pub async fn sign(
     request_id: &str,
 ) -> Answer {
     let mut draft = draft(daemon, peer, request_id);
+    let proof_by = call.as_ref().ok().and_then(SignCall::proof_by);
     match attempt(daemon, peer, call, &mut draft).await {
-        Ok(recorded) => respond(daemon, recorded),
+        Ok(recorded) => match proof_by {
+            None => respond(daemon, recorded),
+            Some(deadline) => respond_with_proof(daemon, recorded, deadline).await,
+        },
         Err(refusal) => refuse(daemon, draft, refusal).await,
     }
 }
@@ -401,7 +414,24 @@ fn respond(daemon: &Daemon, recorded: Recorded<Sealed>) -> Answer {
     daemon.failpoints.reach("respond");
     metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
-    let released = recorded.release();
+    released(index, recorded.release())
+}
+
+/// The same with the proof beside it. A proof that does not come in time is left out and the reason given: the
+/// signature is recorded, so it is not held back.
+async fn respond_with_proof(
+    daemon: &Daemon,
+    recorded: Recorded<Sealed>,
+    deadline: Instant,
+) -> Answer {
+    daemon.failpoints.reach("respond");
+    metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
+    let index = recorded.index();
+    let proof = log_proof::of_new(daemon, index, deadline).await;
+    released(index, recorded.release().with_proof(proof))
+}
+
+fn released(index: u64, released: Released) -> Answer {
     let mut answer = http::answer(StatusCode::OK, released.content_type, released.bytes);
     http::set(&mut answer, http::RECORD, &index.to_string());
     http::set(

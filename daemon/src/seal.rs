@@ -8,8 +8,14 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse;
 use sealwright_core::record::UsedKey;
 use sealwright_core::sign::VerifiedSignature;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::audit::writer::Recorded;
+use crate::refusal::Refusal;
+
+/// The media type of an answer with a log proof.
+const PROVED: &str = "application/vnd.sealwright.proved+json";
 
 /// What the caller asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +89,44 @@ pub struct Released {
     pub content_type: &'static str,
     /// Whether it was given before, to the same Idempotency-Key.
     pub is_replay: bool,
+}
+
+#[derive(Serialize)]
+struct Proved<'a> {
+    signed: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_proof: Option<&'a str>,
+}
+
+impl Released {
+    /// With the proof of its record beside it, or why there is none.
+    #[must_use]
+    pub fn with_proof(self, proof: Result<String, Refusal>) -> Self {
+        // What was sealed is JSON: neither of the two steps below fails for it.
+        let Ok(signed) = serde_json::from_slice(&self.bytes) else {
+            return self;
+        };
+        let no_proof = proof.as_ref().err().map(|refusal| {
+            let detail = refusal.detail.as_deref();
+            detail.unwrap_or_else(|| refusal.code.title())
+        });
+        let proved = Proved {
+            signed,
+            proof: proof.as_deref().ok(),
+            no_proof,
+        };
+        let Ok(bytes) = serde_json::to_vec(&proved) else {
+            return self;
+        };
+        Self {
+            sha256: Sha256Digest::of(&[&bytes]),
+            bytes: bytes.into(),
+            content_type: PROVED,
+            ..self
+        }
+    }
 }
 
 impl Recorded<Sealed> {

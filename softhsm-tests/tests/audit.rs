@@ -3,10 +3,15 @@
 
 mod support;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::record::Event;
+use sealwright_core::tlog::TlogProof;
 use sealwright_softhsm_tests::site::pki::{Authority, Leaf};
 use sealwright_softhsm_tests::site::{CI, OTHER, Site, TokenSpec, sha256_hex, statement};
 use serde_json::Value;
-use support::{all_records, proved, text};
+use support::{all_records, proved, proved_by, text};
 
 const AUDITOR: &str = "spiffe://sealwright.test/auditor";
 const STRANGER: &str = "spiffe://partner.test/auditor";
@@ -112,6 +117,40 @@ fn an_auditor_finds_records_by_what_they_are_about() {
         auditor.sign("key=release", &statement("x")).code(),
         "denied"
     );
+}
+
+#[test]
+fn a_signature_can_come_with_the_proof_of_its_record() {
+    let site = site();
+    let client = site.client();
+    for query in ["key=release", "key=release&format=bundle"] {
+        let answer = client
+            .sign(&format!("{query}&proof=wait"), &statement("a"))
+            .ok();
+        let proved = answer.json();
+        let plain = proved["signed"].to_string();
+        let is_bundle = proved["signed"]["mediaType"].is_string();
+        assert_eq!(is_bundle, query.ends_with("bundle"), "{plain}");
+        let proof: TlogProof = proved["proof"].as_str().unwrap().parse().unwrap();
+        assert_eq!(Some(proof.index), answer.record());
+        let record = proved_by(&client, &proof);
+        let Event::Sign(record) = record.event else {
+            panic!("{record:?}")
+        };
+        let envelope = if is_bundle {
+            proved["signed"]["dsseEnvelope"].clone()
+        } else {
+            proved["signed"].clone()
+        };
+        assert_eq!(record.payload_sha256.unwrap(), payload_digest(&envelope));
+    }
+    let wrong = client.sign("key=release&proof=soon", &statement("a"));
+    assert_eq!(wrong.code(), "invalid_request");
+}
+
+fn payload_digest(envelope: &Value) -> Sha256Digest {
+    let payload = envelope["payload"].as_str().unwrap();
+    Sha256Digest::of(&[&STANDARD.decode(payload).unwrap()])
 }
 
 #[test]

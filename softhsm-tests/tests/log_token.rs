@@ -46,6 +46,25 @@ fn without_the_log_token_signing_goes_on_until_the_lag_is_too_long() {
 }
 
 #[test]
+fn a_signature_is_not_held_back_for_a_proof_that_does_not_come() {
+    let mut site = Site::builder()
+        .token(TokenSpec::scripted("soft").key("release"))
+        .start();
+    site.token_mut("log").stop();
+    let answer = site
+        .client()
+        .sign("key=release&proof=wait&timeout_ms=500", &statement("a"))
+        .ok();
+    let body = answer.json();
+    assert!(body["signed"]["payload"].is_string(), "{body}");
+    assert!(body["proof"].is_null(), "{body}");
+    let why = body["no_proof"].as_str().unwrap();
+    assert!(why.contains("no checkpoint"), "{why}");
+    site.token_mut("log").serve();
+    proved(&site.client(), answer.record().unwrap());
+}
+
+#[test]
 fn a_checkpoint_that_does_not_verify_is_never_shown() {
     let site = Site::builder()
         .token(TokenSpec::scripted("soft").key("release"))

@@ -6,24 +6,15 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use sealwright_core::error::Code;
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::tile::FULL_WIDTH;
 use sealwright_core::tlog::{EntryBundle, TilePath, entries};
 
 use super::Call;
 use super::audit::{parse_index, visible};
 use super::query::Query;
-use crate::audit::checkpoint::{Published, proof_text};
-use crate::audit::tree;
 use crate::http::{self, Answer};
+use crate::log_proof::{self, not_yet};
 use crate::refusal::Refusal;
-
-/// How long `wait=true` waits for a checkpoint that covers the record.
-const PROOF_WAIT: Duration = Duration::from_secs(30);
-
-fn not_yet(detail: &str) -> Refusal {
-    Refusal::bad_input(Code::UnknownRecord, detail)
-}
 
 pub(super) fn checkpoint(call: &Call<'_>) -> Result<Answer, Refusal> {
     call.caller()?;
@@ -82,46 +73,12 @@ pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<A
     let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
     query.finish()?;
     let stored = visible(call, index).await?;
-    let checkpoint = covering(call, index, wait).await?;
-    let leaf = leaf_hash(&stored.entry.leaf);
-    let tiles = call.daemon.tiles.clone();
-    let hashes = tokio::task::block_in_place(|| {
-        tree::inclusion(tiles, &leaf, index, checkpoint.size, &checkpoint.root)
-    });
-    let hashes = hashes.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
-    Ok(http::text(proof_text(
-        index,
-        &stored.entry.salt,
-        &stored.entry.body,
-        &hashes,
-        &checkpoint,
-    )))
-}
-
-/// The newest checkpoint that has the witnesses' quorum, else the newest one, if it covers the record; with
-/// `wait`, the first one that does. It leaves the host with the proof.
-async fn covering(call: &Call<'_>, index: u64, wait: bool) -> Result<Published, Refusal> {
-    if let Some(anchored) = call.daemon.witnesses.anchored()
-        && anchored.published.size > index
-    {
-        return Ok(anchored.published);
-    }
-    let newest = newest_covering(call, index, wait).await?;
-    call.daemon.store.show(newest.size);
-    Ok(newest)
-}
-
-async fn newest_covering(call: &Call<'_>, index: u64, wait: bool) -> Result<Published, Refusal> {
-    let mut checkpoints = call.daemon.checkpoints.clone();
-    let covers = |newest: &Option<Published>| newest.as_ref().is_some_and(|c| c.size > index);
-    let limit = if wait { PROOF_WAIT } else { Duration::ZERO };
-    let found = tokio::time::timeout(limit, checkpoints.wait_for(covers)).await;
-    match found {
-        Ok(Ok(newest)) => newest
-            .clone()
-            .ok_or_else(|| not_yet("there is no checkpoint yet")),
-        _ => Err(not_yet(
-            "no checkpoint covers this record yet; try again in a second or with wait=true",
-        )),
-    }
+    let limit = if wait {
+        log_proof::WAIT
+    } else {
+        Duration::ZERO
+    };
+    Ok(http::text(
+        log_proof::of(call.daemon, &stored, limit).await?,
+    ))
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/sign?key=…[&key=…]&format=dsse|bundle[&timeout_ms=…]`: the body is the payload, its
+//! `POST /v1/sign?key=…[&key=…]&format=dsse|bundle[&timeout_ms=…][&proof=wait]`: the body is the payload, its
 //! `Content-Type` the payloadType.
 
 use std::time::{Duration, Instant};
@@ -48,6 +48,7 @@ fn read_head(
         )));
     }
     let format = format(query.take("format")?.as_deref(), keys.len())?;
+    let wants_proof = wants_proof(query.take("proof")?.as_deref())?;
     let timeout = query
         .take_as("timeout_ms")?
         .map_or(Ok(default_timeout), timeout)?;
@@ -55,6 +56,7 @@ fn read_head(
     Ok(SignCall {
         keys,
         format,
+        wants_proof,
         payload_type: content_type(headers)?,
         idempotency: idempotency_key(headers)?,
         deadline: Instant::now() + timeout,
@@ -70,6 +72,14 @@ fn format(text: Option<&str>, keys: usize) -> Result<Format, Refusal> {
             "a bundle holds one signature; take format=dsse for several keys",
         )),
         Some(other) => Err(bad(format!("format={other}; known are dsse and bundle"))),
+    }
+}
+
+fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
+    match text {
+        None => Ok(false),
+        Some("wait") => Ok(true),
+        Some(other) => Err(bad(format!("proof={other}; known is wait"))),
     }
 }
 

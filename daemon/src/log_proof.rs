@@ -1,0 +1,85 @@
+//! Proofs that a record is in the log, under the best checkpoint there is.
+
+use std::time::{Duration, Instant};
+
+use sealwright_core::error::Code;
+use sealwright_core::tlog::merkle::leaf_hash;
+
+use crate::audit::checkpoint::{Published, proof_text};
+use crate::audit::index::Stored;
+use crate::audit::tree;
+use crate::daemon::Daemon;
+use crate::refusal::Refusal;
+
+/// How long a caller that waits for a proof waits for a checkpoint that covers the record.
+pub const WAIT: Duration = Duration::from_secs(30);
+
+/// Why there is no proof yet.
+pub fn not_yet(detail: &str) -> Refusal {
+    Refusal::bad_input(Code::UnknownRecord, detail)
+}
+
+/// The proof (C2SP `tlog-proof`) that `stored` is in the log. Waits up to `limit` for a checkpoint that covers it.
+pub async fn of(daemon: &Daemon, stored: &Stored, limit: Duration) -> Result<String, Refusal> {
+    let checkpoint = covering(daemon, stored.index, limit).await?;
+    let leaf = leaf_hash(&stored.entry.leaf);
+    let tiles = daemon.tiles.clone();
+    let hashes = tokio::task::block_in_place(|| {
+        tree::inclusion(
+            tiles,
+            &leaf,
+            stored.index,
+            checkpoint.size,
+            &checkpoint.root,
+        )
+    });
+    let hashes = hashes.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
+    Ok(proof_text(
+        stored.index,
+        &stored.entry.salt,
+        &stored.entry.body,
+        &hashes,
+        &checkpoint,
+    ))
+}
+
+/// The same for a record that was written just now and may still be on its way into the index; waits no longer
+/// than to `deadline`.
+pub async fn of_new(daemon: &Daemon, index: u64, deadline: Instant) -> Result<String, Refusal> {
+    let left = || WAIT.min(deadline.saturating_duration_since(Instant::now()));
+    daemon.index.wait_for(index.saturating_add(1), left()).await;
+    let stored = daemon.index.get(index)?;
+    let stored = stored.ok_or_else(|| not_yet("the record is not in the audit index yet"))?;
+    of(daemon, &stored, left()).await
+}
+
+/// The newest checkpoint that has the witnesses' quorum, else the newest one, if it covers the record; else the
+/// first one that does. It leaves the host with the proof.
+async fn covering(daemon: &Daemon, index: u64, limit: Duration) -> Result<Published, Refusal> {
+    if let Some(anchored) = daemon.witnesses.anchored()
+        && anchored.published.size > index
+    {
+        return Ok(anchored.published);
+    }
+    let newest = newest_covering(daemon, index, limit).await?;
+    daemon.store.show(newest.size);
+    Ok(newest)
+}
+
+async fn newest_covering(
+    daemon: &Daemon,
+    index: u64,
+    limit: Duration,
+) -> Result<Published, Refusal> {
+    let mut checkpoints = daemon.checkpoints.clone();
+    let covers = |newest: &Option<Published>| newest.as_ref().is_some_and(|c| c.size > index);
+    let found = tokio::time::timeout(limit, checkpoints.wait_for(covers)).await;
+    match found {
+        Ok(Ok(newest)) => newest
+            .clone()
+            .ok_or_else(|| not_yet("there is no checkpoint yet")),
+        _ => Err(not_yet(
+            "no checkpoint covers this record yet; try again in a second or with wait=true",
+        )),
+    }
+}
