@@ -6,6 +6,7 @@ use hyper::Request;
 use hyper::header::CONTENT_TYPE;
 use sealwright_core::key::KeyEvent;
 use sealwright_core::name::{KeyName, KeyVersionId};
+use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +16,7 @@ use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
     Consistency, CosignaturesTaken, DescribedKey, Enrol, Generate, Key, KeyList, RecordPage,
-    RecordQuery, RecordView, Status,
+    RecordQuery, RecordView, Rotated, Status,
 };
 
 impl Client {
@@ -64,6 +65,32 @@ impl Client {
         let path = format!("/v1/keys/{}/{}/events", id.key, id.version);
         self.post(&path, &json!({ "event": event, "reason": reason }))
             .await
+    }
+
+    /// Lets version `to` take the place of the one that signs.
+    pub async fn rotate_key(
+        &mut self,
+        to: &KeyVersionId,
+        reason: &str,
+    ) -> Result<Rotated, ClientError> {
+        let path = format!("/v1/keys/{}/rotate", to.key);
+        self.post(&path, &json!({ "to": to.version, "reason": reason }))
+            .await
+    }
+
+    /// Says that a key version may be in other hands since `effective_time`, or now. There is no way back.
+    pub async fn compromise_key(
+        &mut self,
+        id: &KeyVersionId,
+        effective_time: Option<Timestamp>,
+        reason: &str,
+    ) -> Result<Key, ClientError> {
+        let path = format!("/v1/keys/{}/{}/compromise", id.key, id.version);
+        let body = match effective_time {
+            Some(time) => json!({ "effective_time": time, "reason": reason }),
+            None => json!({ "reason": reason }),
+        };
+        self.post(&path, &body).await
     }
 
     /// Takes the suspicion from a token, after somebody looked into it.

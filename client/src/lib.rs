@@ -30,5 +30,6 @@ pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
     AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, Generate, Key, LogStatus,
-    PrincipalStatus, RecordPage, RecordQuery, RecordView, Status, TokenStatus, WitnessStatus,
+    PrincipalStatus, RecordPage, RecordQuery, RecordView, Rotated, Status, TokenStatus,
+    WitnessStatus,
 };

@@ -1,9 +1,10 @@
 //! What the API answers and takes besides signatures.
 
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::key::{EvidenceGrade, KeyState, Purpose};
+use sealwright_core::key::{Compromise, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::name::{KeyVersionId, Tenant};
 use sealwright_core::scheme::Scheme;
+use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -136,6 +137,18 @@ pub struct Key {
     pub key: KeyVersionId,
     /// Where it stands in its life.
     pub state: KeyState,
+    /// When it was enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled_at: Option<Timestamp>,
+    /// When it began to sign, if it ever did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_from: Option<Timestamp>,
+    /// When it stopped for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_until: Option<Timestamp>,
+    /// Set once it may be in other hands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compromise: Option<Compromise>,
     /// The token it lies on.
     pub token: String,
     /// Its address there.
@@ -158,6 +171,20 @@ pub struct Key {
     /// Its certificate, base64 of DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// The succession statement by which its predecessor named it, a DSSE envelope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succession: Option<serde_json::Value>,
+}
+
+/// A rotation that was done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The version that signed until now.
+    pub from: KeyVersionId,
+    /// The version that signs now.
+    pub to: Key,
+    /// The succession statement, a DSSE envelope.
+    pub succession: Box<RawValue>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::KeyVersionId;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
+use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
 /// What a key is for; a key has exactly one purpose for its whole life.
@@ -140,6 +141,27 @@ pub struct KeyVersion {
     pub state: KeyState,
     /// Index of the record that brought it into `state`.
     pub state_index: u64,
+    /// When it was enrolled.
+    pub enrolled_at: Timestamp,
+    /// When it began to sign, if it ever did.
+    pub active_from: Option<Timestamp>,
+    /// When it stopped for good.
+    pub active_until: Option<Timestamp>,
+    /// Set once it may be in other hands.
+    pub compromise: Option<Compromise>,
+    /// The succession statement by which its predecessor named it: a DSSE envelope as JSON text.
+    pub succession: Option<String>,
+}
+
+/// That a key may be in other hands. Never taken back; a later finding can only move it to an earlier time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compromise {
+    /// Since when its signatures are not to be trusted by themselves.
+    pub effective_time: Timestamp,
+    /// Index of the record that says so.
+    pub decided_index: u64,
+    /// Why.
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod sign;
 pub mod spki;
 pub mod state;
 pub mod statement;
+pub mod succession;
 pub mod time;
 pub mod tlog;
 pub mod uri;

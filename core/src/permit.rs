@@ -3,20 +3,23 @@
 use std::time::Instant;
 
 use crate::digest::Sha256Digest;
+use crate::dsse::Pae;
 use crate::error::Code;
 use crate::identity::{PeerCred, Principal};
 use crate::key::{KeyState, KeyVersion, Purpose};
 use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::scheme::Scheme;
 use crate::spki::Spki;
-use crate::state::State;
-use crate::statement::Subject;
+use crate::state::{State, StateError};
+use crate::statement::{PAYLOAD_TYPE, Subject};
+use crate::succession;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
 /// Leave to sign one message with one key version, once.
 ///
-/// There is no public constructor and no `Clone`: whoever holds a permit got it from [`authorise`] and loses
+/// There is no public constructor and no `Clone`: whoever holds a permit got it from [`authorise`] (or, for the
+/// one message of a rotation, from [`authorise_rotation`]) and loses
 /// it by using it.
 ///
 /// ```
@@ -299,6 +302,15 @@ pub enum Denial {
     /// Neither program nor policy knows the predicate type.
     #[error("no policy names predicate type {0:?}, and its required members are not known")]
     PredicateType(String),
+    /// A statement that only the daemon makes: a client could name any key as a successor with it.
+    #[error("statements of type {0} are made by the daemon alone, when a key is rotated")]
+    Reserved(&'static str),
+    /// The rotation is not possible.
+    #[error(transparent)]
+    Rotation(Box<StateError>),
+    /// The succession statement cannot be made.
+    #[error("the succession statement cannot be made: {0}")]
+    Succession(String),
     /// Policy says no.
     #[error("policy denies it: {}", explain(.policies, .errors))]
     Policy {
@@ -327,7 +339,8 @@ impl Denial {
             Self::UnknownKey(_) => Code::UnknownKey,
             Self::NotActive { .. } => Code::KeyNotActive,
             Self::PayloadType { .. } => Code::UnsupportedPayloadType,
-            Self::PredicateType(_) => Code::UnsupportedPredicateType,
+            Self::PredicateType(_) | Self::Reserved(_) => Code::UnsupportedPredicateType,
+            Self::Rotation(_) | Self::Succession(_) => Code::InvalidRequest,
             Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
                 Code::Denied
             }
@@ -408,7 +421,7 @@ pub fn admit(
     }
 }
 
-/// Decides on one request; the only place where a [`Permit`] is made.
+/// Decides on one request.
 pub fn authorise(
     state: &State,
     policy: &dyn PolicyEngine,
@@ -426,6 +439,9 @@ pub fn authorise(
             key,
             payload_type: payload_type.to_owned(),
         });
+    }
+    if intent.facts.predicate_type == Some(succession::PREDICATE_TYPE) {
+        return Err(Denial::Reserved(succession::PREDICATE_TYPE));
     }
     let unknown = intent
         .facts
@@ -445,7 +461,90 @@ pub fn authorise(
         sign: Some(intent.facts),
         now: intent.now,
     };
-    match policy.decide(&question) {
+    grant(
+        policy,
+        &question,
+        key,
+        version,
+        intent.pae_sha256,
+        intent.deadline,
+    )
+}
+
+/// A rotation, as far as policy is concerned.
+#[derive(Debug, Clone)]
+pub struct RotationIntent<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The process behind the socket.
+    pub peer: PeerCred,
+    /// The version that signs now.
+    pub from: &'a KeyVersionId,
+    /// Its successor.
+    pub to: &'a KeyVersionId,
+    /// When.
+    pub now: Timestamp,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+}
+
+/// Decides on a rotation. The permit is for one message: the succession statement, which is made here, so that
+/// whoever manages a key cannot have it sign anything else.
+pub fn authorise_rotation(
+    state: &State,
+    policy: &dyn PolicyEngine,
+    intent: &RotationIntent<'_>,
+) -> Result<(Permit, Vec<u8>), Denial> {
+    let not_possible = |e| Denial::Rotation(Box::new(e));
+    state
+        .check_rotation(intent.from, intent.to)
+        .map_err(not_possible)?;
+    let known = |id: &KeyVersionId| {
+        let version = state.version(id);
+        version.ok_or_else(|| not_possible(StateError::UnknownVersion(id.clone())))
+    };
+    let (from, to) = (known(intent.from)?, known(intent.to)?);
+    let log = state.genesis().map_or("", |genesis| &genesis.origin);
+    let statement = succession::statement(log, &from.enrolment, &to.enrolment, intent.now)
+        .map_err(|e| Denial::Succession(e.to_string()))?;
+    let pae = Pae {
+        payload_type: PAYLOAD_TYPE,
+        payload: &statement,
+    };
+    let pae_sha256 = Sha256Digest::of(&[&pae.prefix(), pae.payload]);
+    let question = Question {
+        principal: intent.principal,
+        peer: intent.peer,
+        action: Action::ManageKey,
+        resource: Resource::Key {
+            name: &intent.from.key,
+            purpose: from.enrolment.purpose,
+        },
+        sign: None,
+        now: intent.now,
+    };
+    let permit = grant(
+        policy,
+        &question,
+        intent.from.clone(),
+        from,
+        pae_sha256,
+        intent.deadline,
+    )?;
+    Ok((permit, statement))
+}
+
+/// Asks the policy; the only place where a [`Permit`] is made.
+fn grant(
+    policy: &dyn PolicyEngine,
+    question: &Question<'_>,
+    key: KeyVersionId,
+    version: &KeyVersion,
+    message_sha256: Sha256Digest,
+    deadline: Instant,
+) -> Result<Permit, Denial> {
+    let enrolment = &version.enrolment;
+    match policy.decide(question) {
         Answer::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
         Answer::Allow { .. } => Ok(Permit {
             key,
@@ -455,11 +554,11 @@ pub fn authorise(
             certificate: enrolment.certificate.clone(),
             purpose: enrolment.purpose,
             scheme: enrolment.scheme,
-            message_sha256: intent.pae_sha256,
-            principal: intent.principal.id.clone(),
+            message_sha256,
+            principal: question.principal.id.clone(),
             policy_digest: policy.digest(),
             state_index: version.state_index,
-            deadline: intent.deadline,
+            deadline,
         }),
     }
 }

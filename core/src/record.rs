@@ -1,17 +1,20 @@
 //! What the audit log says: record bodies (schema in `docs/audit-record.md`) and the leaf that commits to one.
 
+mod keys;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::identity::PeerCred;
-use crate::key::{Enrolment, KeyEvent};
-use crate::name::{KeyName, KeyVersionId, Tenant};
+use crate::name::{KeyName, Tenant};
 use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::statement::Subject;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
+
+pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 
 /// Version of the body schema that this code writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -65,6 +68,12 @@ pub enum Event {
     /// A key is about to be made on a token.
     #[serde(rename = "key.generate-intent")]
     KeyGenerateIntent(KeyGenerateIntent),
+    /// See [`KeyRotated`].
+    #[serde(rename = "key.rotated")]
+    KeyRotated(Box<KeyRotated>),
+    /// See [`KeyCompromised`].
+    #[serde(rename = "key.compromised")]
+    KeyCompromised(KeyCompromised),
     /// A token answered with something that does not verify.
     #[serde(rename = "token.suspect")]
     TokenSuspect(TokenMark),
@@ -89,6 +98,8 @@ impl Event {
             Self::KeyEnrolled(_) => "key.enrolled",
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
+            Self::KeyRotated(_) => "key.rotated",
+            Self::KeyCompromised(_) => "key.compromised",
             Self::TokenSuspect(_) => "token.suspect",
             Self::TokenCleared(_) => "token.cleared",
             Self::DenialsSummarised(_) => "denials.summarised",
@@ -164,45 +175,6 @@ pub struct LogRecovered {
 pub struct Activated {
     /// SHA-256 of its text.
     pub digest: Sha256Digest,
-}
-
-/// A key version came under the daemon's care.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyEnrolled {
-    /// What was enrolled.
-    #[serde(flatten)]
-    pub enrolment: Enrolment,
-    /// Who did it.
-    pub by: Actor,
-}
-
-/// A key version changed its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyChanged {
-    /// The version.
-    pub key: KeyVersionId,
-    /// What happened to it.
-    pub event: KeyEvent,
-    /// Why, in the operator's words.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// Who did it.
-    pub by: Actor,
-}
-
-/// A key is about to be made: if no `key.enrolled` follows, look for an orphan on the token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyGenerateIntent {
-    /// The name it will be enrolled under.
-    pub key: KeyVersionId,
-    /// The token.
-    pub token: String,
-    /// Its address there.
-    pub uri: KeyUri,
-    /// The scheme.
-    pub scheme: Scheme,
-    /// Who asked.
-    pub by: Actor,
 }
 
 /// A token was marked or cleared.

@@ -1,11 +1,13 @@
 //! The daemon's state as a fold over the journal. Recovery and normal work call the same [`State::apply`].
 
+mod keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::Sha256Digest;
-use crate::key::{Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose};
+use crate::key::{IllegalTransition, KeyState, KeyVersion};
 use crate::name::{KeyName, KeyVersionId};
-use crate::record::{Event, Genesis, KeyChanged, Outcome, Record, SCHEMA_VERSION, SignRecord};
+use crate::record::{Event, Genesis, Outcome, Record, SCHEMA_VERSION, SignRecord};
 use crate::time::Timestamp;
 
 /// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
@@ -80,6 +82,57 @@ pub enum StateError {
     /// The step is not possible.
     #[error("key {0}: {1}")]
     Illegal(KeyVersionId, IllegalTransition),
+    /// A compromised version is to sign.
+    #[error(
+        "key {key} is compromised (record {decided_index}): it never signs again; enrol a successor"
+    )]
+    Compromised {
+        /// The version.
+        key: KeyVersionId,
+        /// The record that says so.
+        decided_index: u64,
+    },
+    /// A rotation between versions of two keys, or from a version to itself.
+    #[error("{to} cannot succeed {from}: name two versions of one key")]
+    NoSuccessor {
+        /// The version that signs.
+        from: KeyVersionId,
+        /// The version that was named.
+        to: KeyVersionId,
+    },
+    /// A rotation to a key that signs other things.
+    #[error(
+        "{to} cannot succeed {from}: it was enrolled for another purpose or other payload types"
+    )]
+    OtherUse {
+        /// The version that signs.
+        from: KeyVersionId,
+        /// The version that was named.
+        to: KeyVersionId,
+    },
+    /// A compromise in the future.
+    #[error(
+        "key {0} cannot be compromised from a time in the future; to stop it before then, suspend it"
+    )]
+    FutureCompromise(KeyVersionId),
+    /// A compromise before the key was known here.
+    #[error("key {key} was enrolled at {enrolled_at}; it cannot be compromised from before that")]
+    BeforeEnrolment {
+        /// The version.
+        key: KeyVersionId,
+        /// Its enrolment.
+        enrolled_at: Timestamp,
+    },
+    /// A compromise that says nothing new.
+    #[error(
+        "key {key} is compromised from {effective_time} already; only an earlier time changes that"
+    )]
+    AlreadyCompromised {
+        /// The version.
+        key: KeyVersionId,
+        /// Since when.
+        effective_time: Timestamp,
+    },
 }
 
 /// A signature may not be released any more; the writer asks right before it accepts the record.
@@ -184,49 +237,6 @@ impl State {
         }
     }
 
-    /// Whether an enrolment could be recorded now.
-    pub fn check_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
-        let next = self.next_version(&enrolment.key.key);
-        if enrolment.key.version != next {
-            return Err(StateError::Version(enrolment.key.clone(), next));
-        }
-        let same = self
-            .keys()
-            .find(|(_, version)| version.enrolment.spki == enrolment.spki);
-        if let Some((old, _)) = same {
-            return Err(StateError::SameKey {
-                new: enrolment.key.clone(),
-                old,
-            });
-        }
-        if (enrolment.purpose == Purpose::Dsse) == enrolment.payload_types.is_empty() {
-            return Err(StateError::PayloadTypes(enrolment.key.clone()));
-        }
-        Ok(())
-    }
-
-    /// The state a version would enter, if the change is possible now.
-    pub fn check_change(
-        &self,
-        key: &KeyVersionId,
-        event: KeyEvent,
-    ) -> Result<KeyState, StateError> {
-        let version = self
-            .version(key)
-            .ok_or_else(|| StateError::UnknownVersion(key.clone()))?;
-        let after = version
-            .state
-            .after(event)
-            .map_err(|e| StateError::Illegal(key.clone(), e))?;
-        let other_active = self
-            .signing_version(&key.key)
-            .is_some_and(|(number, v)| number != key.version && v.state == KeyState::Active);
-        if after == KeyState::Active && other_active {
-            return Err(StateError::SecondActive(key.key.clone()));
-        }
-        Ok(after)
-    }
-
     /// Takes in the next record. On an error nothing has changed.
     pub fn apply(&mut self, record: &Record) -> Result<(), StateError> {
         self.check_place(record)?;
@@ -235,8 +245,8 @@ impl State {
                 self.policy_digest = Some(genesis.policy_digest);
                 self.genesis = Some(genesis.clone());
             }
-            Event::KeyEnrolled(enrolled) => self.enrol(record.seq, &enrolled.enrolment)?,
-            Event::KeyChanged(changed) => self.change(record.seq, changed)?,
+            Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
+            Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::PolicyActivated(activated) => self.policy_digest = Some(activated.digest),
             Event::ConfigActivated(activated) => self.config_digest = Some(activated.digest),
             Event::TokenSuspect(mark) => {
@@ -246,6 +256,8 @@ impl State {
                 self.suspect_tokens.remove(&mark.token);
             }
             Event::Sign(sign) => self.retries.note(record.seq, sign),
+            Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
+            Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::DaemonStarted(_)
             | Event::LogRecovered(_)
             | Event::KeyGenerateIntent(_)
@@ -276,31 +288,6 @@ impl State {
         } else {
             Ok(())
         }
-    }
-
-    fn enrol(&mut self, seq: u64, enrolment: &Enrolment) -> Result<(), StateError> {
-        self.check_enrolment(enrolment)?;
-        let version = KeyVersion {
-            enrolment: enrolment.clone(),
-            state: KeyState::PreActive,
-            state_index: seq,
-        };
-        let key = &enrolment.key;
-        self.keys
-            .entry(key.key.clone())
-            .or_default()
-            .insert(key.version, version);
-        Ok(())
-    }
-
-    fn change(&mut self, seq: u64, changed: &KeyChanged) -> Result<(), StateError> {
-        let after = self.check_change(&changed.key, changed.event)?;
-        let versions = self.keys.get_mut(&changed.key.key);
-        if let Some(version) = versions.and_then(|all| all.get_mut(&changed.key.version)) {
-            version.state = after;
-            version.state_index = seq;
-        }
-        Ok(())
     }
 }
 

@@ -14,11 +14,13 @@ use sealwright_core::permit::{
     authorise,
 };
 use sealwright_core::record::{
-    Actor, Event, Genesis, KeyChanged, KeyEnrolled, LogKey, Record, SCHEMA_VERSION, TokenMark,
+    Actor, Event, Genesis, KeyChanged, KeyCompromised, KeyEnrolled, KeyRotated, LogKey, Record,
+    SCHEMA_VERSION, TokenMark,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::state::{State, StateError};
+use sealwright_core::succession::PREDICATE_TYPE;
 use sealwright_core::time::Timestamp;
 
 const STATEMENT: &str = "application/vnd.in-toto+json";
@@ -148,7 +150,7 @@ fn push(state: &mut State, event: Event) -> Result<(), StateError> {
     state.apply(&Record {
         v: SCHEMA_VERSION,
         seq,
-        time: Timestamp::from_unix_millis(1),
+        time: Timestamp::from_unix_millis(seq.cast_signed() + 1),
         event,
     })
 }
@@ -272,6 +274,21 @@ fn an_unknown_predicate_type_is_signed_where_policy_names_it() {
         ..allow()
     };
     assert!(ask(&active(Purpose::Dsse), &naming, "default", unknown).is_ok());
+}
+
+#[test]
+fn no_client_has_a_succession_statement_signed_whatever_policy_says() {
+    let succession = SignFacts {
+        predicate_type: Some(PREDICATE_TYPE),
+        predicate_known: false,
+        ..FACTS
+    };
+    let naming = Fixed {
+        names: PREDICATE_TYPE,
+        ..allow()
+    };
+    let denial = ask(&active(Purpose::Dsse), &naming, "default", succession).unwrap_err();
+    assert_eq!(denial.code(), Code::UnsupportedPredicateType);
 }
 
 #[test]
@@ -436,4 +453,131 @@ fn every_record_survives_its_json() {
         KeyState::Active,
         KeyState::PreActive.after(KeyEvent::Activate).unwrap()
     );
+}
+
+fn rotated(from: &str, to: &str) -> Event {
+    Event::KeyRotated(Box::new(KeyRotated {
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        succession: "{}".to_owned(),
+        reason: String::new(),
+        by: by(),
+    }))
+}
+
+fn compromised(key: &str, effective_time: i64) -> Event {
+    Event::KeyCompromised(KeyCompromised {
+        key: key.parse().unwrap(),
+        effective_time: Timestamp::from_unix_millis(effective_time),
+        reason: "found on a pastebin".to_owned(),
+        by: by(),
+    })
+}
+
+fn state_of(state: &State, key: &str) -> KeyState {
+    state.version(&key.parse().unwrap()).unwrap().state
+}
+
+#[test]
+fn a_rotation_moves_both_versions_in_one_step() {
+    let mut state = active(Purpose::Dsse);
+    push(&mut state, enrolled("release#2", Purpose::Dsse)).unwrap();
+    push(&mut state, rotated("release#1", "release#2")).unwrap();
+    assert_eq!(state_of(&state, "release#1"), KeyState::Deactivated);
+    assert_eq!(state_of(&state, "release#2"), KeyState::Active);
+    let (number, version) = state.signing_version(&"release".parse().unwrap()).unwrap();
+    assert_eq!(number, 2);
+    assert_eq!(version.succession.as_deref(), Some("{}"));
+    let old = state.version(&"release#1".parse().unwrap()).unwrap();
+    assert_eq!(old.active_until, version.active_from);
+    assert!(
+        state
+            .check_release(&"release#1".parse().unwrap(), 2)
+            .is_err()
+    );
+}
+
+#[test]
+fn a_rotation_that_is_not_one_changes_nothing() {
+    let mut state = active(Purpose::Dsse);
+    push(&mut state, enrolled("other#1", Purpose::Dsse)).unwrap();
+    push(&mut state, enrolled("release#2", Purpose::Dpop)).unwrap();
+    push(&mut state, enrolled("release#3", Purpose::Dsse)).unwrap();
+    push(&mut state, enrolled("release#4", Purpose::Dsse)).unwrap();
+    push(&mut state, compromised("release#4", 7)).unwrap();
+    let before = state.next_index();
+    for (from, to, why) in [
+        ("release#1", "release#1", "cannot succeed"),
+        ("release#1", "other#1", "cannot succeed"),
+        ("release#1", "release#2", "another purpose"),
+        ("release#1", "release#4", "compromised"),
+        ("release#1", "release#9", "no key version"),
+        ("release#3", "release#1", "PreActive cannot"),
+    ] {
+        let error = push(&mut state, rotated(from, to)).unwrap_err();
+        assert!(error.to_string().contains(why), "{from} {to}: {error}");
+        assert_eq!(state.next_index(), before);
+        assert_eq!(state_of(&state, "release#1"), KeyState::Active);
+    }
+    push(&mut state, rotated("release#1", "release#3")).unwrap();
+    assert!(push(&mut state, rotated("release#1", "release#3")).is_err());
+}
+
+#[test]
+fn a_compromised_key_never_signs_again_whatever_state_it_was_in() {
+    use KeyEvent::{Activate, Deactivate, Destroy, Resume, Suspend};
+    let ways: [&[KeyEvent]; 5] = [
+        &[],
+        &[Activate],
+        &[Activate, Suspend],
+        &[Activate, Deactivate],
+        &[Destroy],
+    ];
+    for way in ways {
+        let mut state = State::default();
+        push(&mut state, genesis()).unwrap();
+        push(&mut state, enrolled("release#1", Purpose::Dsse)).unwrap();
+        for event in way {
+            push(&mut state, changed("release#1", *event)).unwrap();
+        }
+        let now = state.last_time().unix_millis();
+        push(&mut state, compromised("release#1", now)).unwrap();
+        for event in [Activate, Resume] {
+            assert!(push(&mut state, changed("release#1", event)).is_err());
+        }
+        let id = "release#1".parse().unwrap();
+        assert_ne!(state_of(&state, "release#1"), KeyState::Active, "{way:?}");
+        for index in 0..=state.next_index() {
+            assert!(state.check_release(&id, index).is_err(), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn a_compromise_moves_only_to_earlier_and_lies_within_the_keys_life() {
+    let mut state = active(Purpose::Dsse);
+    let id: KeyVersionId = "release#1".parse().unwrap();
+    let enrolled_at = state.version(&id).unwrap().enrolled_at.unix_millis();
+    let future = push(
+        &mut state,
+        compromised("release#1", i64::from(i32::MAX) * 1000),
+    );
+    assert_eq!(future, Err(StateError::FutureCompromise(id.clone())));
+    let early = push(&mut state, compromised("release#1", enrolled_at - 1)).unwrap_err();
+    assert!(
+        matches!(early, StateError::BeforeEnrolment { .. }),
+        "{early}"
+    );
+    let unknown = push(&mut state, compromised("release#9", enrolled_at));
+    assert!(matches!(unknown, Err(StateError::UnknownVersion(_))));
+    let at = state.last_time().unix_millis();
+    push(&mut state, compromised("release#1", at)).unwrap();
+    let again = push(&mut state, compromised("release#1", at)).unwrap_err();
+    assert!(
+        matches!(again, StateError::AlreadyCompromised { .. }),
+        "{again}"
+    );
+    push(&mut state, compromised("release#1", enrolled_at)).unwrap();
+    let compromise = state.version(&id).unwrap().compromise.clone().unwrap();
+    assert_eq!(compromise.effective_time.unix_millis(), enrolled_at);
 }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::Pae;
 use sealwright_core::error::Code;
+use sealwright_core::key::KeyState;
 use sealwright_core::name::KeyName;
 use sealwright_core::permit::{self, Permit, SignFacts, SignIntent};
 use sealwright_core::record::{INLINE_SUBJECTS_MAX, Outcome, SignRecord};
@@ -88,18 +89,49 @@ async fn attempt(
     let admitted = admit(daemon, caller, call?, draft)?;
     let received = receive(daemon, admitted).await?;
     let inspected = inspect(daemon, received, draft)?;
-    let permits = authorise(daemon, &inspected, draft)?;
+    match release(daemon, &inspected, draft).await {
+        // Its successor signs, and the caller never learns that the key was rotated meanwhile.
+        Err(refusal) if was_rotated(daemon, &refusal, draft) => {
+            release(daemon, &inspected, draft).await
+        }
+        result => result,
+    }
+}
+
+/// From a payload that was looked at to an envelope that is recorded, with the keys that sign now.
+async fn release(
+    daemon: &Daemon,
+    inspected: &Inspected,
+    draft: &mut SignRecord,
+) -> Result<Recorded<Sealed>, Refusal> {
+    let permits = authorise(daemon, inspected, draft)?;
     let claims = permits.iter().map(Claim::of).collect();
     let sealed = match daemon.earlier(&inspected.retry_key(&permits), draft)? {
         Earlier::Sealed(sealed) => sealed,
         Earlier::No(turn) => {
-            let to_be_signed = prepare(daemon, permits, &inspected)?;
+            let to_be_signed = prepare(daemon, permits, inspected)?;
             let unverified = sign_on_token(daemon, to_be_signed).await?;
             let verified = verify(daemon, unverified)?;
-            turn.keep(seal_envelope(daemon, verified, &inspected))
+            turn.keep(seal_envelope(daemon, verified, inspected))
         }
     };
     record(daemon, sealed, claims, draft).await
+}
+
+/// Whether a signature was thrown away because another version of a key signs now.
+fn was_rotated(daemon: &Daemon, refusal: &Refusal, draft: &SignRecord) -> bool {
+    let used = draft.key.iter().zip(draft.key_version);
+    let further = draft
+        .further_keys
+        .iter()
+        .map(|used| (&used.key, used.key_version));
+    refusal.code == Code::Discarded
+        && used.chain(further).any(|(key, version)| {
+            daemon.journal.with_state(|state| {
+                let now = state.signing_version(key);
+                now.is_some_and(|(number, now)| number != version && now.state == KeyState::Active)
+            })
+        })
 }
 
 fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {

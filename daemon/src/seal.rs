@@ -91,6 +91,13 @@ pub struct Released {
     pub is_replay: bool,
 }
 
+impl Sealed {
+    /// Its text as a part of the very record that releases it: whoever reads it from the log reads what is durable.
+    pub(crate) fn for_record(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
 #[derive(Serialize)]
 struct Proved<'a> {
     signed: &'a RawValue,

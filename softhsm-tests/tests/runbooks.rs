@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// In the order in which one host can go through them.
-const RUNBOOKS: [&str; 5] = [
+const RUNBOOKS: [&str; 7] = [
     "first-start",
     "wrong-pin",
     "token-out-of-service",
     "log-poisoned-or-full",
     "suspend-a-key",
+    "rotate-a-key",
+    "revoke-compromised",
 ];
 
 /// What a person does between two blocks, by words of the later one.

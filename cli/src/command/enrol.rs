@@ -186,15 +186,15 @@ pub(super) fn enrol(args: Enrol, output: Output) -> Result<(), Failure> {
 }
 
 /// Everything about an enrolment but the key itself.
-struct Enrolment {
-    key: String,
-    token: String,
-    confirmation: Confirmation,
-    scheme: Option<Scheme>,
-    purpose: Purpose,
-    payload_types: Option<Vec<String>>,
-    certificate: Option<String>,
-    activate: bool,
+pub(super) struct Enrolment {
+    pub(super) key: String,
+    pub(super) token: String,
+    pub(super) confirmation: Confirmation,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) purpose: Purpose,
+    pub(super) payload_types: Option<Vec<String>>,
+    pub(super) certificate: Option<String>,
+    pub(super) activate: bool,
 }
 
 impl Enrolment {
@@ -213,7 +213,7 @@ impl Enrolment {
     }
 
     /// Confirms the fingerprint of the key that was found, and enrols it.
-    async fn carry_out(
+    pub(super) async fn carry_out(
         self,
         client: &mut Client,
         found: DescribedKey,

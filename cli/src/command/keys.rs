@@ -3,9 +3,10 @@
 use sealwright_client::{Client, ClientError, Key};
 use sealwright_core::key::{KeyEvent, KeyState};
 use sealwright_core::name::{KeyName, KeyVersionId};
+use sealwright_core::time::Timestamp;
 use serde_json::json;
 
-use super::enrol;
+use super::{compromise, enrol, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, table};
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     Resume(Change),
     /// Take a key out of use for good; its signatures still verify.
     Deactivate(Change),
+    /// Let a successor take over: make or find it, enrol it, switch.
+    Rotate(rotate::Args),
+    Revoke(compromise::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +78,8 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Suspend(args) => change(args, KeyEvent::Suspend, output),
         Command::Resume(args) => change(args, KeyEvent::Resume, output),
         Command::Deactivate(args) => change(args, KeyEvent::Deactivate, output),
+        Command::Rotate(args) => rotate::run(args, output),
+        Command::Revoke(args) => compromise::run(args, output),
     }
 }
 
@@ -118,6 +124,10 @@ fn show(args: Show, output: Output) -> Result<(), Failure> {
     })
 }
 
+fn optional(time: Option<Timestamp>) -> String {
+    time.map_or_else(String::new, |time| time.to_string())
+}
+
 /// Everything about one version.
 pub(super) fn details(key: &Key) -> String {
     let rows = [
@@ -129,6 +139,12 @@ pub(super) fn details(key: &Key) -> String {
         ("signs", key.payload_types.join(", ")),
         ("SPKI SHA-256", key.spki_sha256.to_string()),
         ("keyid", key.keyid.clone()),
+        ("signs from", optional(key.active_from)),
+        ("signed until", optional(key.active_until)),
+        (
+            "compromised",
+            optional(key.compromise.as_ref().map(|c| c.effective_time)),
+        ),
         ("evidence", format!("{:?}", key.evidence)),
     ];
     let lines = rows.iter().filter(|(_, value)| !value.is_empty());

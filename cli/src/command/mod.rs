@@ -2,6 +2,7 @@
 
 mod audit;
 mod completions;
+mod compromise;
 mod doctor;
 mod enrol;
 mod init;
@@ -9,6 +10,7 @@ mod keys;
 mod man;
 mod pki;
 mod policy;
+mod rotate;
 mod sign;
 mod status;
 mod token;

@@ -188,7 +188,8 @@ mod tests {
             let entries: Vec<_> = (first..first + u64::from(bundle.width))
                 .map(entry)
                 .collect();
-            log.0.insert(bundle.path(), entries::encode(&entries).unwrap());
+            log.0
+                .insert(bundle.path(), entries::encode(&entries).unwrap());
         }
         for NewTile { tile, bytes } in tree::append(0, &leaves, &Nothing).unwrap() {
             log.0.insert(tile.path(), bytes);

@@ -9,7 +9,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
-use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, KeyVersion, Purpose};
+use sealwright_core::key::{
+    Compromise, Enrolment, EvidenceGrade, KeyEvent, KeyState, KeyVersion, Purpose,
+};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, KeyChanged, KeyEnrolled, KeyGenerateIntent};
@@ -17,9 +19,11 @@ use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::state::State;
 use sealwright_core::statement::PAYLOAD_TYPE;
+use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::{ErrorClass, KeyDescription, KeySpec};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
@@ -36,9 +40,16 @@ fn bad(detail: impl Into<String>) -> Refusal {
 
 /// A key version as clients see it.
 #[derive(Serialize)]
-struct KeyView {
+pub(super) struct KeyView {
     key: KeyVersionId,
     state: KeyState,
+    enrolled_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_from: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compromise: Option<Compromise>,
     token: String,
     uri: KeyUri,
     scheme: Scheme,
@@ -51,6 +62,9 @@ struct KeyView {
     evidence: EvidenceGrade,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
+    /// By which its predecessor named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    succession: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -60,9 +74,14 @@ struct KeyList {
 
 fn view(key: KeyVersionId, version: &KeyVersion) -> KeyView {
     let enrolment = version.enrolment.clone();
+    let succession = version.succession.clone();
     KeyView {
         key,
         state: version.state,
+        enrolled_at: version.enrolled_at,
+        active_from: version.active_from,
+        active_until: version.active_until,
+        compromise: version.compromise.clone(),
         token: enrolment.token,
         uri: enrolment.uri,
         scheme: enrolment.scheme,
@@ -73,6 +92,7 @@ fn view(key: KeyVersionId, version: &KeyVersion) -> KeyView {
         public_key_pem: enrolment.spki.to_pem(),
         evidence: enrolment.evidence,
         certificate: enrolment.certificate,
+        succession: succession.and_then(|text| RawValue::from_string(text).ok()),
     }
 }
 
@@ -245,7 +265,18 @@ pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, 
     )))
 }
 
-fn managed_key(call: &Call<'_>, caller: &Caller, text: &str) -> Result<KeyName, Refusal> {
+/// `<tenant>/<label>#<number>`
+pub(super) fn parse_version(id: &str) -> Result<KeyVersionId, Refusal> {
+    id.parse()
+        .map_err(|e: sealwright_core::name::NameError| bad(e.to_string()))
+}
+
+/// A key of the caller's tenant that the caller may manage.
+pub(super) fn managed_key(
+    call: &Call<'_>,
+    caller: &Caller,
+    text: &str,
+) -> Result<KeyName, Refusal> {
     let tenant = &caller.principal.tenant;
     let name = KeyName::parse_in(tenant, text).map_err(|e| bad(e.to_string()))?;
     if name.tenant() != tenant {
@@ -430,25 +461,14 @@ struct Change {
 /// `POST /v1/keys/{tenant}/{label}/{version}/events`
 pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    let id: KeyVersionId = id
-        .parse()
-        .map_err(|e: sealwright_core::name::NameError| bad(e.to_string()))?;
+    let id = parse_version(id)?;
     managed_key(call, &caller, &id.key.to_string())?;
     let Change { event, reason } = read_json(call, body).await?;
     check_reason(&reason)?;
     if event == KeyEvent::Destroy {
         return Err(bad("a key is not destroyed by this call"));
     }
-    if call
-        .daemon
-        .journal
-        .with_state(|state| state.version(&id).is_none())
-    {
-        return Err(Refusal::bad_input(
-            Code::UnknownKey,
-            format!("no key version {id} is enrolled"),
-        ));
-    }
+    view_of(call, &id)?;
     let changed = KeyChanged {
         key: id.clone(),
         event,
@@ -463,19 +483,23 @@ pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<
     key_answer(call, &id, StatusCode::OK, recorded.index())
 }
 
-fn key_answer(
+/// The view of one version, with the record that changed it.
+pub(super) fn key_answer(
     call: &Call<'_>,
     id: &KeyVersionId,
     status: StatusCode,
     record: u64,
 ) -> Result<Answer, Refusal> {
-    let found = call
-        .daemon
-        .journal
-        .with_state(|state| state.version(id).map(|version| view(id.clone(), version)));
-    let unknown =
-        || Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"));
-    let mut answer = http::json_with(status, &found.ok_or_else(unknown)?);
+    let mut answer = http::json_with(status, &view_of(call, id)?);
     http::set(&mut answer, http::RECORD, &record.to_string());
     Ok(answer)
+}
+
+/// One version as it is now.
+pub(super) fn view_of(call: &Call<'_>, id: &KeyVersionId) -> Result<KeyView, Refusal> {
+    let journal = &call.daemon.journal;
+    let found = journal.with_state(|state| state.version(id).map(|v| view(id.clone(), v)));
+    found.ok_or_else(|| {
+        Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"))
+    })
 }

@@ -2,9 +2,11 @@
 
 mod anchor;
 mod audit;
+mod compromise;
 mod keys;
 mod log;
 mod query;
+mod rotation;
 mod sign;
 mod status;
 mod tokens;
@@ -90,6 +92,13 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", "describe"] if post => keys::describe(call, body).await,
         ["v1", "keys", "generate"] if post => keys::generate(call, body).await,
         ["v1", "keys", tenant, label] if get => keys::list(call, Some((*tenant, *label))),
+        ["v1", "keys", tenant, label, "rotate"] if post => {
+            rotation::post(call, &format!("{tenant}/{label}"), body).await
+        }
+        ["v1", "keys", tenant, label, version, "compromise"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            compromise::post(call, id, body).await
+        }
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), body).await
         }
@@ -122,6 +131,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/describe"),
     ("POST", "/v1/keys/generate"),
     ("GET", "/v1/keys/{tenant}/{label}"),
+    ("POST", "/v1/keys/{tenant}/{label}/rotate"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("GET", "/v1/audit/records"),
     ("GET", "/v1/audit/records/{index}"),

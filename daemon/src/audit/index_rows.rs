@@ -235,6 +235,10 @@ impl Facts {
                 facts.about_key(&enrolled.enrolment.key.key, &enrolled.by.principal)
             }
             Event::KeyChanged(changed) => facts.about_key(&changed.key.key, &changed.by.principal),
+            Event::KeyRotated(rotated) => facts.about_key(&rotated.to.key, &rotated.by.principal),
+            Event::KeyCompromised(compromised) => {
+                facts.about_key(&compromised.key.key, &compromised.by.principal)
+            }
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }

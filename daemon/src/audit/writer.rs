@@ -227,6 +227,12 @@ impl Journal {
         Ok(Recorded { value: (), index })
     }
 
+    /// Records `event`, of which `value` is a part: it leaves once the event is durable.
+    pub async fn record_with<T>(&self, value: T, event: Event) -> Result<Recorded<T>, RecordError> {
+        let index = self.submit(event, Vec::new()).await?;
+        Ok(Recorded { value, index })
+    }
+
     /// Records the release of `value`, if all `claims` still hold when the writer gets to it.
     pub async fn release<T>(
         &self,

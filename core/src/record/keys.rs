@@ -1,0 +1,78 @@
+//! What records say of keys.
+
+use serde::{Deserialize, Serialize};
+
+use super::Actor;
+use crate::key::{Enrolment, KeyEvent};
+use crate::name::KeyVersionId;
+use crate::scheme::Scheme;
+use crate::time::Timestamp;
+use crate::uri::KeyUri;
+
+/// A key version came under the daemon's care.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEnrolled {
+    /// What was enrolled.
+    #[serde(flatten)]
+    pub enrolment: Enrolment,
+    /// Who did it.
+    pub by: Actor,
+}
+
+/// A key version changed its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChanged {
+    /// The version.
+    pub key: KeyVersionId,
+    /// What happened to it.
+    pub event: KeyEvent,
+    /// Why, in the operator's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Who did it.
+    pub by: Actor,
+}
+
+/// A key is about to be made: if no `key.enrolled` follows, look for an orphan on the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyGenerateIntent {
+    /// The name it will be enrolled under.
+    pub key: KeyVersionId,
+    /// The token.
+    pub token: String,
+    /// Its address there.
+    pub uri: KeyUri,
+    /// The scheme.
+    pub scheme: Scheme,
+    /// Who asked.
+    pub by: Actor,
+}
+
+/// A successor took a key version's place: one record, so that there is no moment without an active version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The version that signed until now; deactivated by this.
+    pub from: KeyVersionId,
+    /// The version that signs from now on; activated by this.
+    pub to: KeyVersionId,
+    /// The succession statement: a DSSE envelope signed by `from`, as its canonical JSON text.
+    pub succession: String,
+    /// Why, in the operator's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Who did it.
+    pub by: Actor,
+}
+
+/// A key version may be in other hands; deactivated by this if it was in use. There is no way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyCompromised {
+    /// The version.
+    pub key: KeyVersionId,
+    /// Since when its signatures are not to be trusted by themselves.
+    pub effective_time: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who decided it.
+    pub by: Actor,
+}

@@ -1,0 +1,220 @@
+//! Key life in the fold: which step is possible now, and what it changes. The writer of the journal asks with
+//! the same functions, so nothing is decided twice in two ways.
+
+use super::{State, StateError};
+use crate::key::{Compromise, Enrolment, KeyEvent, KeyState, KeyVersion, Purpose};
+use crate::name::KeyVersionId;
+use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Record};
+use crate::time::Timestamp;
+
+impl State {
+    /// Whether an enrolment could be recorded now.
+    pub fn check_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
+        let next = self.next_version(&enrolment.key.key);
+        if enrolment.key.version != next {
+            return Err(StateError::Version(enrolment.key.clone(), next));
+        }
+        let same = self
+            .keys()
+            .find(|(_, version)| version.enrolment.spki == enrolment.spki);
+        if let Some((old, _)) = same {
+            return Err(StateError::SameKey {
+                new: enrolment.key.clone(),
+                old,
+            });
+        }
+        if (enrolment.purpose == Purpose::Dsse) == enrolment.payload_types.is_empty() {
+            return Err(StateError::PayloadTypes(enrolment.key.clone()));
+        }
+        Ok(())
+    }
+
+    /// The state a version would enter, if the change is possible now.
+    pub fn check_change(
+        &self,
+        key: &KeyVersionId,
+        event: KeyEvent,
+    ) -> Result<KeyState, StateError> {
+        let version = self
+            .version(key)
+            .ok_or_else(|| StateError::UnknownVersion(key.clone()))?;
+        let after = version
+            .state
+            .after(event)
+            .map_err(|e| StateError::Illegal(key.clone(), e))?;
+        if after == KeyState::Active {
+            check_unharmed(key, version)?;
+        }
+        let other_active = self
+            .signing_version(&key.key)
+            .is_some_and(|(number, v)| number != key.version && v.state == KeyState::Active);
+        if after == KeyState::Active && other_active {
+            return Err(StateError::SecondActive(key.key.clone()));
+        }
+        Ok(after)
+    }
+
+    /// Whether `to` could take the place of `from` now.
+    pub fn check_rotation(&self, from: &KeyVersionId, to: &KeyVersionId) -> Result<(), StateError> {
+        let ids = || (from.clone(), to.clone());
+        if from.key != to.key || from == to {
+            let (from, to) = ids();
+            return Err(StateError::NoSuccessor { from, to });
+        }
+        let (old, new) = (self.known(from)?, self.known(to)?);
+        let illegal = |id: &KeyVersionId, version: &KeyVersion, event| {
+            let after = version.state.after(event);
+            after.map_err(|e| StateError::Illegal(id.clone(), e))
+        };
+        if old.state != KeyState::Active {
+            let state = old.state;
+            let event = KeyEvent::Deactivate;
+            let error = crate::key::IllegalTransition { from: state, event };
+            return Err(StateError::Illegal(from.clone(), error));
+        }
+        illegal(to, new, KeyEvent::Activate)?;
+        check_unharmed(to, new)?;
+        let (old, new) = (&old.enrolment, &new.enrolment);
+        if (old.purpose, &old.payload_types) != (new.purpose, &new.payload_types) {
+            let (from, to) = ids();
+            return Err(StateError::OtherUse { from, to });
+        }
+        Ok(())
+    }
+
+    /// Whether `key` could be called compromised from `effective_time` on, at `now`.
+    pub fn check_compromise(
+        &self,
+        key: &KeyVersionId,
+        effective_time: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let version = self.known(key)?;
+        let key = key.clone();
+        if effective_time > now {
+            return Err(StateError::FutureCompromise(key));
+        }
+        let enrolled_at = version.enrolled_at;
+        if effective_time < enrolled_at {
+            return Err(StateError::BeforeEnrolment { key, enrolled_at });
+        }
+        match &version.compromise {
+            Some(known) if known.effective_time <= effective_time => {
+                let effective_time = known.effective_time;
+                Err(StateError::AlreadyCompromised {
+                    key,
+                    effective_time,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn known(&self, key: &KeyVersionId) -> Result<&KeyVersion, StateError> {
+        self.version(key)
+            .ok_or_else(|| StateError::UnknownVersion(key.clone()))
+    }
+
+    pub(super) fn enrol(
+        &mut self,
+        record: &Record,
+        enrolment: &Enrolment,
+    ) -> Result<(), StateError> {
+        self.check_enrolment(enrolment)?;
+        let version = KeyVersion {
+            enrolment: enrolment.clone(),
+            state: KeyState::PreActive,
+            state_index: record.seq,
+            enrolled_at: record.time,
+            active_from: None,
+            active_until: None,
+            compromise: None,
+            succession: None,
+        };
+        let key = &enrolment.key;
+        self.keys
+            .entry(key.key.clone())
+            .or_default()
+            .insert(key.version, version);
+        Ok(())
+    }
+
+    pub(super) fn change(
+        &mut self,
+        record: &Record,
+        changed: &KeyChanged,
+    ) -> Result<(), StateError> {
+        let after = self.check_change(&changed.key, changed.event)?;
+        self.enter(record, &changed.key, after);
+        Ok(())
+    }
+
+    pub(super) fn rotate(
+        &mut self,
+        record: &Record,
+        rotated: &KeyRotated,
+    ) -> Result<(), StateError> {
+        self.check_rotation(&rotated.from, &rotated.to)?;
+        self.enter(record, &rotated.from, KeyState::Deactivated);
+        self.enter(record, &rotated.to, KeyState::Active);
+        if let Some(version) = self.version_mut(&rotated.to) {
+            version.succession = Some(rotated.succession.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn compromise(
+        &mut self,
+        record: &Record,
+        compromised: &KeyCompromised,
+    ) -> Result<(), StateError> {
+        let KeyCompromised {
+            key,
+            effective_time,
+            reason,
+            ..
+        } = compromised;
+        self.check_compromise(key, *effective_time, record.time)?;
+        let state = self.known(key)?.state;
+        if matches!(state, KeyState::Active | KeyState::Suspended) {
+            self.enter(record, key, KeyState::Deactivated);
+        }
+        if let Some(version) = self.version_mut(key) {
+            version.compromise = Some(Compromise {
+                effective_time: *effective_time,
+                decided_index: record.seq,
+                reason: reason.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, record: &Record, key: &KeyVersionId, state: KeyState) {
+        let Some(version) = self.version_mut(key) else {
+            return;
+        };
+        version.state = state;
+        version.state_index = record.seq;
+        match state {
+            KeyState::Active => {
+                version.active_from.get_or_insert(record.time);
+            }
+            KeyState::Deactivated => version.active_until = Some(record.time),
+            _ => {}
+        }
+    }
+
+    fn version_mut(&mut self, key: &KeyVersionId) -> Option<&mut KeyVersion> {
+        self.keys.get_mut(&key.key)?.get_mut(&key.version)
+    }
+}
+
+fn check_unharmed(key: &KeyVersionId, version: &KeyVersion) -> Result<(), StateError> {
+    match &version.compromise {
+        None => Ok(()),
+        Some(compromise) => Err(StateError::Compromised {
+            key: key.clone(),
+            decided_index: compromise.decided_index,
+        }),
+    }
+}
