@@ -94,7 +94,7 @@ impl Client {
     ) -> Result<Answer, ClientError> {
         // The daemon closes idle connections: the next call opens another one. A request that was sent is
         // never sent again by itself, whatever happened to its answer.
-        let mut open = match self.open.take().filter(|open| !open.sender.is_closed()) {
+        let mut open = match self.reusable().await {
             Some(open) => open,
             None => open(&self.settings, &self.connector).await?,
         };
@@ -114,6 +114,15 @@ impl Client {
             }
             Ok(Err(Failure::Connection(error))) => Err(self.broken(open, error).await),
             Err(_) => Err(self.timed_out(ANSWER_TIMEOUT)),
+        }
+    }
+
+    /// The open connection, once it can take a request: just after an answer it may not yet.
+    async fn reusable(&mut self) -> Option<Open> {
+        let mut open = self.open.take()?;
+        match timeout(CONNECT_TIMEOUT, open.sender.ready()).await {
+            Ok(Ok(())) => Some(open),
+            _ => None,
         }
     }
 
