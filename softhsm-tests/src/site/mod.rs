@@ -88,6 +88,12 @@ impl Site {
         self.dir.path().join(inside)
     }
 
+    /// One of the workspace's own programs.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.path(name)
+    }
+
     /// The daemon's state folder.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
