@@ -119,11 +119,7 @@ fn log(daemon: &Daemon) -> Log {
     let lag = daemon.checkpoint_lag().as_millis();
     Log {
         size: daemon.journal.with_state(|state| state.next_index()),
-        checkpoint_size: daemon
-            .checkpoints
-            .borrow()
-            .as_ref()
-            .map_or(0, |newest| newest.size),
+        checkpoint_size: newest_size(daemon),
         checkpoint_lag_ms: u64::try_from(lag).unwrap_or(u64::MAX),
         state: daemon
             .can_sign()
@@ -137,6 +133,13 @@ fn log(daemon: &Daemon) -> Log {
         witnesses: witnesses(daemon),
         anchor: anchor(daemon),
     }
+}
+
+/// A function of its own: the borrow must end before the next one begins, or a checkpoint that is published in
+/// between waits for the first while the second waits for it.
+fn newest_size(daemon: &Daemon) -> u64 {
+    let newest = daemon.checkpoints.borrow();
+    newest.as_ref().map_or(0, |newest| newest.size)
 }
 
 fn witnesses(daemon: &Daemon) -> Vec<Witness> {
@@ -153,13 +156,13 @@ fn witnesses(daemon: &Daemon) -> Vec<Witness> {
 
 fn anchor(daemon: &Daemon) -> Anchor {
     let mode = daemon.config.log.anchor;
-    let newest = daemon.checkpoints.borrow().as_ref().map(|c| c.size);
+    let newest = newest_size(daemon);
     let cosigned = daemon.witnesses.newest();
     let cosigned = cosigned.iter().flatten();
     Anchor {
         mode: mode.as_str(),
         quorum: daemon.witnesses.quorum().needed(),
-        newest_cosigned: cosigned.filter(|v| Some(v.size) == newest).count(),
+        newest_cosigned: cosigned.filter(|v| v.size == newest).count(),
         size: daemon.witnesses.anchored().map_or(0, |a| a.published.size),
         age_s: daemon.witnesses.age(daemon.clock.now()),
         stale: mode != crate::config::Anchor::None && daemon.is_anchor_stale(),
