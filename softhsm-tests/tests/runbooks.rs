@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// In the order in which one host can go through them.
-const RUNBOOKS: [&str; 7] = [
+const RUNBOOKS: [&str; 8] = [
     "first-start",
     "wrong-pin",
     "token-out-of-service",
     "log-poisoned-or-full",
+    "audit",
     "suspend-a-key",
     "rotate-a-key",
     "revoke-compromised",
