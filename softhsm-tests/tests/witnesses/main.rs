@@ -12,10 +12,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealwright_core::tlog::merkle::verify_consistency;
 use sealwright_core::tlog::{Checkpoint, Hash, Note, Policy, TlogProof};
+use sealwright_softhsm_tests::site::http::Request;
+use sealwright_softhsm_tests::site::pki::Authority;
 use sealwright_softhsm_tests::site::process::{Process, wait_for};
 use sealwright_softhsm_tests::site::{ORIGIN, SOON, statement};
 use serde_json::json;
-use setting::{COURIER, Setting, answering, http, impostor};
+use setting::{COURIER, Setting, answering, http, https, impostor};
 use support::{log_key, without_using_a_key};
 
 #[test]
@@ -153,6 +155,24 @@ fn what_is_no_witnesss_answer_is_named_and_holds_up_nobody() {
         ("slow", "cosigned", 0)
     );
     assert!(slow.of(0)["detail"].as_str().unwrap().contains("1000 ms"));
+}
+
+#[test]
+fn an_https_witness_is_believed_under_its_own_authority_only() {
+    let setting = Setting::new(2, 1, "");
+    setting.settled();
+    let stranger = Authority::new("another CA");
+    let urls = [
+        https(setting.site.authority(), &setting.witnesses[0].url()),
+        https(&stranger, &setting.witnesses[1].url()),
+    ];
+    let round = setting.round_to(&urls);
+    assert_eq!(
+        [round.outcome(0), round.outcome(1)],
+        ["cosigned", "unreachable"]
+    );
+    let detail = round.of(1)["detail"].as_str().unwrap();
+    assert!(detail.contains("certificate"), "{detail}");
 }
 
 #[test]
@@ -468,4 +488,29 @@ fn a_checkpoint_that_was_served_is_kept_for_ever() {
     assert!(served.exists() && kept(embedded.size()));
     assert!(!kept(unseen[0]), "nobody saw it, and newer ones came");
     assert!(kept(*unseen.last().unwrap()));
+}
+
+#[test]
+fn status_is_answered_while_checkpoints_are_published() {
+    let setting = Setting::new(1, 1, "");
+    let status = || {
+        let mut operator = setting.site.operator().connect();
+        for _ in 0..400 {
+            let request = Request::new("GET", "/v1/status");
+            assert_eq!(operator.send(&request).unwrap().status, 200);
+        }
+    };
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3).map(|_| scope.spawn(status)).collect();
+        while !readers
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
+            setting
+                .site
+                .client()
+                .sign("key=release", &statement("a"))
+                .ok();
+        }
+    });
 }

@@ -1,13 +1,16 @@
 //! A site with witnesses and a courier, and witnesses that misbehave.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use sealwright_softhsm_tests::site::pki::Leaf;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use sealwright_softhsm_tests::site::pki::{Authority, Leaf};
 use sealwright_softhsm_tests::site::process::{Process, wait_for};
 use sealwright_softhsm_tests::site::{DAEMON_UID, ORIGIN, SOON, Site, TokenSpec, statement};
 use serde_json::Value;
@@ -117,6 +120,9 @@ impl Setting {
             let key = &witness.key;
             text +=
                 &format!("[[witness]]\nkey = '{key}'\nurl = '{url}'\ntimeout_ms = {TIMEOUT_MS}\n");
+            if url.starts_with("https:") {
+                text += "ca = 'tls/ca.pem'\n";
+            }
         }
         let path = self.site.path("etc/courier.toml");
         fs::write(&path, text).unwrap();
@@ -225,6 +231,40 @@ pub fn impostor(mut answer: impl FnMut(TcpStream, String) + Send + 'static) -> S
     url
 }
 
+/// TLS in front of a witness, with a certificate of `authority` for `localhost`; its URL.
+pub fn https(authority: &Authority, witness: &str) -> String {
+    let identity = authority.server("localhost");
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(identity.chain(), identity.key());
+    let config = Arc::new(config.unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let witness = witness.trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(tls, stream);
+            let request = read_request(&mut stream);
+            if request.is_empty() {
+                continue;
+            }
+            let request = request.replacen("\r\n\r\n", "\r\nconnection: close\r\n\r\n", 1);
+            let mut behind = TcpStream::connect(&witness).unwrap();
+            behind.write_all(request.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            behind.read_to_end(&mut answer).unwrap();
+            stream.write_all(&answer).unwrap();
+        }
+    });
+    url
+}
+
 /// A server that answers every request with these bytes.
 pub fn answering(bytes: Vec<u8>) -> String {
     impostor(move |mut stream, _| {
@@ -243,7 +283,7 @@ pub fn http(status: &str, media_type: &str, body: &str) -> Vec<u8> {
 }
 
 /// Head and body; the courier's heads name the body's length.
-fn read_request(stream: &mut TcpStream) -> String {
+fn read_request(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
