@@ -15,7 +15,7 @@ use sealwright_core::tlog::{Checkpoint, Hash, Note, Policy, TlogProof};
 use sealwright_softhsm_tests::site::http::Request;
 use sealwright_softhsm_tests::site::pki::Authority;
 use sealwright_softhsm_tests::site::process::{Process, wait_for};
-use sealwright_softhsm_tests::site::{ORIGIN, SOON, statement};
+use sealwright_softhsm_tests::site::{ORIGIN, SOON, Site, TokenSpec, statement};
 use serde_json::json;
 use setting::{COURIER, Setting, answering, http, https, impostor};
 use support::{log_key, without_using_a_key};
@@ -492,10 +492,13 @@ fn a_checkpoint_that_was_served_is_kept_for_ever() {
 
 #[test]
 fn status_is_answered_while_checkpoints_are_published() {
-    let setting = Setting::new(1, 1, "");
+    let site = Site::builder()
+        .token(TokenSpec::scripted("soft").key("release"))
+        .checkpoint_interval_ms(1)
+        .start();
     let status = || {
-        let mut operator = setting.site.operator().connect();
-        for _ in 0..400 {
+        let mut operator = site.operator().connect();
+        for _ in 0..1500 {
             let request = Request::new("GET", "/v1/status");
             assert_eq!(operator.send(&request).unwrap().status, 200);
         }
@@ -506,11 +509,7 @@ fn status_is_answered_while_checkpoints_are_published() {
             .iter()
             .all(std::thread::ScopedJoinHandle::is_finished)
         {
-            setting
-                .site
-                .client()
-                .sign("key=release", &statement("a"))
-                .ok();
+            site.client().sign("key=release", &statement("a")).ok();
         }
     });
 }
