@@ -6,9 +6,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Uri};
 use sealwright_client::{Client, ClientError, Settings};
-use sealwright_core::tlog::add_checkpoint::{AddCheckpoint, WitnessAnswer};
 use sealwright_core::tlog::note::NoteSignature;
-use sealwright_core::tlog::{Checkpoint, Hash, Note, VerifierKey};
+use sealwright_core::tlog::{AddCheckpoint, Checkpoint, Hash, Note, VerifierKey, WitnessAnswer};
 
 use crate::config::Witness;
 use crate::evidence::stored_checkpoint;

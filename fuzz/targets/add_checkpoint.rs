@@ -1,8 +1,8 @@
 //! Requests to a witness, and its answers.
 #![no_main]
 
-use sealwright_core::tlog::AddCheckpoint;
-use sealwright_core::tlog::add_checkpoint::{SIZE_MEDIA_TYPE, WitnessAnswer};
+use sealwright_core::tlog::add_checkpoint::SIZE_MEDIA_TYPE;
+use sealwright_core::tlog::{AddCheckpoint, WitnessAnswer};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = WitnessAnswer::read(200, None, bytes);

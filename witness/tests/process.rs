@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use sealwright_core::tlog::Note;
 use sealwright_core::tlog::add_checkpoint::{MAX_REQUEST_BYTES, SIZE_MEDIA_TYPE};
@@ -198,4 +199,32 @@ fn of_two_histories_sent_at_once_one_is_cosigned() {
     });
     let cosigned = statuses.iter().filter(|status| **status == 200).count();
     assert_eq!(cosigned, 1, "{statuses:?}");
+}
+
+#[test]
+fn connections_that_say_nothing_are_closed_and_too_many_are_not_taken() {
+    let (witness, log) = witness();
+    let silent: Vec<_> = (0..64).map(|_| witness.connect()).collect();
+    // The one beyond them is closed without a word, as soon as the witness has taken the others.
+    let mut beyond = witness.connect();
+    assert_eq!(beyond.read(&mut [0]).unwrap_or(0), 0);
+    for mut stream in silent {
+        // Each is closed by the witness after the time for a head.
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).unwrap();
+        assert!(
+            said.is_empty() || said.starts_with(b"HTTP/1.1 408"),
+            "{said:?}"
+        );
+    }
+    let request = log.request(0, 3);
+    witness.cosigned(&request, &witness.post(request.as_bytes()));
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_answered_and_given_up() {
+    let (witness, _) = witness();
+    let head = "POST /add-checkpoint HTTP/1.1\r\nContent-Length: 100\r\n";
+    let answer = witness.send(head, b"old 0\n").expect("an answer");
+    assert_eq!(answer.status, 408);
 }

@@ -13,6 +13,7 @@
 //! - [`quorum`]: the witnesses a log relies on, and what their cosignatures are worth.
 //! - [`witnessed`]: checkpoints that a policy accepts.
 //! - [`add_checkpoint`]: what a log asks a witness, and the witness's decision (C2SP `tlog-witness`).
+//! - [`witness_answer`]: what the witness answers.
 //! - [`proof`]: a proof of logging that is checked offline (C2SP `tlog-proof`).
 //!
 //! Nothing here signs: signatures come from a key elsewhere and are only put in their place and checked.
@@ -38,6 +39,7 @@ mod text;
 pub mod tile;
 pub mod tree;
 pub mod vkey;
+pub mod witness_answer;
 pub mod witnessed;
 
 pub use add_checkpoint::AddCheckpoint;
@@ -50,3 +52,4 @@ pub use proof::TlogProof;
 pub use quorum::Quorum;
 pub use tile::{EntryBundle, Tile, TilePath};
 pub use vkey::VerifierKey;
+pub use witness_answer::WitnessAnswer;

@@ -253,3 +253,160 @@ fn with_lines(note: &str, cosignatures: &[Cosignature]) -> String {
 fn seconds(time: Timestamp) -> u64 {
     u64::try_from(time.unix_seconds()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use sealwright_core::tlog::vkey::KeyType;
+    use sealwright_core::tlog::{VerifierKey, cosignature};
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    struct Key {
+        pair: Ed25519KeyPair,
+        public: VerifierKey,
+    }
+
+    impl Key {
+        fn new(name: &str, kind: KeyType, number: u8) -> Self {
+            let pair = Ed25519KeyPair::from_seed_unchecked(&[number; 32]).unwrap();
+            let public = VerifierKey::new(name, kind, pair.public_key().as_ref()).unwrap();
+            Self { pair, public }
+        }
+
+        fn line(&self, body: &str, time: Option<u64>) -> NoteSignature {
+            let message = match time {
+                Some(time) => cosignature::message(time, body),
+                None => body.to_owned(),
+            };
+            let raw = self.pair.sign(message.as_bytes());
+            let signature = match time {
+                Some(time) => cosignature::encode(time, raw.as_ref().try_into().unwrap()),
+                None => raw.as_ref().to_vec(),
+            };
+            NoteSignature::new(self.public.name(), self.public.id(), signature).unwrap()
+        }
+    }
+
+    struct Setting {
+        keys: [Key; 2],
+        witnesses: Witnesses,
+        store: Arc<Store>,
+        _folder: tempfile::TempDir,
+    }
+
+    fn body(size: u64) -> String {
+        Checkpoint::new("log", size, [7; 32]).unwrap().to_string()
+    }
+
+    /// Both of two witnesses are needed; there are checkpoints of 1 to 3 records.
+    fn setting() -> Setting {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let log = Key::new("log", KeyType::Ed25519, 9);
+        for size in 1..=3 {
+            let note = Note::new(body(size), vec![log.line(&body(size), None)]).unwrap();
+            let (note, root) = (note.to_string(), [7; 32]);
+            store.put(&Published { note, size, root }).unwrap();
+        }
+        let keys = [1, 2].map(|number| Key::new("w", KeyType::CosignatureV1, number));
+        let quorum = quorum(&keys);
+        Setting {
+            witnesses: Witnesses::open(quorum, Arc::clone(&store)).unwrap(),
+            keys,
+            store,
+            _folder: folder,
+        }
+    }
+
+    fn quorum(keys: &[Key; 2]) -> Quorum {
+        let keys = keys.each_ref().map(|key| key.public.to_string());
+        Quorum::new(&keys, 2).unwrap()
+    }
+
+    impl Setting {
+        fn accept(&self, size: u64, times: [Option<u64>; 2]) -> Result<Accepted, WitnessError> {
+            let lines = self.keys.iter().zip(times);
+            let lines = lines.filter_map(|(key, time)| Some(key.line(&body(size), Some(time?))));
+            let lines: String = lines.map(|line| line.to_string()).collect();
+            self.witnesses.accept(size, &lines, at(NOW))
+        }
+
+        fn anchored(&self) -> Option<(u64, u64)> {
+            let anchored = self.witnesses.anchored()?;
+            Some((anchored.published.size, anchored.reached))
+        }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix_millis(i64::try_from(seconds).unwrap() * 1000)
+    }
+
+    #[test]
+    fn the_quorum_comes_about_one_by_one_and_survives_a_restart() {
+        let setting = setting();
+        assert!(!setting.accept(2, [Some(NOW - 30), None]).unwrap().quorum);
+        assert_eq!(setting.witnesses.age(at(NOW)), None);
+        assert!(setting.accept(2, [None, Some(NOW - 10)]).unwrap().quorum);
+        assert_eq!(setting.anchored(), Some((2, NOW - 30)));
+        assert_eq!(setting.witnesses.age(at(NOW)), Some(30));
+        let again = Witnesses::open(quorum(&setting.keys), Arc::clone(&setting.store)).unwrap();
+        assert_eq!(again.age(at(NOW)), Some(30));
+        let note = again.anchored().unwrap().published.note;
+        assert_eq!(Note::parse(&note).unwrap().signatures().len(), 3);
+        assert_eq!(again.newest(), setting.witnesses.newest());
+    }
+
+    #[test]
+    fn a_late_cosignature_of_an_older_checkpoint_does_not_take_the_newer_ones_place() {
+        let setting = setting();
+        setting.accept(3, [Some(NOW - 20); 2]).unwrap();
+        setting.accept(1, [Some(NOW); 2]).unwrap();
+        assert_eq!(setting.anchored(), Some((3, NOW - 20)));
+        setting.accept(3, [Some(NOW); 2]).unwrap();
+        assert_eq!(setting.anchored(), Some((3, NOW)));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_is_not_believed_whosever_it_is() {
+        let setting = setting();
+        let ahead = NOW + MAX_AHEAD_S;
+        let refused = setting.accept(1, [Some(NOW), Some(ahead + 1)]).unwrap_err();
+        assert!(
+            matches!(refused, WitnessError::Ahead { ahead: 301, .. }),
+            "{refused}"
+        );
+        assert_eq!(
+            setting.witnesses.newest(),
+            [None; 2],
+            "nothing of it was stored"
+        );
+        setting.accept(1, [Some(ahead); 2]).unwrap();
+        assert_eq!(setting.witnesses.age(at(NOW)), Some(0));
+        assert_eq!(
+            setting.witnesses.age(at(NOW - 1)),
+            None,
+            "this host's clock went back"
+        );
+        assert_eq!(
+            setting.witnesses.age(at(NOW + 31_536_000)),
+            Some(31_536_000 - MAX_AHEAD_S)
+        );
+    }
+
+    #[test]
+    fn one_bad_line_stores_nothing_and_an_unknown_size_is_named() {
+        let setting = setting();
+        let good = setting.keys[0].line(&body(1), Some(NOW)).to_string();
+        let other = setting.keys[1].line(&body(2), Some(NOW)).to_string();
+        let refused = setting
+            .witnesses
+            .accept(1, &(good.clone() + &other), at(NOW));
+        assert!(matches!(refused, Err(WitnessError::Cosignature(_))));
+        assert_eq!(setting.witnesses.newest(), [None; 2]);
+        let unknown = setting.witnesses.accept(4, &good, at(NOW));
+        assert!(matches!(unknown, Err(WitnessError::UnknownCheckpoint(4))));
+    }
+}

@@ -120,12 +120,17 @@ impl Witness {
             .expect("an answer")
     }
 
+    /// A connection.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        let limit = Some(Duration::from_secs(30));
+        stream.set_read_timeout(limit).unwrap();
+        stream
+    }
+
     /// `None` where the connection breaks without an answer.
     pub fn send(&self, head: &str, body: &[u8]) -> Option<Answer> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        let mut stream = self.connect();
         let head = format!("{head}Host: witness\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).ok()?;
         // A witness that has heard enough closes before it has read all.
