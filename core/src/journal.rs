@@ -19,6 +19,8 @@
 //!
 //! An entry is leaf length (4), body length (4), salt (32), leaf, body.
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Sha256Digest;
 use crate::record::SALT_LEN;
 
@@ -60,7 +62,7 @@ impl Entry {
 }
 
 /// The end of the chain: what the next batch has to continue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Chain {
     /// Number of the next batch.
     pub batch: u64,
@@ -247,6 +249,17 @@ pub fn decode_batch(
     Ok((entries, BATCH_HEADER + raw.payload.len(), next))
 }
 
+/// The chain after the batch that `bytes` are, if they are one of `segment`, whatever came before it.
+pub fn chain_after(bytes: &[u8], segment: u64) -> Option<Chain> {
+    let raw = parse_batch(bytes).ok()?;
+    let is_whole = BATCH_HEADER + raw.payload.len() == bytes.len() && raw.segment == segment;
+    is_whole.then(|| Chain {
+        batch: raw.chain.batch.saturating_add(1),
+        index: raw.chain.index.saturating_add(u64::from(raw.count)),
+        last: raw.own,
+    })
+}
+
 /// What the header of a segment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
@@ -376,8 +389,10 @@ pub fn used_bytes(bytes: &[u8]) -> usize {
     const STEP: usize = 4096;
     let steps = bytes.chunks(STEP).enumerate();
     // A comparison of whole blocks: most of a segment is zeros, and every start looks at all of them.
-    let used = steps.filter(|(_, step)| **step != [0; STEP][..step.len()]);
-    used.last().map_or(0, |(at, step)| {
+    let mut used = steps
+        .rev()
+        .filter(|(_, step)| **step != [0; STEP][..step.len()]);
+    used.next().map_or(0, |(at, step)| {
         let last = step.iter().rposition(|b| *b != 0).unwrap_or_default();
         at * STEP + last + 1
     })

@@ -133,7 +133,7 @@ pub struct Enrolment {
 }
 
 /// A key version as the fold over the journal knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyVersion {
     /// What was enrolled.
     pub enrolment: Enrolment,

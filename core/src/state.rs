@@ -4,6 +4,10 @@ mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use crate::digest::Sha256Digest;
 use crate::key::{IllegalTransition, KeyState, KeyVersion};
 use crate::name::{KeyName, KeyVersionId};
@@ -13,8 +17,9 @@ use crate::time::Timestamp;
 /// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
 pub const IDEMPOTENCY_MAX: usize = 65_536;
 
-/// Everything that decides: folded in memory, never read from an index.
-#[derive(Debug, Clone, Default)]
+/// Everything that decides: folded in memory, never read from an index. Serialised for the snapshot that a start
+/// continues from; whatever a record comes to mean beside this makes a snapshot of an older program useless.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     next_index: u64,
     last_time: Timestamp,
@@ -300,20 +305,23 @@ pub struct Earlier {
     pub pae_sha256: Sha256Digest,
 }
 
-type RetryKey = (String, Sha256Digest);
+/// SHA-256 of principal ‖ digest of the Idempotency-Key: copied with the state, so small and without a heap.
+type RetryKey = Sha256Digest;
 
 /// Idempotency keys of released and unknown requests, the newest [`IDEMPOTENCY_MAX`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Retries {
     by_key: BTreeMap<RetryKey, Earlier>,
     by_age: BTreeMap<u64, RetryKey>,
 }
 
 impl Retries {
+    fn key(principal: &str, idempotency: &Sha256Digest) -> RetryKey {
+        Sha256Digest::of(&[principal.as_bytes(), &idempotency.0])
+    }
+
     fn get(&self, principal: &str, idempotency: &Sha256Digest) -> Option<Earlier> {
-        self.by_key
-            .get(&(principal.to_owned(), *idempotency))
-            .copied()
+        self.by_key.get(&Self::key(principal, idempotency)).copied()
     }
 
     fn note(&mut self, index: u64, sign: &SignRecord) {
@@ -323,18 +331,58 @@ impl Retries {
         else {
             return;
         };
-        let key = (sign.principal.clone(), idempotency);
-        if let Some(before) = self
-            .by_key
-            .insert(key.clone(), Earlier { index, pae_sha256 })
-        {
-            self.by_age.remove(&before.index);
-        }
-        self.by_age.insert(index, key);
+        let key = Self::key(&sign.principal, &idempotency);
+        self.insert(key, Earlier { index, pae_sha256 });
         if self.by_key.len() > IDEMPOTENCY_MAX
             && let Some((_, oldest)) = self.by_age.pop_first()
         {
             self.by_key.remove(&oldest);
         }
+    }
+
+    fn insert(&mut self, key: RetryKey, earlier: Earlier) {
+        self.by_age.insert(earlier.index, key);
+        if let Some(before) = self.by_key.insert(key, earlier) {
+            self.by_age.remove(&before.index);
+        }
+    }
+}
+
+/// Bytes of a remembered key in a snapshot: index, key, PAE.
+const RETRY_BYTES: usize = 8 + 32 + 32;
+
+/// Base64 of all of them, oldest first: as a list of objects they would take half of a start.
+impl Serialize for Retries {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(self.by_age.len() * RETRY_BYTES);
+        for key in self.by_age.values() {
+            if let Some(earlier) = self.by_key.get(key) {
+                bytes.extend_from_slice(&earlier.index.to_le_bytes());
+                bytes.extend_from_slice(&key.0);
+                bytes.extend_from_slice(&earlier.pae_sha256.0);
+            }
+        }
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Retries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
+        let (entries, rest) = bytes.as_chunks::<RETRY_BYTES>();
+        if !rest.is_empty() || entries.len() > IDEMPOTENCY_MAX {
+            return Err(de::Error::custom("not a list of retries"));
+        }
+        let mut this = Self::default();
+        for entry in entries {
+            let (index, rest) = entry.split_at(8);
+            let (key, pae) = rest.split_at(32);
+            let digest = |bytes: &[u8]| bytes.try_into().map(Sha256Digest).unwrap_or_default();
+            let index = u64::from_le_bytes(index.try_into().unwrap_or_default());
+            let pae_sha256 = digest(pae);
+            this.insert(digest(key), Earlier { index, pae_sha256 });
+        }
+        Ok(this)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sealwright_core::journal::{Chain, Entry};
+use sealwright_core::state::State;
 use tokio::sync::watch;
 
 use super::disk::{Disk, RealDisk};
@@ -34,7 +35,7 @@ enum Note {
 pub struct IndexFollower(Sender<Note>);
 
 impl Follower for IndexFollower {
-    fn durable(&mut self, batch: Arc<Durable>) {
+    fn durable(&mut self, batch: Arc<Durable>, _: &State) {
         // The thread only ends with the process.
         let _ = self.0.send(Note::Batch(batch));
     }

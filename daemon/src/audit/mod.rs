@@ -2,6 +2,7 @@
 //!
 //! The journal is the log of record; everything else follows from it and can be made anew.
 
+pub mod background;
 pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod disk;
@@ -9,9 +10,11 @@ pub mod fsck;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
+mod opening;
 pub mod reader;
 pub mod recovery;
 pub mod segments;
+pub mod snapshot;
 pub mod tree;
 pub mod witnesses;
 pub mod writer;
@@ -23,15 +26,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sealwright_core::record::{Event, Genesis, LogRecovered};
-use sealwright_core::tlog::merkle::leaf_hash;
 use sealwright_core::tlog::tree::TreeError;
 
-use self::checkpoint::{CheckpointError, Published, log_verifier_key};
+use self::checkpoint::{CheckpointError, Published};
 use self::checkpoint_store::Store;
 use self::disk::{Disk, RealDisk};
 use self::index::Index;
-use self::recovery::{RecoveryError, recover};
+use self::opening::{Found, Places};
+use self::recovery::RecoveryError;
 use self::segments::{Segments, Space};
+use self::snapshot::{Snapshot, SnapshotFile, SnapshotFollower};
 use self::tree::{Pending, PendingFollower, TileError, Tree};
 use self::writer::{Journal, RecordError};
 use crate::clock::Clock;
@@ -105,6 +109,8 @@ pub struct Audit {
     pub checkpoints: Arc<Store>,
     /// The newest checkpoint; the log agrees with it.
     pub newest: Option<Published>,
+    /// Index of the first record that the start read; those before it are read in the background.
+    pub resumed_from: u64,
     /// Ends at [`Journal::close`].
     pub writer: JoinHandle<()>,
     // Held as long as the process lives; the kernel lets go of it when we die.
@@ -122,27 +128,29 @@ pub async fn open(
     let tiles_dir = folder(&settings.state_dir, "tiles")?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&journal_dir));
 
-    let mut leaves = Vec::new();
-    let found = recover(disk.as_ref(), &journal_dir, &mut |batch, _| {
-        leaves.extend(batch.entries.iter().map(|entry| leaf_hash(&entry.leaf)));
-    })?;
-    let new_genesis = match found.state.genesis() {
-        Some(_) => None,
-        None => Some(read_genesis(&settings.state_dir)?),
-    };
-    let tree = Tree::rebuild(&tiles_dir, &leaves)?;
-    drop(leaves);
-    // Before a single record is added: a log that lost some must not grow over the gap.
     let checkpoints = Arc::new(Store::open(&settings.state_dir.join("checkpoints"))?);
-    let genesis = found
-        .state
-        .genesis()
-        .or(new_genesis.as_ref().map(|(_, genesis)| genesis));
-    let newest = match genesis {
-        Some(genesis) => {
-            checkpoints.newest(&log_verifier_key(&genesis.origin, &genesis.log_key)?, &tree)?
-        }
-        None => None,
+    let file = SnapshotFile::of(&settings.state_dir);
+    let genesis_file = read_genesis(&settings.state_dir);
+    let places = Places {
+        disk: Arc::clone(&disk),
+        journal: &journal_dir,
+        tiles: &tiles_dir,
+        checkpoints: &checkpoints,
+        genesis: match &genesis_file {
+            Ok(Some((_, genesis))) => Some(genesis),
+            _ => None,
+        },
+    };
+    let Found {
+        recovered: found,
+        tree,
+        newest,
+        from,
+    } = opening::read(&places, Snapshot::read(file.path()))?;
+    let new_genesis = match found.state.genesis() {
+        // A file that was not removed in time says nothing new.
+        Some(_) => None,
+        None => Some(genesis_file?.ok_or(OpenError::NoGenesis(settings.state_dir.clone()))?),
     };
 
     let space = Arc::new(Space::default());
@@ -157,6 +165,17 @@ pub async fn open(
         source,
     })?;
     let pending = Arc::new(Pending::default());
+    pending.set_in_tiles(tree.size());
+    let snapshots = SnapshotFollower::start(
+        file.clone(),
+        tree.frontier().clone(),
+        Arc::clone(&pending),
+        from,
+    )
+    .map_err(|source| OpenError::Io {
+        path: file.path().to_owned(),
+        source,
+    })?;
     let (index, index_follower) = index_keeper::start(
         &settings.state_dir.join("index"),
         Arc::clone(&disk),
@@ -169,6 +188,7 @@ pub async fn open(
     let followers: Vec<Box<dyn writer::Follower>> = vec![
         Box::new(PendingFollower(Arc::clone(&pending))),
         Box::new(index_follower),
+        Box::new(snapshots),
     ];
     let (journal, writer) = Journal::start(segments, found.state, clock, failpoints, followers)
         .map_err(|source| OpenError::Io {
@@ -189,8 +209,16 @@ pub async fn open(
     if let Some(torn) = found.torn {
         record_torn(&journal, torn).await?;
     }
+    if from > 0 {
+        let checked = background::start(&settings.state_dir, journal.clone(), file.clone());
+        checked.map_err(|source| OpenError::Io {
+            path: file.path().to_owned(),
+            source,
+        })?;
+    }
     Ok(Audit {
         journal,
+        resumed_from: from,
         index,
         tree,
         pending,
@@ -242,17 +270,16 @@ fn folder(state_dir: &Path, name: &str) -> Result<PathBuf, OpenError> {
     Ok(path)
 }
 
-fn read_genesis(state_dir: &Path) -> Result<(PathBuf, Genesis), OpenError> {
+/// The genesis that `sealwright init` left; `None` where there is no such file.
+fn read_genesis(state_dir: &Path) -> Result<Option<(PathBuf, Genesis)>, OpenError> {
     let path = state_dir.join("genesis.json");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(OpenError::NoGenesis(state_dir.to_owned()));
-        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(OpenError::Io { path, source }),
     };
     match serde_json::from_slice(&text) {
-        Ok(genesis) => Ok((path, genesis)),
+        Ok(genesis) => Ok(Some((path, genesis))),
         Err(e) => Err(OpenError::BadGenesis {
             path,
             reason: e.to_string(),

@@ -140,13 +140,33 @@ pub fn recover(
     folder: &Path,
     visit: Visit<'_>,
 ) -> Result<Recovered, RecoveryError> {
+    recover_from(disk, folder, Recovered::nothing(), visit)
+}
+
+/// Reads what follows `found`, an earlier end of this journal.
+pub fn recover_from(
+    disk: &dyn Disk,
+    folder: &Path,
+    mut found: Recovered,
+    visit: Visit<'_>,
+) -> Result<Recovered, RecoveryError> {
     let numbers = segments(disk, folder)?;
-    let mut found = Recovered::nothing();
+    let begun = found.segment;
     for (position, number) in numbers.iter().enumerate() {
         let is_last = position + 1 == numbers.len();
-        let header = next_header(disk, folder, *number, found.chain)?;
-        let mut reader = SegmentReader::new(disk, &segment_name(*number), &header);
-        (found.segment, found.offset, found.last_len) = (Some(*number), HEADER_LEN as u64, 0);
+        let name = segment_name(*number);
+        let mut reader = match begun {
+            Some(begun) if *number < begun => continue,
+            Some(begun) if *number == begun => {
+                SegmentReader::at(disk, &name, *number, found.chain, found.offset)
+            }
+            _ => {
+                let header = next_header(disk, folder, *number, found.chain)?;
+                (found.segment, found.offset) = (Some(*number), HEADER_LEN as u64);
+                found.last_len = 0;
+                SegmentReader::new(disk, &name, &header)
+            }
+        };
         read_segment(&mut reader, folder, is_last, &mut found, visit)?;
     }
     Ok(found)

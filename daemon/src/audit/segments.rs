@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sealwright_core::journal::{self, BATCH_MAX, Chain, Entry, SegmentHeader};
+use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, SegmentFile};
 use super::recovery::{Recovered, SPARE, segment_name};
@@ -57,6 +58,17 @@ impl Space {
     }
 }
 
+/// Where a batch ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// The segment.
+    pub segment: u64,
+    /// Byte offset of its end, where the next one goes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
 /// The end of the journal, owned by the writer thread.
 pub struct Segments {
     disk: Arc<dyn Disk>,
@@ -67,6 +79,8 @@ pub struct Segments {
     offset: u64,
     /// Length of the file: another than `segment_bytes` where the setting was changed since it was made.
     len: u64,
+    /// Of the last batch.
+    last_len: u64,
     chain: Chain,
     /// Where what a torn batch left behind ends; at or below `offset` where there is nothing left of it.
     torn_end: u64,
@@ -102,11 +116,21 @@ impl Segments {
             file,
             offset,
             len,
+            last_len: found.last_len,
             chain: found.chain,
             torn_end,
         };
         this.publish_room();
         Ok(this)
+    }
+
+    /// Where the last batch ends.
+    pub fn place(&self) -> Place {
+        Place {
+            segment: self.number,
+            offset: self.offset,
+            len: self.last_len,
+        }
     }
 
     /// Where the chain stands.
@@ -129,18 +153,27 @@ impl Segments {
         self.file.write_at(&bytes, self.offset)?;
         self.file.sync()?;
         self.offset += bytes.len() as u64;
-        if self.torn_end > self.offset {
-            let len = usize::try_from(self.torn_end - self.offset).map_err(io::Error::other)?;
-            self.file.write_at(&vec![0; len], self.offset)?;
-            self.file.sync()?;
-            self.torn_end = 0;
-        }
+        self.last_len = bytes.len() as u64;
+        self.clear_torn()?;
         self.chain = next;
         self.publish_room();
         Ok(next)
     }
 
+    /// Zeros what is left of a torn batch.
+    fn clear_torn(&mut self) -> io::Result<()> {
+        if self.torn_end > self.offset {
+            let len = usize::try_from(self.torn_end - self.offset).map_err(io::Error::other)?;
+            self.file.write_at(&vec![0; len], self.offset)?;
+            self.file.sync()?;
+        }
+        self.torn_end = 0;
+        Ok(())
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
+        // A torn batch had room, so here its record stands in front of it already. Left behind, it would be damage.
+        self.clear_torn()?;
         // Taken even if it cannot be used: the keeper then makes another.
         let spare = self.space.take_spare(self.segment_bytes);
         let number = self.number + 1;

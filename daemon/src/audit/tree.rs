@@ -1,13 +1,15 @@
 //! The Merkle tree over the journal's leaves, as C2SP tiles in flat files.
 //!
-//! Tiles are derived: a start makes them anew from the journal, so they need no sync of their own. They are
-//! brought up to date once per checkpoint, not per record.
+//! Tiles are derived: a start that reads the whole journal makes them anew, and one that continues from a snapshot
+//! proves their right edge, so they need no sync of their own. They are brought up to date once per checkpoint, not per record.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sealwright_core::state::State;
 use sealwright_core::tlog::merkle::{ProofError, verify_consistency, verify_inclusion};
 use sealwright_core::tlog::prove::{self, ProveError};
 use sealwright_core::tlog::tile::FULL_WIDTH;
@@ -27,11 +29,19 @@ pub enum TileError {
         /// Why.
         source: io::Error,
     },
+    /// The tiles are not those of the journal.
+    #[error(
+        "the tiles do not lead from {0} records to the journal's; a restart makes them anew from the journal"
+    )]
+    Wrong(u64),
 }
 
 /// Durable records that no checkpoint covers yet.
 #[derive(Debug, Default)]
-pub struct Pending(Mutex<Waiting>);
+pub struct Pending {
+    waiting: Mutex<Waiting>,
+    in_tiles: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -55,6 +65,16 @@ impl Pending {
         waiting.since = (!waiting.leaves.is_empty()).then_some(taken);
     }
 
+    /// Records whose leaves are in the tiles.
+    pub fn in_tiles(&self) -> u64 {
+        self.in_tiles.load(Ordering::Acquire)
+    }
+
+    /// The tiles hold so many now.
+    pub(super) fn set_in_tiles(&self, size: u64) {
+        self.in_tiles.store(size, Ordering::Release);
+    }
+
     fn add(&self, leaves: impl Iterator<Item = Hash>) {
         let mut waiting = self.lock();
         waiting.leaves.extend(leaves);
@@ -73,7 +93,7 @@ impl Pending {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,7 +101,7 @@ impl Pending {
 pub struct PendingFollower(pub Arc<Pending>);
 
 impl Follower for PendingFollower {
-    fn durable(&mut self, batch: Arc<Durable>) {
+    fn durable(&mut self, batch: Arc<Durable>, _: &State) {
         self.0.add(batch.entries.iter().map(|(_, hash)| *hash));
     }
 }
@@ -175,15 +195,57 @@ impl Tree {
             pending.put_back(leaves);
             return Err(error);
         }
+        pending.set_in_tiles(self.frontier.size());
         Ok((self.frontier.size(), self.frontier.root()))
     }
 
-    /// The root that the tree had at `size`; `None` where it never was that large.
+    /// Takes up the tiles where a snapshot left them, if their right edge is `frontier`'s, and adds `leaves`.
+    pub fn resume(
+        folder: &Path,
+        frontier: Frontier,
+        leaves: &[Hash],
+    ) -> Result<Self, TreeError<TileError>> {
+        let tiles = TileFolder(folder.to_owned());
+        let size = frontier.size();
+        if Frontier::read(size, &TileReader::new(tiles.clone(), size))? != frontier {
+            return Err(TileError::Wrong(size).into());
+        }
+        let mut this = Self { tiles, frontier };
+        this.append(leaves)?;
+        Ok(this)
+    }
+
+    /// Its right edge.
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Records in it.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The root that the tree had at `size`, proved to be that of a prefix of this one; `None` where it never was
+    /// that large.
     pub fn root_at(&self, size: u64) -> Result<Option<Hash>, TreeError<TileError>> {
-        if size > self.frontier.size() {
+        let newest = self.frontier.size();
+        if size > newest {
             return Ok(None);
         }
-        prove::root(size, &TileReader::new(self.tiles(), self.frontier.size())).map(Some)
+        let reader = TileReader::new(self.tiles(), newest);
+        let root = prove::root(size, &reader)?;
+        if size == 0 {
+            return Ok(Some(root));
+        }
+        let proof = match prove::consistency_proof(size, newest, &reader) {
+            Ok(proof) => proof,
+            Err(ProveError::Read(error)) => return Err(error),
+            Err(_) => return Err(TileError::Wrong(size).into()),
+        };
+        match verify_consistency(size, newest, &root, &self.frontier.root(), &proof) {
+            Ok(()) => Ok(Some(root)),
+            Err(_) => Err(TileError::Wrong(size).into()),
+        }
     }
 
     fn append(&mut self, leaves: &[Hash]) -> Result<(), TreeError<TileError>> {

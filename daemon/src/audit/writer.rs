@@ -18,7 +18,7 @@ use sealwright_core::tlog::Hash;
 use sealwright_core::tlog::merkle::leaf_hash;
 use tokio::sync::oneshot;
 
-use super::segments::Segments;
+use super::segments::{Place, Segments};
 use crate::clock::Clock;
 use crate::failpoints::Failpoints;
 
@@ -150,12 +150,17 @@ pub struct Durable {
     pub entries: Vec<(Entry, Hash)>,
     /// The chain after the batch.
     pub chain: Chain,
+    /// Where the batch ends.
+    pub end: Place,
 }
 
 /// Hands durable batches on; called after the replies, so followers delay nobody.
 pub trait Follower: Send {
-    /// Takes in one batch.
-    fn durable(&mut self, batch: Arc<Durable>);
+    /// Takes in one batch; `state` is the fold up to its end.
+    fn durable(&mut self, batch: Arc<Durable>, state: &State);
+
+    /// No batch comes any more.
+    fn close(&mut self, _: &State) {}
 }
 
 /// A handle on the writer thread.
@@ -204,6 +209,11 @@ impl Journal {
     pub fn close(&self) {
         // Fails only where the writer has ended already.
         let _ = self.messages.send(Message::Close);
+    }
+
+    /// Stops all signing until a restart: the log on disk is not what it was.
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
     }
 
     /// Whether a write or sync has failed.
@@ -306,6 +316,7 @@ impl Writer {
             self.commit(batch);
             next = next.or_else(|| queue.recv().ok());
         }
+        self.tell(|follower, state| follower.close(state));
     }
 
     /// Decides on one job, if its record will find room. The fold takes it in at once: a later job in the same batch sees it, and if the
@@ -405,9 +416,19 @@ impl Writer {
             first,
             entries,
             chain,
+            end: self.segments.place(),
         });
+        self.tell(|follower, state| follower.durable(Arc::clone(&batch), state));
+    }
+
+    /// Only this thread writes to the state, and its readers are not held up.
+    fn tell(&mut self, mut what: impl FnMut(&mut dyn Follower, &State)) {
+        let state = self
+            .state
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for follower in &mut self.followers {
-            follower.durable(Arc::clone(&batch));
+            what(follower.as_mut(), &state);
         }
     }
 }

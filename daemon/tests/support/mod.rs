@@ -285,6 +285,16 @@ impl Clock for FixedClock {
     }
 }
 
+/// Some Ed25519 key (the curve's base point) as SubjectPublicKeyInfo, RFC 8410 section 4.
+const ED25519_SPKI: [u8; 44] = {
+    let mut der = [0x66; 44];
+    let head = [
+        0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0, 0x58,
+    ];
+    der.split_at_mut(head.len()).0.copy_from_slice(&head);
+    der
+};
+
 /// The first record.
 pub fn genesis() -> Event {
     Event::Genesis(Genesis {
@@ -292,7 +302,7 @@ pub fn genesis() -> Event {
         log_key: LogKey {
             token: "t".to_owned(),
             uri: "pkcs11:object=log".parse().unwrap(),
-            spki: Spki::from_der(vec![1]),
+            spki: Spki::from_der(ED25519_SPKI.to_vec()),
             scheme: Scheme::Ed25519,
         },
         operators: Vec::new(),

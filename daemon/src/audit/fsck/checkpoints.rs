@@ -42,7 +42,7 @@ impl Claims {
         let mut this = Self::default();
         for (path, is_own) in own.chain(outside) {
             match parse(&path, is_own)? {
-                Ok(claim) => this.all.push(claim),
+                Ok(claim) => this.all.extend(claim),
                 Err(what) => report
                     .findings
                     .push(Finding::checkpoint(&path, &what, DAMAGED)),
@@ -120,11 +120,11 @@ fn own_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn parse(path: &Path, is_own: bool) -> io::Result<Result<Claim, String>> {
+fn parse(path: &Path, is_own: bool) -> io::Result<Result<Option<Claim>, String>> {
     let bytes = match std::fs::read(path) {
         // The daemon removes old ones while it runs.
         Err(e) if e.kind() == io::ErrorKind::NotFound && is_own => {
-            return Ok(Err("is gone".to_owned()));
+            return Ok(Ok(None));
         }
         bytes => bytes?,
     };
@@ -150,5 +150,5 @@ fn parse(path: &Path, is_own: bool) -> io::Result<Result<Claim, String>> {
             root: None,
         })
     };
-    Ok(parse())
+    Ok(parse().map(Some))
 }

@@ -9,7 +9,7 @@ use crate::audit::recovery::RecoveryError;
 /// One damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `journal`, `tile`, `checkpoint` or `index`.
+    /// `journal`, `tile`, `checkpoint`, `index` or `snapshot`.
     pub part: &'static str,
     /// The file, or the folder of the index.
     pub path: PathBuf,
@@ -32,7 +32,7 @@ impl Finding {
     }
 
     pub(super) fn tile(path: &Path, offset: Option<u64>, what: &str) -> Self {
-        const NEXT: &str = "Tiles follow from the journal: remove this file and restart sealwrightd, which makes it anew";
+        const NEXT: &str = "Tiles follow from the journal: stop sealwrightd, remove the file `snapshot` from the state directory, and start again; that makes all of them anew";
         Self::new("tile", path, offset, what, NEXT)
     }
 
@@ -43,6 +43,12 @@ impl Finding {
     pub(super) fn index(path: &Path, what: &str) -> Self {
         const NEXT: &str = "The index follows from the journal: run `sealwrightd reindex`";
         Self::new("index", path, None, what, NEXT)
+    }
+
+    pub(super) fn snapshot(path: &Path, what: &str) -> Self {
+        const NEXT: &str = "It was altered, and a daemon that continued from it knows wrong key states: stop \
+                            sealwrightd, remove it, start again, and find out who wrote it";
+        Self::new("snapshot", path, None, what, NEXT)
     }
 
     fn new(part: &'static str, path: &Path, offset: Option<u64>, what: &str, next: &str) -> Self {

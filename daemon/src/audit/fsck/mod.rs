@@ -21,6 +21,7 @@ use self::index::IndexCopy;
 use self::tiles::TileCheck;
 use super::disk::RealDisk;
 use super::recovery::{Recovered, recover};
+use super::snapshot::{Snapshot, SnapshotFile};
 
 /// What is looked at.
 #[derive(Debug, Clone, Default)]
@@ -62,8 +63,10 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
     let mut claims = Claims::read(scope, &mut report)?;
     let mut tiles = TileCheck::new(&scope.state_dir.join("tiles"), claims.newest_own());
     let mut index = IndexCopy::of(scope, &mut report)?;
+    let file = SnapshotFile::of(&scope.state_dir);
+    let snapshot = Snapshot::read(file.path());
     let mut frontier = Frontier::new();
-    let found = recover(&disk, &folder, &mut |batch, _| {
+    let found = recover(&disk, &folder, &mut |batch, state| {
         for (number, entry) in (batch.first..).zip(&batch.entries) {
             let leaf = leaf_hash(&entry.leaf);
             frontier.push(leaf);
@@ -75,6 +78,12 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
         }
         if let Some(index) = &mut index {
             index.batch(batch.chain);
+        }
+        if let Some(snapshot) = snapshot.as_ref().filter(|s| s.chain() == batch.chain)
+            && (snapshot.state() != state || snapshot.root() != Some(frontier.root()))
+        {
+            let what = "says something else than the records that it stands for";
+            report.findings.push(Finding::snapshot(file.path(), what));
         }
         report.records = frontier.size();
         progress(report.records);
