@@ -72,7 +72,7 @@ impl<'d> SegmentReader<'d> {
     }
 
     /// The next batch; `None` where none that belongs here follows, and [`SegmentReader::end`] says why.
-    pub fn next(&mut self) -> io::Result<Option<Batch>> {
+    pub fn batch(&mut self) -> io::Result<Option<Batch>> {
         if self.ended.is_some() {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ impl<'d> SegmentReader<'d> {
         Ok(())
     }
 
-    /// How the segment ends, once [`SegmentReader::next`] has returned `None`.
+    /// How the segment ends, once [`SegmentReader::batch`] has returned `None`.
     pub fn end(&mut self) -> io::Result<End> {
         let why = self.ended.unwrap_or(BadBatch::Magic);
         let rest = self.disk.read(&self.name, self.offset, END_WINDOW)?;

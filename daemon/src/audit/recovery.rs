@@ -231,7 +231,7 @@ fn read_segment(
 ) -> Result<(), RecoveryError> {
     let segment = found.segment.unwrap_or_default();
     let path = folder.join(segment_name(segment));
-    while let Some(batch) = reader.next().map_err(at(&path))? {
+    while let Some(batch) = reader.batch().map_err(at(&path))? {
         for (index, entry) in (batch.first..).zip(&batch.entries) {
             fold(&mut found.state, &path, batch.offset, index, entry)?;
         }
@@ -326,7 +326,7 @@ pub fn replay(
     for header in wanted {
         let name = segment_name(header.segment);
         let mut reader = SegmentReader::new(disk, &name, &header);
-        while let Some(batch) = reader.next().map_err(at(&folder.join(&name)))? {
+        while let Some(batch) = reader.batch().map_err(at(&folder.join(&name)))? {
             if batch.chain.index > from {
                 visit(&batch);
             }

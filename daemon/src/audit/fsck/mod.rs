@@ -93,7 +93,9 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
             note_end(&found, scope, &folder, &mut report);
             claims.judge(&found.state, report.records, &mut report);
             tiles.finish(&mut report);
-            index.map(|index| index.finish(&mut report));
+            if let Some(index) = index {
+                index.finish(&mut report);
+            }
         }
         // What lies behind the damage cannot be judged: it would all be called missing.
         Err(error) => {
