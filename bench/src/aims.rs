@@ -98,6 +98,20 @@ pub const HANDSHAKE: Named = named("handshake.ratio", "ratio", Aim::AtLeast(0.8)
 pub const RSS_IDLE: Named = named("daemon.rss_idle_mib", "MiB", Aim::AtMost(40.0));
 /// CPU of the daemon for one signature over a statement of 5 MB.
 pub const STATEMENT: Named = named("statement.5mb.daemon_cpu_ms", "ms", Aim::AtMost(40.0));
+/// Records per second with 64 writers, against one plain append and `fdatasync` per 64 of them.
+pub const JOURNAL_RATIO: Named = named("journal.ratio.w64", "ratio", Aim::AtLeast(0.8));
+/// An inclusion proof from the largest log, tiles in the page cache.
+pub const PROOF_US: Named = named("log.proof_us", "us", Aim::AtMost(200.0));
+/// The same against a log of a thousand records.
+pub const PROOF_FLAT: Named = named("log.proof_over_1000", "ratio", Aim::AtMost(2.0));
+/// From start to the first record that can be written, with a million records.
+pub const READY: Named = named("log.1m.ready_ms", "ms", Aim::AtMost(300.0));
+/// Most resident memory of that start, until index and background check are done or nearly so.
+pub const LOG_RSS: Named = named("log.1m.rss_mib", "MiB", Aim::AtMost(96.0));
+/// Records per second into a new index. Reported: the aim is to have it at all.
+pub const REINDEX: Named = named("log.1m.reindex", "per s", Aim::AtLeast(0.0));
+/// Journal and tiles. Reported as well.
+pub const LOG_BYTES: Named = named("log.1m.bytes", "B/rec", Aim::AtMost(4096.0));
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Children of this program: they run as another user, or with a library's own environment, and measure one
 //! point per line of input.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,6 +14,22 @@ use crate::sample::Sample;
 
 /// What a child says once it can measure.
 const READY: &str = "ready";
+
+/// Runs this program with `args` to its end; returns what it printed.
+pub fn own_program(args: &[&OsStr]) -> io::Result<String> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(args)
+        .stderr(Stdio::inherit())
+        .output()?;
+    if output.status.success() {
+        String::from_utf8(output.stdout).map_err(io::Error::other)
+    } else {
+        Err(io::Error::other(format!(
+            "{args:?} ended with {}",
+            output.status
+        )))
+    }
+}
 
 /// One point to measure.
 #[derive(Debug, Serialize, Deserialize)]

@@ -14,7 +14,10 @@ mod disk;
 mod echo;
 mod figures;
 mod handshake;
+mod journal;
 mod load;
+mod log;
+mod open;
 mod open_loop;
 mod parts;
 mod point;
@@ -23,13 +26,14 @@ mod raw;
 mod rig;
 mod sample;
 mod statement;
+mod synthetic;
 mod table;
 mod tls;
 mod token;
 mod wire;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -78,6 +82,8 @@ enum Part {
     Scripted,
     Handshake,
     Statement,
+    Journal,
+    Log,
 }
 
 /// What this program does as a child of itself.
@@ -90,6 +96,8 @@ enum Child {
     Wire(wire::Args),
     #[command(hide = true)]
     Echo(echo::Args),
+    #[command(hide = true)]
+    Open(open::Args),
 }
 
 fn main() -> io::Result<()> {
@@ -98,6 +106,7 @@ fn main() -> io::Result<()> {
         Some(Child::Raw(args)) => raw::run(&args),
         Some(Child::Wire(args)) => wire::run(&args),
         Some(Child::Echo(args)) => echo::run(&args),
+        Some(Child::Open(args)) => open::run(&args),
         None => bench(&args.options),
     }
 }
@@ -120,6 +129,13 @@ fn bench(options: &Options) -> io::Result<()> {
     }
     if wanted(Part::Statement) {
         statement::measure(&plan, &mut figures)?;
+    }
+    let scratch = options.out.parent().unwrap_or(Path::new("."));
+    if wanted(Part::Journal) {
+        journal::measure(&plan, scratch, &mut figures)?;
+    }
+    if wanted(Part::Log) {
+        log::measure(plan.rounds, options.quick, &mut figures)?;
     }
     println!("{}", table::aims(figures.all()));
     figures.write(&options.out)?;
