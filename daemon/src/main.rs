@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sealwrightd::command::{fsck, reindex};
+use sealwrightd::command::{archive, fsck, reindex};
 use sealwrightd::config::Config;
 use sealwrightd::run;
 
@@ -30,6 +30,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Archive(archive::Args),
     Fsck(fsck::Args),
     Reindex(reindex::Args),
 }
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
     let result = Config::read(&args.config)
         .map_err(run::RunError::from)
         .and_then(|config| match args.command {
+            Some(Command::Archive(args)) => {
+                archive::run(&config, &args).map_err(run::RunError::Command)
+            }
             Some(Command::Fsck(args)) => fsck::run(&config, args).map_err(run::RunError::Command),
             Some(Command::Reindex(args)) => {
                 reindex::run(&config, &args).map_err(run::RunError::Command)

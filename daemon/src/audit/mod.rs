@@ -2,6 +2,7 @@
 //!
 //! The journal is the log of record; everything else follows from it and can be made anew.
 
+pub mod archive;
 pub mod background;
 pub mod checkpoint;
 pub mod checkpoint_store;

@@ -173,7 +173,7 @@ pub fn recover_from(
 }
 
 /// The header of segment `number`, if it continues `chain`.
-fn next_header(
+pub(super) fn next_header(
     disk: &dyn Disk,
     folder: &Path,
     number: u64,
@@ -200,7 +200,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError {
     }
 }
 
-fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
+pub(super) fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
     let names = disk.list().map_err(|source| RecoveryError::Io {
         path: folder.to_owned(),
         source,

@@ -1,4 +1,5 @@
 //! What `sealwrightd` does beside running.
 
+pub mod archive;
 pub mod fsck;
 pub mod reindex;

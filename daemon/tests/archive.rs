@@ -1,0 +1,102 @@
+//! Closed segments go into the archive whole, and only sound ones; what does not read back is refused.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use sealwright_core::journal::SEGMENT_MIN;
+use sealwright_core::record::{DaemonStarted, Event};
+use sealwrightd::audit::archive::{ArchiveError, Manifest, archive};
+use sealwrightd::audit::disk::{Disk, RealDisk};
+use sealwrightd::audit::recovery::{RecoveryError, recover};
+use sealwrightd::audit::segments::{Segments, Space};
+use sealwrightd::audit::writer::Journal;
+use sealwrightd::failpoints::Failpoints;
+use support::{FixedClock, genesis};
+use tempfile::TempDir;
+
+/// A journal of three segments.
+fn journal() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder.path()));
+    let found = recover(disk.as_ref(), folder.path(), &mut |_, _| {}).unwrap();
+    let segments = Segments::open(disk, SEGMENT_MIN, Arc::new(Space::default()), &found).unwrap();
+    let (clock, failpoints) = (Arc::new(FixedClock), Arc::new(Failpoints::default()));
+    let (journal, thread) =
+        Journal::start(segments, found.state, clock, failpoints, Vec::new()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let _ = journal.record(genesis()).await.unwrap();
+        for n in 0..70 {
+            let event = Event::DaemonStarted(DaemonStarted {
+                run_id: "x".repeat(100_000),
+                boottime_ms: n,
+                version: "test".to_owned(),
+            });
+            let _ = journal.record(event).await.unwrap();
+        }
+    });
+    drop(journal);
+    thread.join().unwrap();
+    assert!(folder.path().join("0000000002.swj").exists());
+    folder
+}
+
+fn run(journal: &Path, to: &Path) -> Result<Vec<Manifest>, ArchiveError> {
+    archive(&RealDisk::new(journal), journal, to, &mut |_| {})
+}
+
+#[test]
+fn closed_segments_are_archived_and_can_be_put_back_byte_for_byte() {
+    let (journal, to) = (journal(), tempfile::tempdir().unwrap());
+    let manifests = run(journal.path(), to.path()).unwrap();
+    assert_eq!(manifests.len(), 2, "the open one stays");
+    assert_eq!(manifests[0].to, manifests[1].from);
+    for name in ["0000000000.swj", "0000000001.swj"] {
+        let packed = fs::File::open(to.path().join(format!("{name}.zst"))).unwrap();
+        let back = zstd::decode_all(packed).unwrap();
+        assert!(back == fs::read(journal.path().join(name)).unwrap());
+    }
+    assert_eq!(run(journal.path(), to.path()).unwrap(), manifests, "again");
+}
+
+#[test]
+fn a_damaged_segment_is_not_archived() {
+    let (journal, to) = (journal(), tempfile::tempdir().unwrap());
+    let path = journal.path().join("0000000001.swj");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = run(journal.path(), to.path()).unwrap_err();
+    let is_named = matches!(&error, ArchiveError::Journal(RecoveryError::Corrupt { path: p, .. }) if *p == path);
+    assert!(is_named, "{error}");
+    assert!(!to.path().join("0000000001.swj.json").exists());
+}
+
+#[test]
+fn an_archived_file_that_changed_is_found() {
+    let (journal, to) = (journal(), tempfile::tempdir().unwrap());
+    run(journal.path(), to.path()).unwrap();
+    let path = to.path().join("0000000000.swj.zst");
+    let other = fs::read(to.path().join("0000000001.swj.zst")).unwrap();
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, other).unwrap();
+    let error = run(journal.path(), to.path()).unwrap_err();
+    assert!(matches!(error, ArchiveError::Unsound(_)), "{error}");
+    fs::write(&path, &good[..good.len() / 2]).unwrap();
+    let error = run(journal.path(), to.path()).unwrap_err();
+    assert!(matches!(error, ArchiveError::Io { .. }), "{error}");
+}
+
+#[test]
+fn an_archive_of_another_log_is_not_mixed_with_this_one() {
+    let (ours, theirs, to) = (journal(), journal(), tempfile::tempdir().unwrap());
+    run(theirs.path(), to.path()).unwrap();
+    let error = run(ours.path(), to.path()).unwrap_err();
+    assert!(matches!(error, ArchiveError::Other(_)), "{error}");
+}
