@@ -386,3 +386,33 @@ impl<'de> Deserialize<'de> for Retries {
         Ok(this)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn earlier(index: u64) -> Earlier {
+        let pae_sha256 = Sha256Digest::of(&[&index.to_le_bytes()]);
+        Earlier { index, pae_sha256 }
+    }
+
+    proptest! {
+        #[test]
+        fn retries_are_the_same_after_a_snapshot(keys in proptest::collection::vec(0u8..20, 0..60)) {
+            let mut state = State::default();
+            for (index, key) in (0..).zip(keys) {
+                state.retries.insert(Sha256Digest([key; 32]), earlier(index));
+            }
+            let text = serde_json::to_string(&state).unwrap();
+            prop_assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+        }
+
+        #[test]
+        fn no_text_that_stands_for_retries_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let text = serde_json::to_string(&STANDARD.encode(&bytes)).unwrap();
+            let read = serde_json::from_str::<Retries>(&text);
+            prop_assert_eq!(read.is_ok(), bytes.len().is_multiple_of(RETRY_BYTES));
+        }
+    }
+}

@@ -5,15 +5,18 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use proptest::prelude::*;
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::journal::SEGMENT_MIN;
+use sealwright_core::journal::{BODY_MAX, SEGMENT_MIN};
 use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_core::time::Timestamp;
 use sealwrightd::audit::disk::Disk;
 use sealwrightd::audit::recovery::{Recovered, RecoveryError, recover, segment_name};
 use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::{Journal, RecordError};
+use sealwrightd::clock::Clock;
 use sealwrightd::failpoints::Failpoints;
 use support::{Dice, Fault, FixedClock, MemoryDisk, genesis};
 
@@ -30,11 +33,18 @@ fn recovered(disk: &MemoryDisk) -> Result<Recovered, RecoveryError> {
 }
 
 fn start(disk: &MemoryDisk) -> (Journal, Arc<Space>, std::thread::JoinHandle<()>) {
+    start_at(disk, Arc::new(FixedClock))
+}
+
+fn start_at(
+    disk: &MemoryDisk,
+    clock: Arc<dyn Clock>,
+) -> (Journal, Arc<Space>, std::thread::JoinHandle<()>) {
     let found = recovered(disk).unwrap();
     let space = Arc::new(Space::default());
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let segments = Segments::open(shared, SEGMENT_MIN, Arc::clone(&space), &found).unwrap();
-    let (clock, failpoints) = (Arc::new(FixedClock), Arc::new(Failpoints::default()));
+    let failpoints = Arc::new(Failpoints::default());
     let (journal, thread) =
         Journal::start(segments, found.state, clock, failpoints, Vec::new()).unwrap();
     (journal, space, thread)
@@ -133,6 +143,57 @@ fn a_missing_or_exchanged_segment_is_refused() {
         recovered(&disk),
         Err(RecoveryError::Missing { .. })
     ));
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused_and_the_next_one_is_not() {
+    let disk = written(0, 0);
+    let (journal, _, thread) = start(&disk);
+    block_on(async {
+        let refused = journal.record(note(1, BODY_MAX)).await.unwrap_err();
+        assert!(
+            matches!(refused, RecordError::TooLarge(n) if n > BODY_MAX),
+            "{refused}"
+        );
+        assert_eq!(journal.record(note(2, 1)).await.unwrap().index(), 1);
+    });
+    drop(journal);
+    thread.join().unwrap();
+    assert_eq!(recovered(&disk).unwrap().state.next_index(), 2);
+}
+
+/// Says what it was set to last.
+#[derive(Default)]
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_a_year_back_or_forward_never_sets_a_record_before_another() {
+    const YEAR: i64 = 365 * 24 * 3600 * 1000;
+    let disk = MemoryDisk::default();
+    let clock = Arc::new(SetClock::default());
+    let mut times = Vec::new();
+    for now in [20 * YEAR, 19 * YEAR, 21 * YEAR, 20 * YEAR, 22 * YEAR] {
+        clock.0.store(now, Ordering::Relaxed);
+        // A restart in between changes nothing.
+        let (journal, _, thread) = start_at(&disk, Arc::clone(&clock) as Arc<dyn Clock>);
+        let event = if times.is_empty() {
+            genesis()
+        } else {
+            note(1, 1)
+        };
+        let _ = block_on(journal.record(event)).unwrap();
+        drop(journal);
+        thread.join().unwrap();
+        times.push(recovered(&disk).unwrap().state.last_time());
+    }
+    let years = [20, 20, 21, 21, 22].map(|year| Timestamp::from_unix_millis(year * YEAR));
+    assert_eq!(times, years);
 }
 
 proptest! {
