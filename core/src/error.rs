@@ -94,7 +94,7 @@ codes! {
     /// A line that is no good cosignature of a configured witness.
     CosignatureRejected = "cosignature_rejected", 422, "A cosignature does not verify; nothing was stored, see detail";
     /// The witnesses' quorum is too old.
-    AnchorStale = "anchor_stale", 503, "The witnesses have not vouched for the log for too long; `sealwright status` shows each of them, docs/runbooks/audit.md what to do";
+    AnchorStale = "anchor_stale", 503, "The witnesses have not vouched for the log for too long; `sealwright status` shows each of them, docs/runbooks/witnesses.md what to do";
     /// Audit queries are not answered now.
     IndexRebuilding = "index_rebuilding", 503, "The audit index is being rebuilt from the journal; try again shortly";
     /// The daemon is going down.

@@ -115,7 +115,7 @@ impl Entry {
                 url,
                 size,
                 proved = evidence.is_some(),
-                "SPLIT VIEW: the witness has seen another log of {size} records under our name; stop signing and follow docs/runbooks/audit.md"
+                "SPLIT VIEW: the witness has seen another log of {size} records under our name; stop signing and follow docs/runbooks/witnesses.md"
             ),
             Outcome::Rollback {
                 ours,
@@ -127,7 +127,7 @@ impl Entry {
                 ours,
                 theirs,
                 proved = evidence.is_some(),
-                "ROLLBACK: the witness has seen {theirs} records and our log has {ours}; stop signing and follow docs/runbooks/audit.md"
+                "ROLLBACK: the witness has seen {theirs} records and our log has {ours}; stop signing and follow docs/runbooks/witnesses.md"
             ),
             Outcome::UnknownLog => tracing::warn!(
                 name,

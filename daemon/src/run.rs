@@ -279,7 +279,7 @@ async fn watch_anchor(daemon: Arc<Daemon>) {
         match (was_stale, is_stale) {
             (false, true) => tracing::warn!(
                 max_anchor_age_s = log.max_anchor_age_s,
-                "the witnesses' quorum is too old: look at sealwright-courier and docs/runbooks/audit.md"
+                "the witnesses' quorum is too old: look at sealwright-courier and docs/runbooks/witnesses.md"
             ),
             (true, false) => tracing::info!("the witnesses' quorum is young enough again"),
             _ => {}

@@ -7,19 +7,21 @@ use std::path::Path;
 use std::process::Command;
 
 /// In the order in which one host can go through them.
-const RUNBOOKS: [&str; 8] = [
+const RUNBOOKS: [&str; 9] = [
     "first-start",
     "wrong-pin",
     "token-out-of-service",
     "log-poisoned-or-full",
     "audit",
+    "witnesses",
     "suspend-a-key",
     "rotate-a-key",
     "revoke-compromised",
 ];
 
 /// What a person does between two blocks, by words of the later one.
-const BEFORE: [(&str, &str); 3] = [
+const BEFORE: [(&str, &str); 4] = [
+    ("cp -a /var/lib/sealwright", "sealwright audit checkpoint --output kept-checkpoint"),
     ("keys enrol", "carry_fingerprint"),
     (
         "rm /var/lib/sealwright-hsm/login-pending",

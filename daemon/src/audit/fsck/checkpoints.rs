@@ -126,7 +126,9 @@ fn parse(path: &Path, is_own: bool) -> io::Result<Result<Option<Claim>, String>>
         Err(e) if e.kind() == io::ErrorKind::NotFound && is_own => {
             return Ok(Ok(None));
         }
-        bytes => bytes?,
+        bytes => bytes.map_err(|e| {
+            io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display()))
+        })?,
     };
     let parse = || -> Result<Claim, String> {
         let text = String::from_utf8(bytes).map_err(|_| "is no text".to_owned())?;
