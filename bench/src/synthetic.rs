@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use sealwright_core::record::{Event, Genesis, Record};
+use sealwright_core::journal::Entry;
+use sealwright_core::record::{Event, Genesis, Leaf, Record, SALT_LEN, SCHEMA_VERSION};
+use sealwright_core::time::Timestamp;
 use sealwrightd::audit::disk::{Disk, RealDisk};
 use sealwrightd::audit::recovery::recover;
 use sealwrightd::audit::segments::{Segments, Space};
@@ -18,7 +20,7 @@ use serde_json::json;
 /// Bytes of a segment, the daemon's default.
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Records that are sent at a time: about a batch.
-const GROUP: u64 = 512;
+const GROUP: u16 = 512;
 /// Records between two checkpoints: about a second of a busy log.
 const CHECKPOINT: u64 = 2048;
 
@@ -65,8 +67,8 @@ pub async fn log(folder: &Path, records: u64) -> io::Result<Tree> {
     let leaves = PendingFollower(Arc::clone(&pending));
     let open = Open::journal(folder, vec![Box::new(leaves), Box::new(snapshots)])?;
     add(&open.journal, genesis()?).await?;
-    for first in (1..records).step_by(GROUP as usize) {
-        let group: Vec<_> = (first..records.min(first + GROUP))
+    for first in (1..records).step_by(usize::from(GROUP)) {
+        let group: Vec<_> = (first..records.min(first + u64::from(GROUP)))
             .map(|number| {
                 let (journal, event) = (open.journal.clone(), signature(number));
                 tokio::spawn(async move { add(&journal, event?).await })
@@ -75,7 +77,7 @@ pub async fn log(folder: &Path, records: u64) -> io::Result<Tree> {
         for added in group {
             added.await.map_err(io::Error::other)??;
         }
-        if first % CHECKPOINT < GROUP {
+        if first % CHECKPOINT < u64::from(GROUP) {
             tree.advance(&pending).map_err(io::Error::other)?;
         }
     }
@@ -108,6 +110,19 @@ pub fn genesis() -> io::Result<Event> {
         "policy_digest": "00".repeat(32),
     }))?;
     Ok(Event::Genesis(genesis))
+}
+
+/// The same as it lies in a batch.
+pub fn entry(number: u64) -> io::Result<Entry> {
+    let record = Record {
+        v: SCHEMA_VERSION,
+        seq: number,
+        time: Timestamp::default(),
+        event: signature(number)?,
+    };
+    let (body, salt) = (serde_json::to_vec(&record)?, [7; SALT_LEN]);
+    let leaf = Leaf::new(number, record.time, record.event.kind(), &salt, &body).to_bytes();
+    Ok(Entry { leaf, salt, body })
 }
 
 /// The record of a signature over a statement with one subject, each with another one.
