@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sealwrightd::command::{archive, fsck, reindex};
 use sealwrightd::config::Config;
-use sealwrightd::run;
+use sealwrightd::{panics, run};
 
 /// Signs DSSE attestations with hardware keys; every signature is recorded before it is released.
 #[derive(Parser)]
@@ -38,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let args = Args::parse();
     run::start_logging();
+    panics::end_the_process();
     let result = Config::read(&args.config)
         .map_err(run::RunError::from)
         .and_then(|config| match args.command {

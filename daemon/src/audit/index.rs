@@ -13,6 +13,8 @@ use sealwright_core::record::{Event, Leaf, Outcome, Record};
 use sealwright_core::time::Timestamp;
 use tokio::sync::watch;
 
+use crate::panics;
+
 use super::index_rows::{Facts, candidates, decode, record_key};
 
 /// Longest list that one query returns.
@@ -141,8 +143,17 @@ impl Index {
 
     /// One record.
     pub fn get(&self, index: u64) -> Result<Option<Stored>, IndexError> {
-        let value = self.handle()?.get(record_key(index))?;
+        let db = self.handle()?;
+        let value = self.caught(|| db.get(record_key(index)))??;
         Ok(value.and_then(|bytes| decode(index, &bytes)))
+    }
+
+    /// Runs what reads sled. Where that panics, the index is out of use until its thread has made it anew.
+    fn caught<T>(&self, read: impl FnOnce() -> T) -> Result<T, IndexError> {
+        panics::caught(read).map_err(|_| {
+            *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+            IndexError::Rebuilding
+        })
     }
 
     /// The leaves of `count` records from `first` on, or `None` where one of them is not there.
@@ -172,9 +183,17 @@ impl Index {
     /// Records that match, oldest first, and where to go on if there may be more.
     pub fn query(&self, query: &Query) -> Result<(Vec<Stored>, Option<u64>), IndexError> {
         let db = self.handle()?;
+        self.caught(|| self.search(&db, query))?
+    }
+
+    fn search(
+        &self,
+        db: &sled::Db,
+        query: &Query,
+    ) -> Result<(Vec<Stored>, Option<u64>), IndexError> {
         let limit = query.limit.min(PAGE_MAX);
         let mut found = Vec::new();
-        for (looked_at, index) in candidates(&db, query).enumerate() {
+        for (looked_at, index) in candidates(db, query).enumerate() {
             let index = index?;
             if query.until.is_some_and(|until| index >= until) {
                 break;
@@ -205,4 +224,21 @@ fn matches(query: &Query, stored: &Stored) -> bool {
             .tenants
             .iter()
             .any(|tenant| facts.is_visible_to(tenant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_panics_takes_the_index_out_of_use() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let (_applied, seen) = watch::channel(0);
+        let index = Index::new(Arc::new(RwLock::new(Some(db))), seen);
+        assert!(index.is_ready());
+        let read = index.caught(|| -> u8 { panic!("as sled does over its own files") });
+        assert!(matches!(read, Err(IndexError::Rebuilding)));
+        assert!(!index.is_ready());
+        assert!(matches!(index.get(0), Err(IndexError::Rebuilding)));
+    }
 }

@@ -1,6 +1,5 @@
 //! The thread that owns sled: follows the journal, and builds the index anew where it cannot be trusted.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
@@ -9,6 +8,8 @@ use std::time::Duration;
 use sealwright_core::journal::{Chain, Entry};
 use sealwright_core::state::State;
 use tokio::sync::watch;
+
+use crate::panics::caught;
 
 use super::disk::{Disk, RealDisk};
 use super::index::{Index, SharedDb};
@@ -107,7 +108,7 @@ impl Keeper {
         let mut trusted = true;
         let mut pause = REBUILD_PAUSE_MIN;
         loop {
-            let round = catch_unwind(AssertUnwindSafe(|| self.round(notes, trusted)));
+            let round = caught(|| self.round(notes, trusted));
             self.publish(None);
             match round.unwrap_or(Err(KeeperError::Panic)) {
                 Ok(()) => return,
@@ -118,6 +119,12 @@ impl Keeper {
             std::thread::sleep(pause);
             pause = (pause * 2).min(REBUILD_PAUSE_MAX);
         }
+    }
+
+    /// A reader that panicked has taken the index out of use.
+    fn is_withdrawn(&self) -> bool {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.is_none()
     }
 
     /// Opens or rebuilds sled, then follows the journal until the daemon ends.
@@ -134,6 +141,9 @@ impl Keeper {
         self.applied.send_replace(next);
         while let Ok(first) = notes.recv() {
             std::thread::sleep(GROUP_TIME);
+            if self.is_withdrawn() {
+                return Err(KeeperError::Panic);
+            }
             let mut rows = Rows::default();
             let rest = notes.try_iter().take(GROUP_MAX - 1);
             for Note::Batch(batch) in std::iter::once(first).chain(rest) {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// `EX_SOFTWARE`: a worker panicked.
+/// `EX_SOFTWARE`: a thread panicked. Without an end there would be a token served by nobody, or by nobody watched.
 pub const PANIC: u8 = 70;
 /// A request outlived its deadline: the device, or vendor code, is stuck.
 pub const DEADLINE: u8 = 75;
@@ -33,6 +33,15 @@ pub(crate) fn now(code: u8) -> ! {
         kill_self();
     }
     std::process::exit(i32::from(code))
+}
+
+/// From now on every panic, on any thread, ends the process after the usual message.
+pub(crate) fn at_every_panic() {
+    let message = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        message(info);
+        now(PANIC);
+    }));
 }
 
 fn kill_self() {

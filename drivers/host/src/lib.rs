@@ -95,6 +95,7 @@ impl Driver {
     pub fn main(self) -> ExitCode {
         let args = args::Args::parse();
         logging::start();
+        exit::at_every_panic();
         match self.run(&args) {
             Ok(code) => code,
             Err(error) => {

@@ -16,22 +16,10 @@ pub(crate) fn start(token: &Arc<dyn Token>, work: &Arc<Work>) -> std::io::Result
         std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                let _end = EndOnPanic;
                 run(&*token, &work);
             })?;
     }
     Ok(())
-}
-
-/// Without it a panic would leave a token that is served by nobody.
-struct EndOnPanic;
-
-impl Drop for EndOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            exit::now(exit::PANIC);
-        }
-    }
 }
 
 fn run(token: &dyn Token, work: &Work) {

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use sealwright_core::journal::{Chain, Entry};
+
+use crate::panics::caught;
 
 use super::{Finding, Report, Scope};
 use crate::audit::index_keeper::open_sled;
@@ -131,8 +132,7 @@ fn open(folder: &Path) -> Result<Opened, String> {
         Ok((db, applied, mark))
     };
     // sled panics over some of the damage.
-    catch_unwind(AssertUnwindSafe(run))
-        .unwrap_or_else(|_| Err("cannot be opened: sled panicked".to_owned()))
+    caught(run).unwrap_or_else(|_| Err("cannot be opened: sled panicked".to_owned()))
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
