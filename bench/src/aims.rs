@@ -94,6 +94,8 @@ pub const SCRIPTED_RATIO: Named = named("scripted.5ms.ratio", "ratio", Aim::AtLe
 pub const SCRIPTED_ADDED: Named = named("scripted.5ms.added_p99_ms", "ms", Aim::AtMost(1.0));
 /// A new mTLS connection per signature against one per echo.
 pub const HANDSHAKE: Named = named("handshake.ratio", "ratio", Aim::AtLeast(0.8));
+/// Requests that failed while the key they use was rotated, 64 clients.
+pub const ROTATION_ERRORS: Named = named("rotation.errors", "errors", Aim::Exactly(0.0));
 /// The daemon after its start, with one key and no client.
 pub const RSS_IDLE: Named = named("daemon.rss_idle_mib", "MiB", Aim::AtMost(40.0));
 /// CPU of the daemon for one signature over a statement of 5 MB.

@@ -24,6 +24,7 @@ mod point;
 mod process;
 mod raw;
 mod rig;
+mod rotation;
 mod sample;
 mod statement;
 mod synthetic;
@@ -82,6 +83,7 @@ enum Part {
     Scripted,
     Handshake,
     Statement,
+    Rotation,
     Journal,
     Log,
 }
@@ -129,6 +131,9 @@ fn bench(options: &Options) -> io::Result<()> {
     }
     if wanted(Part::Statement) {
         statement::measure(&plan, &mut figures)?;
+    }
+    if wanted(Part::Rotation) {
+        rotation::measure(&plan, &mut figures)?;
     }
     let scratch = options.out.parent().unwrap_or(Path::new("."));
     if wanted(Part::Journal) {

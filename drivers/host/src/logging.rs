@@ -2,10 +2,13 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging at level `SEALWRIGHT_LOG`, by default `info`.
+/// The TPM's bindings log every answer that is no success, also those that the driver expects and handles.
+const DEFAULT: &str = "info,tss_esapi=off";
+
+/// Starts logging at level `SEALWRIGHT_LOG`, by default [`DEFAULT`].
 pub(crate) fn start() {
     let filter =
-        EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
