@@ -47,7 +47,6 @@ pub fn measure(plan: &Plan, figures: &mut Figures) -> io::Result<()> {
         during.push(rotating.map_err(panicked)??);
     }
     let (before, during) = (Sample::median(&before), Sample::median(&during));
-    #[expect(clippy::cast_precision_loss)]
     figures.add(&aims::ROTATION_ERRORS, during.errors as f64);
     let ratio = during.rate / before.rate;
     let rows = [
