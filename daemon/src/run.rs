@@ -133,8 +133,15 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Start)?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // The process ends now and takes what still runs with it. To shut the runtime down would be worse: a task that
+    // asks for a timer meanwhile panics.
+    std::mem::forget(runtime);
+    served
 }
+
+/// How long the index may take to put the last records on disk.
+const INDEX_END: Duration = Duration::from_secs(5);
 
 /// Half of the CPUs: the journal, the drivers and the callers live on the same machine, and a worker that finds
 /// nothing to do costs a signature two changes of thread.
@@ -205,6 +212,9 @@ async fn serve(config: Config) -> Result<(), RunError> {
     // Requests that outlived the drain time may still hold the journal; none of them is answered any more.
     audit.journal.close();
     let _ = tokio::task::spawn_blocking(move || audit.writer.join()).await;
+    // One that is being made anew is left as it is: the next start goes on with it, or begins again.
+    let indexed = tokio::task::spawn_blocking(move || audit.indexer.join());
+    let _ = tokio::time::timeout(INDEX_END, indexed).await;
     Ok(())
 }
 

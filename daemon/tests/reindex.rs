@@ -41,7 +41,7 @@ fn a_rebuilt_index_equals_the_old_one() {
     let found = recover(disk.as_ref(), &journal_dir, &mut |_, _| {}).unwrap();
     let space = Arc::new(Space::default());
     let segments = Segments::open(Arc::clone(&disk), SEGMENT_MIN, space, &found).unwrap();
-    let (index, follower) = index_keeper::start(&index_dir, disk, &journal_dir).unwrap();
+    let (index, follower, indexer) = index_keeper::start(&index_dir, disk, &journal_dir).unwrap();
     let (clock, failpoints) = (Arc::new(FixedClock), Arc::new(Failpoints::default()));
     let (journal, thread) = Journal::start(
         segments,
@@ -71,6 +71,7 @@ fn a_rebuilt_index_equals_the_old_one() {
     });
     drop((journal, index));
     thread.join().unwrap();
+    indexer.join().unwrap();
     let old = rows(&index_dir);
     let mut told = 0;
     assert_eq!(rebuild(folder.path(), &mut |n| told = n).unwrap(), 701);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sealwright_core::journal::{Chain, Entry};
@@ -37,17 +38,17 @@ pub struct IndexFollower(Sender<Note>);
 
 impl Follower for IndexFollower {
     fn durable(&mut self, batch: Arc<Durable>, _: &State) {
-        // The thread only ends with the process.
+        // The thread ends after us.
         let _ = self.0.send(Note::Batch(batch));
     }
 }
 
-/// Starts the index thread for the journal on `disk`, whose end is `chain`.
+/// Starts the index thread for the journal on `disk`. It ends when its follower is dropped, with everything on disk.
 pub fn start(
     folder: &Path,
     disk: Arc<dyn Disk>,
     journal_folder: &Path,
-) -> std::io::Result<(Index, IndexFollower)> {
+) -> std::io::Result<(Index, IndexFollower, JoinHandle<()>)> {
     let (sender, notes) = channel();
     let (applied, seen) = watch::channel(0);
     let db = SharedDb::default();
@@ -58,10 +59,10 @@ pub fn start(
         journal_folder: journal_folder.to_owned(),
         db: Arc::clone(&db),
     };
-    std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("index".to_owned())
         .spawn(move || keeper.run(&notes))?;
-    Ok((Index::new(db, seen), IndexFollower(sender)))
+    Ok((Index::new(db, seen), IndexFollower(sender), thread))
 }
 
 /// Builds the index below `state_dir` anew from the journal, beside the old one, and puts it in its place; returns
@@ -157,6 +158,8 @@ impl Keeper {
             rows.apply(&db)?;
             self.applied.send_replace(next);
         }
+        // The daemon ends. Readers may hold sled for longer, so it is not left to them.
+        db.flush()?;
         Ok(())
     }
 

@@ -114,6 +114,8 @@ pub struct Audit {
     pub resumed_from: u64,
     /// Ends at [`Journal::close`].
     pub writer: JoinHandle<()>,
+    /// Ends after the writer.
+    pub indexer: JoinHandle<()>,
     // Held as long as the process lives; the kernel lets go of it when we die.
     _lock: File,
 }
@@ -177,7 +179,7 @@ pub async fn open(
         path: file.path().to_owned(),
         source,
     })?;
-    let (index, index_follower) = index_keeper::start(
+    let (index, index_follower, indexer) = index_keeper::start(
         &settings.state_dir.join("index"),
         Arc::clone(&disk),
         &journal_dir,
@@ -227,6 +229,7 @@ pub async fn open(
         checkpoints,
         newest,
         writer,
+        indexer,
         _lock: lock,
     })
 }
