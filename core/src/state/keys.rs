@@ -2,7 +2,9 @@
 //! the same functions, so nothing is decided twice in two ways.
 
 use super::{State, StateError};
-use crate::key::{Compromise, Enrolment, KeyEvent, KeyState, KeyVersion, Purpose};
+use crate::key::{
+    Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
+};
 use crate::name::KeyVersionId;
 use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Record};
 use crate::time::Timestamp;
@@ -56,27 +58,26 @@ impl State {
 
     /// Whether `to` could take the place of `from` now.
     pub fn check_rotation(&self, from: &KeyVersionId, to: &KeyVersionId) -> Result<(), StateError> {
-        let ids = || (from.clone(), to.clone());
+        let both = || (from.clone(), to.clone());
         if from.key != to.key || from == to {
-            let (from, to) = ids();
+            let (from, to) = both();
             return Err(StateError::NoSuccessor { from, to });
         }
         let (old, new) = (self.known(from)?, self.known(to)?);
-        let illegal = |id: &KeyVersionId, version: &KeyVersion, event| {
-            let after = version.state.after(event);
-            after.map_err(|e| StateError::Illegal(id.clone(), e))
-        };
         if old.state != KeyState::Active {
-            let state = old.state;
-            let event = KeyEvent::Deactivate;
-            let error = crate::key::IllegalTransition { from: state, event };
-            return Err(StateError::Illegal(from.clone(), error));
+            let illegal = IllegalTransition {
+                from: old.state,
+                event: KeyEvent::Deactivate,
+            };
+            return Err(StateError::Illegal(from.clone(), illegal));
         }
-        illegal(to, new, KeyEvent::Activate)?;
+        new.state
+            .after(KeyEvent::Activate)
+            .map_err(|e| StateError::Illegal(to.clone(), e))?;
         check_unharmed(to, new)?;
         let (old, new) = (&old.enrolment, &new.enrolment);
         if (old.purpose, &old.payload_types) != (new.purpose, &new.payload_types) {
-            let (from, to) = ids();
+            let (from, to) = both();
             return Err(StateError::OtherUse { from, to });
         }
         Ok(())
