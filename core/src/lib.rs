@@ -27,5 +27,7 @@ pub mod statement;
 pub mod succession;
 pub mod time;
 pub mod tlog;
+pub mod trust;
 pub mod uri;
+pub mod verdict;
 pub mod verify;

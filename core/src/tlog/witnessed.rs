@@ -4,6 +4,7 @@ use super::checkpoint::{Checkpoint, CheckpointError};
 use super::note::{Note, NoteError};
 use super::policy::Policy;
 use super::vkey::VerifierKey;
+use crate::time::Timestamp;
 
 /// A checkpoint signed by a known log and cosigned by a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,14 @@ pub struct Cosigner {
     pub key_name: String,
     /// When it cosigned, in Unix seconds by its own clock.
     pub time: u64,
+}
+
+impl Cosigner {
+    /// The last moment of the second in which it cosigned; `None` where it says none (0).
+    fn latest(&self) -> Option<Timestamp> {
+        let millis = i64::try_from(self.time).ok()?.checked_mul(1000)?;
+        (millis > 0).then(|| Timestamp::from_unix_millis(millis.saturating_add(999)))
+    }
 }
 
 /// Why a checkpoint is not accepted.
@@ -88,6 +97,24 @@ impl Policy {
             checkpoint,
             cosigners,
         })
+    }
+
+    /// The earliest moment by which the quorum had cosigned, each witness by its own clock: what fewer witnesses
+    /// say counts for nothing. Times are whole seconds and count as their end. `None` where the policy asks for
+    /// no witness: then there is nobody whose time it relies on.
+    pub fn quorum_time(&self, cosigners: &[Cosigner]) -> Option<Timestamp> {
+        if self.quorum_met(|_| false) {
+            return None;
+        }
+        let mut times: Vec<_> = cosigners.iter().filter_map(Cosigner::latest).collect();
+        times.sort_unstable();
+        let had = |name: &str, time| {
+            let mut named = cosigners.iter().filter(|cosigner| cosigner.name == name);
+            named.any(|cosigner| cosigner.latest().is_some_and(|latest| latest <= time))
+        };
+        times
+            .into_iter()
+            .find(|time| self.quorum_met(|witness| had(&witness.name, *time)))
     }
 }
 
@@ -192,6 +219,30 @@ mod tests {
             s.policy.accept(&note),
             Err(WitnessedError::Checkpoint(CheckpointError::Lines))
         );
+    }
+
+    #[test]
+    fn the_quorums_time_is_that_of_the_last_witness_it_needed() {
+        let s = setting();
+        let cosigner = |name: &str, time| Cosigner {
+            name: name.into(),
+            key_name: "witness.example".into(),
+            time,
+        };
+        let end = |second: i64| Some(Timestamp::from_unix_millis(second * 1000 + 999));
+        let three = [cosigner("a", 30), cosigner("b", 10), cosigner("c", 20)];
+        assert_eq!(s.policy.quorum_time(&three), end(20));
+        assert_eq!(s.policy.quorum_time(&three[..2]), end(30));
+        assert_eq!(s.policy.quorum_time(&three[1..2]), None);
+        let strangers = [cosigner("x", 1), cosigner("b", 10)];
+        assert_eq!(s.policy.quorum_time(&strangers), None);
+        // A witness that names no time, or one that is none, vouches for no time.
+        for none in [0, u64::MAX] {
+            let times = [cosigner("a", none), cosigner("b", 10)];
+            assert_eq!(s.policy.quorum_time(&times), None);
+        }
+        let no_quorum = Policy::of_log(s.log.public);
+        assert_eq!(no_quorum.quorum_time(&three), None);
     }
 
     #[test]
