@@ -94,7 +94,7 @@ impl Folder {
             records += 1;
             match proof::signature(&record) {
                 Ok(signed) if envelope.is_some() && signed.envelope_sha256 == envelope => {
-                    found = Some(proof::recorded(&record, signed, &witnessed));
+                    found = Some(proof::recorded(&record, signed, &witnessed, policy));
                 }
                 _ => {}
             }

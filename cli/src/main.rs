@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod certificate;
+mod clock;
 mod command;
 mod config;
 mod confirm;

@@ -52,6 +52,9 @@ pub(crate) struct Recorded {
     pub(crate) principal: String,
     /// Witnesses that cosigned.
     pub(crate) cosigners: Vec<String>,
+    /// When the policy's quorum had cosigned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) witnessed: Option<Timestamp>,
 }
 
 /// Checks `proof` under `policy`, and that its record is of the envelope with this digest.
@@ -78,14 +81,15 @@ pub(crate) fn check(
             given: envelope,
         });
     }
-    Ok(recorded(&record, signed, &witnessed))
+    Ok(recorded(&record, signed, &witnessed, policy))
 }
 
-/// What `record`, which is in the tree of `witnessed`, says of a signature.
+/// What `record`, which is in the tree of `witnessed` as `policy` accepted it, says of a signature.
 pub(crate) fn recorded(
     record: &Record,
     signed: &SignRecord,
     witnessed: &WitnessedCheckpoint,
+    policy: &Policy,
 ) -> Recorded {
     let cosigners = witnessed.cosigners.iter();
     Recorded {
@@ -95,6 +99,7 @@ pub(crate) fn recorded(
         time: record.time,
         principal: signed.principal.clone(),
         cosigners: cosigners.map(|cosigner| cosigner.name.clone()).collect(),
+        witnessed: policy.quorum_time(&witnessed.cosigners),
     }
 }
 

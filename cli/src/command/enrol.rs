@@ -88,7 +88,7 @@ pub(crate) struct Enrol {
     connection: Connection,
 }
 
-fn purpose(text: &str) -> Result<Purpose, String> {
+pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
     from_value(text.into()).map_err(|_| format!("{text:?} is no purpose of a key"))
 }
 

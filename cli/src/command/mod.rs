@@ -14,6 +14,7 @@ mod rotate;
 mod sign;
 mod status;
 mod token;
+mod trust;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Tell verifiers about the keys.
+    #[command(subcommand)]
+    Trust(trust::Command),
     /// Try a policy out, offline.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -73,6 +77,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(&args, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Audit(command) => audit::run(command, output),
+        Command::Trust(command) => trust::run(command),
         Command::Policy(command) => policy::run(command, output),
         Command::Token(command) => token::run(command, output),
         Command::Status(args) => status::run(args, output),

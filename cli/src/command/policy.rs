@@ -1,7 +1,6 @@
 //! `sealwright policy`: what a policy would decide, without a daemon.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use sealwright_core::identity::{PeerCred, Principal};
 use sealwright_core::key::Purpose;
@@ -16,7 +15,7 @@ use serde::Serialize;
 use crate::config::{DEFAULT_CONFIG, Site};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{files, subject};
+use crate::{clock, files, subject};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -160,7 +159,7 @@ fn ask(
             None => Resource::Tenant(tenant),
         },
         sign,
-        now: args.time.unwrap_or_else(now),
+        now: args.time.unwrap_or_else(clock::now),
     };
     let explanation = policy.explain(&question);
     let unknown = sign.is_some_and(|facts| is_unknown(policy, &facts));
@@ -186,13 +185,6 @@ fn facts<'a>(args: &'a Check, subjects: &'a [Subject]) -> SignFacts<'a> {
         subjects,
         payload_len: args.payload_len,
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn text(answer: &Answer) -> String {

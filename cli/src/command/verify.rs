@@ -3,6 +3,7 @@
 mod checks;
 mod inputs;
 mod log;
+mod signers;
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::statement::PAYLOAD_TYPE;
+use sealwright_core::verdict::Verdict;
 use serde::Serialize;
 
+use self::signers::{Judged, Judgement, Signers};
 use crate::exported::Checked;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -23,18 +26,31 @@ use crate::proof::Recorded;
 /// At least --threshold of the given keys must have signed. With --artifact, each file must be one of the
 /// statement's subjects. With --proof, the signature must be in the log of --log-key. With --log, every file
 /// of the exported log is checked, and FILE must be recorded in it.
+///
+/// With --trust the answer is a verdict: good, superseded and before-compromise are relied on; suspect and
+/// after-revocation are not (exit code 1). Before-compromise needs --proof or --log under a --policy with witnesses.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A Sigstore bundle (v0.1 to v0.3) or a DSSE envelope.
-    #[arg(required_unless_present = "log", requires = "keys")]
+    #[arg(required_unless_present = "log", requires = "signers")]
     file: Option<PathBuf>,
     /// A public key whose signature counts, PEM; may be repeated.
-    #[arg(long = "key", value_name = "PEM", requires = "file")]
+    #[arg(long = "key", value_name = "PEM", requires = "file", group = "signers")]
     keys: Vec<PathBuf>,
+    /// A trust document (`sealwright trust export`) in place of keys: each of its versions counts, and the
+    /// signature gets a verdict.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "file",
+        group = "signers",
+        conflicts_with = "scheme"
+    )]
+    trust: Option<PathBuf>,
     /// The scheme of all keys [default: the usual one for each key].
     #[arg(long)]
     scheme: Option<Scheme>,
-    /// How many of the keys must have signed [default: all].
+    /// How many of the keys must have signed [default: all; with --trust: 1].
     #[arg(long, value_name = "N")]
     threshold: Option<usize>,
     /// A file that the statement must be about; may be repeated.
@@ -86,6 +102,14 @@ struct Verified {
     recorded: Option<Recorded>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<Checked>,
+    #[serde(flatten)]
+    judgement: Option<Judgement>,
+}
+
+impl Verified {
+    fn verdict(&self) -> Option<Verdict> {
+        self.judgement.as_ref().map(|judgement| judgement.verdict)
+    }
 }
 
 pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
@@ -96,20 +120,30 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
 }
 
 fn run_file(args: &Args, file: &Path, output: Output) -> Result<(), Failure> {
-    let keys = args
-        .keys
-        .iter()
-        .map(|path| inputs::trusted(path, args.scheme));
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let verified = checks::verify(args, file, &keys).map_err(|failure| match failure {
+    let signers = Signers::read(args)?;
+    let verified = checks::verify(args, file, &signers).map_err(|failure| match failure {
         Failure::NotGood(why) => Failure::NotGood(format!("{}: {why}", file.display())),
         other => other,
     })?;
-    output.answer(&verified, || text(file, &verified))
+    output.answer(&verified, || text(file, &verified))?;
+    match verified.verdict() {
+        Some(verdict) if !verdict.is_accepted() => Err(Failure::NotGood(format!(
+            "{}: {}: {}",
+            file.display(),
+            verdict.as_str(),
+            verdict.reason()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn text(file: &Path, verified: &Verified) -> String {
-    let mut lines = vec![format!("{}: verified, {}", file.display(), verified.format)];
+    let what = if verified.verified {
+        "verified"
+    } else {
+        "signed, but not to be relied on"
+    };
+    let mut lines = vec![format!("{}: {what}, {}", file.display(), verified.format)];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<10} {value}"));
     if let Some(payload_type) = &verified.payload_type {
         line("payload", payload_type.clone());
@@ -125,6 +159,21 @@ fn text(file: &Path, verified: &Verified) -> String {
             "signed by",
             format!("{spki} (keyid {})", STANDARD.encode(spki.0)),
         );
+    }
+    if let Some(Judgement {
+        verdict,
+        judged,
+        trust_time,
+    }) = &verified.judgement
+    {
+        line(
+            "verdict",
+            format!("{}: {}", verdict.as_str(), verdict.reason()),
+        );
+        for Judged { key, verdict } in judged {
+            line("key", format!("{key}: {}", verdict.as_str()));
+        }
+        line("known", format!("what was decided by {trust_time}"));
     }
     for path in &verified.artifacts {
         line("artifact", path.display().to_string());

@@ -10,6 +10,7 @@ use sealwright_core::predicate;
 use sealwright_core::statement::{self, Accept, PAYLOAD_TYPE, StatementSummary};
 use serde::Deserialize;
 
+use super::signers::{Judgement, Signers};
 use super::{Args, Verified, inputs, log};
 use crate::exported::Checked;
 use crate::failure::Failure;
@@ -17,14 +18,14 @@ use crate::files;
 use crate::proof::{self, Recorded};
 
 /// Reads and verifies the file that the flags name.
-pub(super) fn verify(args: &Args, file: &Path, keys: &[TrustedKey]) -> Result<Verified, Failure> {
+pub(super) fn verify(args: &Args, file: &Path, signers: &Signers) -> Result<Verified, Failure> {
     let bytes = files::read(file)?;
     if is_bundle(&bytes) {
         let bundle = Bundle::parse(&bytes).map_err(Failure::not_good)?;
-        return verify_bundle(args, keys, &bundle);
+        return verify_bundle(args, signers, &bundle);
     }
     let envelope = Envelope::parse(&bytes).map_err(Failure::not_good)?;
-    verify_envelope(args, keys, envelope, "dsse")
+    verify_envelope(args, signers, envelope, "dsse")
 }
 
 /// A bundle has a mediaType, an envelope has none.
@@ -38,17 +39,17 @@ fn is_bundle(bytes: &[u8]) -> bool {
     json::from_slice::<Probe>(bytes).is_ok_and(|probe| probe.media_type.is_some())
 }
 
-fn verify_bundle(args: &Args, keys: &[TrustedKey], bundle: &Bundle) -> Result<Verified, Failure> {
+fn verify_bundle(args: &Args, signers: &Signers, bundle: &Bundle) -> Result<Verified, Failure> {
     let format = match bundle.version {
         Version::V01 => "bundle v0.1",
         Version::V02 => "bundle v0.2",
         Version::V03 => "bundle v0.3",
     };
     match &bundle.content {
-        Content::Message(_) => verify_message(args, keys, bundle, format),
+        Content::Message(_) => verify_message(args, signers, bundle, format),
         Content::Dsse(envelope) => {
-            accepted_by(keys, |key| check_around(args, bundle, key))?;
-            verify_envelope(args, keys, envelope.clone(), format)
+            accepted_by(&signers.keys, |key| check_around(args, bundle, key))?;
+            verify_envelope(args, signers, envelope.clone(), format)
         }
     }
 }
@@ -62,15 +63,15 @@ fn check_around(args: &Args, bundle: &Bundle, key: &TrustedKey) -> Result<(), Bu
     }
 }
 
-/// The first key that `check` accepts, or the first reason against one.
+/// The position of the first key that `check` accepts, or the first reason against one.
 fn accepted_by(
     keys: &[TrustedKey],
     check: impl Fn(&TrustedKey) -> Result<(), BundleVerifyError>,
-) -> Result<&TrustedKey, Failure> {
+) -> Result<usize, Failure> {
     let mut first_error = None;
-    for key in keys {
+    for (position, key) in keys.iter().enumerate() {
         match check(key) {
-            Ok(()) => return Ok(key),
+            Ok(()) => return Ok(position),
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
@@ -80,7 +81,7 @@ fn accepted_by(
 /// A signature over the artifact's own bytes: no statement, no log record.
 fn verify_message(
     args: &Args,
-    keys: &[TrustedKey],
+    signers: &Signers,
     bundle: &Bundle,
     format: &'static str,
 ) -> Result<Verified, Failure> {
@@ -94,48 +95,56 @@ fn verify_message(
     }
     let bytes = files::read(artifact)?;
     let covers = |key: &TrustedKey| bundle.verify(key, Artifact::Bytes(&bytes)).map(|_| ());
-    let signer = accepted_by(keys, covers)?.spki().sha256();
+    let position = accepted_by(&signers.keys, covers)?;
+    let judgement = signers.judge(&[position], 1, None)?;
     Ok(Verified {
-        verified: true,
+        verified: relied_on(judgement.as_ref()),
         format,
         payload_type: None,
         predicate_type: None,
         subjects: None,
-        signers: vec![signer],
+        signers: signers.digests(&[position]),
         artifacts: vec![artifact.clone()],
         recorded: None,
         log: None,
+        judgement,
     })
 }
 
 fn verify_envelope(
     args: &Args,
-    keys: &[TrustedKey],
+    signers: &Signers,
     envelope: Envelope,
     format: &'static str,
 ) -> Result<Verified, Failure> {
     let digest = envelope_sha256(&envelope);
-    let threshold = args.threshold.unwrap_or(keys.len());
+    let threshold = signers.threshold(args);
     let payload = envelope
-        .verify(keys, threshold, Options::default())
+        .verify(&signers.keys, threshold, Options::default())
         .map_err(Failure::not_good)?;
     let statement = statement_of(args, &payload)?;
-    let (log, recorded) = evidence(args, digest)?;
-    if let Some(path) = &args.payload_out {
+    let (log, recorded) = evidence(args, signers, digest)?;
+    let judgement = signers.judge(&payload.signers, threshold, recorded.as_ref())?;
+    let verified = relied_on(judgement.as_ref());
+    if let Some(path) = args.payload_out.as_ref().filter(|_| verified) {
         files::write_product(path, &payload.payload)?;
     }
-    let signers = payload.signers.iter().filter_map(|&i| keys.get(i));
     Ok(Verified {
-        verified: true,
+        verified,
         format,
-        signers: signers.map(|key| key.spki().sha256()).collect(),
+        signers: signers.digests(&payload.signers),
         payload_type: Some(payload.payload_type),
         subjects: statement.as_ref().map(|statement| statement.subjects.len()),
         predicate_type: statement.map(|statement| statement.predicate_type),
         artifacts: args.artifacts.clone(),
         recorded,
         log,
+        judgement,
     })
+}
+
+fn relied_on(judgement: Option<&Judgement>) -> bool {
+    judgement.is_none_or(|judgement| judgement.verdict.is_accepted())
 }
 
 /// SHA-256 of the envelope's canonical JSON, as the record has it; `None` where a signature is not base64.
@@ -205,11 +214,12 @@ fn check_subject(statement: &StatementSummary, artifact: &Path) -> Result<(), Fa
 /// That the envelope was recorded, by a proof or by the whole log.
 fn evidence(
     args: &Args,
+    signers: &Signers,
     envelope: Option<Sha256Digest>,
 ) -> Result<(Option<Checked>, Option<Recorded>), Failure> {
     let not_base64 = || Failure::not_good("a signature of the envelope is not base64");
     if let Some(path) = &args.proof {
-        let policy = inputs::log_policy(args)?;
+        let policy = inputs::log_policy(args, signers.document())?;
         let checked = proof::check(
             &files::read_text(path)?,
             &policy,
@@ -221,7 +231,8 @@ fn evidence(
     let Some(folder) = &args.log else {
         return Ok((None, None));
     };
-    let (log, recorded) = log::check(args, folder, Some(envelope.ok_or_else(not_base64)?))?;
+    let policy = inputs::log_policy(args, signers.document())?;
+    let (log, recorded) = log::check(folder, &policy, Some(envelope.ok_or_else(not_base64)?))?;
     let unknown = || Failure::NotGood(format!("no record in {} is about it", folder.display()));
     Ok((Some(log), Some(recorded.ok_or_else(unknown)?)))
 }

@@ -7,6 +7,7 @@ use sealwright_core::dsse::TrustedKey;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::tlog::{Policy, VerifierKey};
+use sealwright_core::trust::Document;
 use x509_cert::der::pem;
 
 use super::Args;
@@ -29,13 +30,14 @@ pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey,
     }
 }
 
-/// The logs and witnesses that count for `--proof` and `--log`.
-pub(super) fn log_policy(args: &Args) -> Result<Policy, Failure> {
+/// The logs and witnesses that count for `--proof` and `--log`; a trust document names its log.
+pub(super) fn log_policy(args: &Args, trust: Option<&Document>) -> Result<Policy, Failure> {
     if let Some(path) = &args.policy {
         let bad = |e| Failure::Local(format!("{}: {e}", path.display()));
         return files::read_text(path)?.parse().map_err(bad);
     }
     let given = args.log_key.as_deref();
+    let given = given.or_else(|| trust.map(|document| &*document.log().vkey));
     let given =
         given.ok_or_else(|| Failure::local("--proof and --log need --log-key or --policy"))?;
     if let Ok(key) = given.parse::<VerifierKey>() {

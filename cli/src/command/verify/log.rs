@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sealwright_core::digest::Sha256Digest;
+use sealwright_core::tlog::Policy;
 use serde::Serialize;
 
 use super::{Args, inputs};
@@ -19,7 +20,7 @@ struct Verified {
 
 pub(super) fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let folder = args.log.as_deref().unwrap_or(Path::new("."));
-    let (log, _) = check(args, folder, None)?;
+    let (log, _) = check(folder, &inputs::log_policy(args, None)?, None)?;
     let verified = Verified {
         verified: true,
         log,
@@ -27,13 +28,13 @@ pub(super) fn run(args: &Args, output: Output) -> Result<(), Failure> {
     output.answer(&verified, || text(folder, &verified.log))
 }
 
-/// Checks the folder under the policy that the flags name.
+/// Checks the folder under the policy.
 pub(super) fn check(
-    args: &Args,
     folder: &Path,
+    policy: &Policy,
     envelope: Option<Sha256Digest>,
 ) -> Result<(Checked, Option<Recorded>), Failure> {
-    let checked = Folder(folder.to_owned()).check(&inputs::log_policy(args)?, envelope);
+    let checked = Folder(folder.to_owned()).check(policy, envelope);
     checked.map_err(|e| Failure::NotGood(format!("{}: {e}", folder.display())))
 }
 

@@ -1,0 +1,126 @@
+//! `sealwright trust`: what verifiers need to know about the keys, from one source.
+
+use std::path::PathBuf;
+
+use sealwright_client::Key;
+use sealwright_core::key::Purpose;
+use sealwright_core::name::KeyName;
+use sealwright_core::spki::Spki;
+use sealwright_core::trust::jwk::{Jwk, JwkSet};
+use sealwright_core::trust::{Compromised, Document, Version};
+
+use super::enrol::purpose;
+use crate::clock;
+use crate::connect::Connection;
+use crate::failure::Failure;
+use crate::files;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Write the public keys for verifiers, with or without their lives.
+    Export(Export),
+}
+
+/// Write the public keys for verifiers: those of every version that you may see.
+///
+/// `document` has each version's life; `sealwright verify --trust` judges old signatures with it. `pem` and
+/// `jwks` are for verifiers that cannot judge: no version that was ever compromised is in them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// Only this key, with all of its versions; may be repeated.
+    #[arg(long = "key", value_name = "NAME")]
+    keys: Vec<KeyName>,
+    /// What to write.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// Keys for what, in `pem` and `jwks` [default: dsse].
+    #[arg(long, value_parser = purpose)]
+    purpose: Option<Purpose>,
+    /// Where it goes; `-` is stdout.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Our trust document: docs/trust-document.md.
+    Document,
+    /// PUBLIC KEY blocks, each under a line with the version's name.
+    Pem,
+    /// A JSON Web Key set (RFC 7517).
+    Jwks,
+}
+
+pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    let Command::Export(args) = command;
+    if args.format == Format::Document && args.purpose.is_some() {
+        let why =
+            "--purpose goes with --format pem and jwks: a document holds keys of every purpose";
+        return Err(Failure::local(why));
+    }
+    let (keys, log_key) = args.connection.run(async |mut client| {
+        Ok::<_, Failure>((client.keys().await?, client.log_key().await?))
+    })?;
+    let versions = wanted(keys, &args.keys)?;
+    let document = Document::new(clock::now(), &log_key, versions).map_err(Failure::not_good)?;
+    let purpose = args.purpose.unwrap_or(Purpose::Dsse);
+    let text = match args.format {
+        Format::Document => document.to_json().map_err(Failure::local)?,
+        Format::Pem => pem(&document, purpose),
+        Format::Jwks => jwks(&document, purpose)?,
+    };
+    Ok(files::write_product(&args.output, text.as_bytes())?)
+}
+
+/// The versions of the keys with these names; of all keys where there are none.
+fn wanted(keys: Vec<Key>, names: &[KeyName]) -> Result<Vec<(KeyName, Version)>, Failure> {
+    let missing = |name: &&KeyName| !keys.iter().any(|key| key.key.key == **name);
+    if let Some(name) = names.iter().find(missing) {
+        return Err(Failure::NotGood(format!("no key {name} that you may see")));
+    }
+    let named = |key: &Key| names.is_empty() || names.contains(&key.key.key);
+    let keys = keys.into_iter().filter(named);
+    keys.map(|key| Ok((key.key.key.clone(), version(key)?)))
+        .collect()
+}
+
+fn version(key: Key) -> Result<Version, Failure> {
+    let spki = Spki::from_pem(&key.public_key_pem)
+        .map_err(|e| Failure::NotGood(format!("{}: {e}", key.key)))?;
+    Ok(Version {
+        version: key.key.version,
+        state: key.state,
+        purpose: key.purpose,
+        scheme: key.scheme,
+        keyid: key.keyid,
+        spki,
+        active_from: key.active_from,
+        active_until: key.active_until,
+        compromise: key.compromise.map(|compromise| Compromised {
+            effective_time: compromise.effective_time,
+            decided_index: compromise.decided_index,
+        }),
+        succession: key.succession,
+    })
+}
+
+fn pem(document: &Document, purpose: Purpose) -> String {
+    let versions = document.unharmed(purpose);
+    versions
+        .map(|(id, version)| format!("# {id}, {}\n{}", version.scheme, version.spki.to_pem()))
+        .collect()
+}
+
+fn jwks(document: &Document, purpose: Purpose) -> Result<String, Failure> {
+    let keys = document.unharmed(purpose).map(|(id, version)| {
+        Jwk::new(&version.spki, version.scheme)
+            .map_err(|e| Failure::NotGood(format!("{id} as a JSON Web Key: {e}")))
+    });
+    let set = JwkSet {
+        keys: keys.collect::<Result<_, _>>()?,
+    };
+    let text = serde_json::to_string_pretty(&set).map_err(Failure::local)?;
+    Ok(text + "\n")
+}
