@@ -1,5 +1,6 @@
 """Verifies the demo's envelopes with securesystemslib, thresholds included."""
 
+import base64
 import copy
 import json
 import pathlib
@@ -8,7 +9,7 @@ import sys
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 demo = pathlib.Path(sys.argv[1])
 
@@ -16,6 +17,11 @@ demo = pathlib.Path(sys.argv[1])
 def key(name, keyid):
     public = load_pem_public_key((demo / name).read_bytes())
     return SSlibKey.from_crypto(public, keyid=keyid)
+
+
+def key_of(version):
+    public = load_der_public_key(base64.b64decode(version["spki"], validate=True))
+    return SSlibKey.from_crypto(public, keyid=version["keyid"])
 
 
 def envelope(name):
@@ -53,12 +59,19 @@ def must_refuse(document, keys, threshold):
 multi = envelope("sbom.multi.dsse.json")
 ids = [signature["keyid"] for signature in multi["signatures"]]
 release, tpm = key("release.pub.pem", ids[0]), key("release-tpm.pub.pem", ids[1])
+trust = json.loads((demo / "trust.json").read_text())
+trusted = {entry["name"]: key_of(entry["versions"][0]) for entry in trust["keys"]}
 single = envelope("sbom.sigstore.json")
 changed = dict(single, payload=multi["payload"][:-8] + "AAAAAAA=")
 
 check("accepts two of two signatures", lambda: verified_by(multi, [release, tpm], 2))
 check("accepts one of two signatures", lambda: verified_by(multi, [tpm], 1))
 check("accepts the envelope in the bundle", lambda: verified_by(single, [release], 1))
+check(
+    "accepts two of two under the keys and key ids of the trust document",
+    lambda: verified_by(multi, [trusted["default/release"], trusted["default/release-tpm"]], 2),
+)
+check("refuses the trust document's other key", lambda: must_refuse(single, [trusted["default/release-tpm"]], 1))
 check("refuses a threshold of two for one signature", lambda: must_refuse(single, [release, tpm], 2))
 check("refuses another payload", lambda: must_refuse(changed, [release], 1))
 
