@@ -52,8 +52,8 @@ impl Verdict {
                 "the key is compromised; witnesses cosigned the record before that"
             }
             Self::Suspect => {
-                "no witness shows that the signature is older than the compromise; a log proof under a --policy with \
-                 witnesses may"
+                "the key is compromised, or never signed here, and no witness shows that the signature is older; a log \
+                 proof under a --policy with witnesses may"
             }
             Self::AfterRevocation => "the key was compromised when it signed",
         }

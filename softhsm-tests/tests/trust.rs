@@ -14,7 +14,7 @@ use sealwright_core::time::Timestamp;
 use sealwright_softhsm_tests::site::Run;
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{CI, OPERATOR, SOON, Site, statement};
-use serde_json::Value;
+use serde_json::{Value, json};
 use setting::Setting;
 use support::text;
 
@@ -172,6 +172,47 @@ fn each_old_signature_gets_its_verdict_after_a_rotation_and_a_compromise() {
     assert_eq!(of("unseen"), suspect);
     assert_eq!(of("late"), (Some(1), "after-revocation".to_owned()));
     assert_eq!(verdict(&setting, "late", &[]), suspect);
+
+    // A copy of the whole log says the same as a proof that was made today.
+    setting.settled();
+    assert_eq!(setting.round().code, 0);
+    done(&setting.site, &["audit", "export", "copy"]);
+    let in_copy = ["--log", "copy", "--policy", "witnessed.policy"];
+    assert_eq!(verdict(&setting, "early", &in_copy), suspect);
+    let after = (Some(1), "after-revocation".to_owned());
+    assert_eq!(verdict(&setting, "late", &in_copy), after);
+}
+
+#[test]
+fn a_record_in_another_log_is_no_evidence() {
+    let setting = Setting::new(1, 1, "");
+    let index = sign(&setting, "a");
+    prove(&setting, "a", index);
+    let mut document = save_document(&setting);
+    let log_key = text(&document["log"], "vkey").to_owned();
+    document["log"] = json!({
+        "origin": "wa.example.net/wlog",
+        "vkey": "wa.example.net/wlog+427208af+AQ5w8mni/7Hzo3pZqbC6ySe+3Cf2LziHAqyk8LdUwMPu",
+    });
+    let other = setting.site.callers_folder().join("other.json");
+    fs::write(other, document.to_string()).unwrap();
+    let verify = [
+        "verify",
+        "a.json",
+        "--trust",
+        "other.json",
+        "--proof",
+        "a.proof",
+    ];
+    let run = setting
+        .site
+        .sealwright(CI, &[&verify[..], &["--log-key", &log_key]].concat());
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("the trust document is of wa.example.net/wlog"),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -4,18 +4,17 @@ mod checks;
 mod inputs;
 mod log;
 mod signers;
+mod text;
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::verdict::Verdict;
 use serde::Serialize;
 
-use self::signers::{Judged, Judgement, Signers};
+use self::signers::{Judgement, Signers};
 use crate::exported::Checked;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -125,7 +124,7 @@ fn run_file(args: &Args, file: &Path, output: Output) -> Result<(), Failure> {
         Failure::NotGood(why) => Failure::NotGood(format!("{}: {why}", file.display())),
         other => other,
     })?;
-    output.answer(&verified, || text(file, &verified))?;
+    output.answer(&verified, || text::text(file, &verified))?;
     match verified.verdict() {
         Some(verdict) if !verdict.is_accepted() => Err(Failure::NotGood(format!(
             "{}: {}: {}",
@@ -135,65 +134,4 @@ fn run_file(args: &Args, file: &Path, output: Output) -> Result<(), Failure> {
         ))),
         _ => Ok(()),
     }
-}
-
-fn text(file: &Path, verified: &Verified) -> String {
-    let what = if verified.verified {
-        "verified"
-    } else {
-        "signed, but not to be relied on"
-    };
-    let mut lines = vec![format!("{}: {what}, {}", file.display(), verified.format)];
-    let mut line = |name: &str, value: String| lines.push(format!("  {name:<10} {value}"));
-    if let Some(payload_type) = &verified.payload_type {
-        line("payload", payload_type.clone());
-    }
-    if let Some(predicate_type) = &verified.predicate_type {
-        line("predicate", predicate_type.clone());
-    }
-    if let Some(subjects) = verified.subjects {
-        line("subjects", subjects.to_string());
-    }
-    for spki in &verified.signers {
-        line(
-            "signed by",
-            format!("{spki} (keyid {})", STANDARD.encode(spki.0)),
-        );
-    }
-    if let Some(Judgement {
-        verdict,
-        judged,
-        trust_time,
-    }) = &verified.judgement
-    {
-        line(
-            "verdict",
-            format!("{}: {}", verdict.as_str(), verdict.reason()),
-        );
-        for Judged { key, verdict } in judged {
-            line("key", format!("{key}: {}", verdict.as_str()));
-        }
-        line("known", format!("what was decided by {trust_time}"));
-    }
-    for path in &verified.artifacts {
-        line("artifact", path.display().to_string());
-    }
-    if let Some(Recorded {
-        index,
-        origin,
-        time,
-        principal,
-        cosigners,
-        ..
-    }) = &verified.recorded
-    {
-        line(
-            "recorded",
-            format!("{origin} record {index}, {time}, for {principal}"),
-        );
-        cosigners
-            .iter()
-            .for_each(|name| line("witness", name.clone()));
-    }
-    lines.join("\n")
 }
