@@ -21,7 +21,10 @@ const RUNBOOKS: [&str; 9] = [
 
 /// What a person does between two blocks, by words of the later one.
 const BEFORE: [(&str, &str); 4] = [
-    ("cp -a /var/lib/sealwright", "sealwright audit checkpoint --output kept-checkpoint"),
+    (
+        "cp -a /var/lib/sealwright",
+        "sealwright audit checkpoint --output kept-checkpoint",
+    ),
     ("keys enrol", "carry_fingerprint"),
     (
         "rm /var/lib/sealwright-hsm/login-pending",
