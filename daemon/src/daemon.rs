@@ -1,7 +1,6 @@
 //! Everything a request needs, made once at start and passed by reference.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sealwright_core::error::Code;
@@ -75,19 +74,29 @@ pub struct Daemon {
     /// The first of the two verifiers.
     pub verifier: AwsLcVerifier,
     /// Set once the daemon is told to stop.
-    pub stopping: AtomicBool,
+    pub stopping: watch::Sender<bool>,
 }
 
 impl Daemon {
     /// Whether a release could be recorded: asked before a key is used.
     pub fn can_record(&self) -> Result<(), Refusal> {
-        if self.stopping.load(Ordering::Acquire) {
+        if *self.stopping.borrow() {
             return Err(Refusal::failed(
                 Code::ShuttingDown,
                 "the daemon is stopping",
             ));
         }
         self.log_takes_more()
+    }
+
+    /// Waits until the daemon is told to stop: whoever waits for news waits no longer.
+    pub async fn stopped(&self) {
+        // Its sender is in `self`.
+        let _ = self
+            .stopping
+            .subscribe()
+            .wait_for(|stopping| *stopping)
+            .await;
     }
 
     fn log_takes_more(&self) -> Result<(), Refusal> {

@@ -73,7 +73,10 @@ async fn newest_covering(
 ) -> Result<Published, Refusal> {
     let mut checkpoints = daemon.checkpoints.clone();
     let covers = |newest: &Option<Published>| newest.as_ref().is_some_and(|c| c.size > index);
-    let found = tokio::time::timeout(limit, checkpoints.wait_for(covers)).await;
+    let found = tokio::select! {
+        found = tokio::time::timeout(limit, checkpoints.wait_for(covers)) => found,
+        () = daemon.stopped() => return Err(not_yet("the daemon is stopping")),
+    };
     match found {
         Ok(Ok(newest)) => newest
             .clone()

@@ -4,7 +4,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -199,7 +198,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         clock,
         failpoints,
         verifier: AwsLcVerifier,
-        stopping: AtomicBool::new(false),
+        stopping: watch::Sender::new(false),
         pending,
         suspects,
         config,
@@ -334,7 +333,7 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     }
     tracing::info!("stopping: requests in flight are finished, new ones refused");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    daemon.stopping.store(true, Ordering::Release);
+    daemon.stopping.send_replace(true);
     stop.send_replace(true);
     let _ = serving.await;
     listeners.bound.iter().for_each(|path| remove_socket(path));

@@ -4,6 +4,7 @@
 mod support;
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sealwright_softhsm_tests::site::http::Request;
@@ -97,4 +98,20 @@ fn a_request_that_outlives_the_drain_time_is_given_up_recorded_and_answered() {
     assert_eq!(recorded, codes);
     assert_eq!(site.records("log.recovered").len(), 0);
     site.client().sign("key=release", &statement("b")).ok();
+}
+
+#[test]
+fn who_waits_for_news_does_not_hold_up_the_end() {
+    let mut site = site();
+    let operator = site.operator();
+    let mut waiting = operator.connect();
+    let far = "/v1/audit/records?wait=true&from=1000000";
+    waiting.write(&Request::new("GET", far).bytes()).unwrap();
+    // By then the daemon has read the other one, too.
+    operator.get("/v1/status").ok();
+    let begun = Instant::now();
+    site.stop_daemon();
+    // The drain time is twice as long.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    waiting.read().unwrap().ok();
 }

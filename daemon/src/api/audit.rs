@@ -93,9 +93,10 @@ pub(super) async fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal
         let next = call.daemon.journal.with_state(|state| state.next_index());
         index.wait_for(next, INDEX_WAIT).await;
         if wait {
-            index
-                .wait_for(wanted.from.saturating_add(1), NEWS_WAIT)
-                .await;
+            tokio::select! {
+                _ = index.wait_for(wanted.from.saturating_add(1), NEWS_WAIT) => {}
+                () = call.daemon.stopped() => {}
+            }
         }
     }
     let end = index.end();
