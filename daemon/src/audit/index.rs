@@ -26,6 +26,21 @@ pub const SCAN_MAX: usize = 50_000;
 /// `None` while the index is (re)built. Locked for the clone of a handle only.
 pub(super) type SharedDb = Arc<RwLock<Option<sled::Db>>>;
 
+/// Lets readers have `db` from now on, or nothing.
+///
+/// sled may take its time to let go, and on a full disk never does: neither the lock nor a thread that has other
+/// things to do waits for that.
+pub(super) fn publish(shared: &SharedDb, db: Option<sled::Db>) {
+    let mut current = shared.write().unwrap_or_else(PoisonError::into_inner);
+    let old = std::mem::replace(&mut *current, db);
+    drop(current);
+    if let Some(old) = old {
+        let letting_go = std::thread::Builder::new().name("sled-drop".to_owned());
+        // Without a thread to spare it is dropped here.
+        let _ = letting_go.spawn(move || drop(old));
+    }
+}
+
 /// Why the index does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -151,7 +166,7 @@ impl Index {
     /// Runs what reads sled. Where that panics, the index is out of use until its thread has made it anew.
     fn caught<T>(&self, read: impl FnOnce() -> T) -> Result<T, IndexError> {
         panics::caught(read).map_err(|_| {
-            *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+            publish(&self.db, None);
             IndexError::Rebuilding
         })
     }

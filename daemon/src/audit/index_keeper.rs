@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::panics::caught;
 
 use super::disk::{Disk, RealDisk};
-use super::index::{Index, SharedDb};
+use super::index::{Index, SharedDb, publish};
 use super::index_rows::{Rows, mark_value, marked};
 use super::reader::Batch;
 use super::recovery::{RecoveryError, replay};
@@ -164,7 +164,7 @@ impl Keeper {
     }
 
     fn publish(&self, db: Option<sled::Db>) {
-        *self.db.write().unwrap_or_else(PoisonError::into_inner) = db;
+        publish(&self.db, db);
     }
 
     /// The database and the index it has applied everything before.
