@@ -14,7 +14,7 @@ use sealwright_core::record::{Activated, DaemonStarted, Event};
 use sealwright_core::state::State;
 use sealwright_core::tlog::Hash;
 use sealwrightd::audit::snapshot::{EVERY, SMALLEST_LOG};
-use sealwrightd::audit::{Audit, Settings, open};
+use sealwrightd::audit::{Audit, OpenError, Settings, open};
 use sealwrightd::failpoints::Failpoints;
 use support::{FixedClock, genesis};
 use tempfile::TempDir;
@@ -50,6 +50,10 @@ impl Log {
     }
 
     fn open(&self) -> Audit {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Audit, OpenError> {
         let settings = Settings {
             state_dir: self.folder.path().to_owned(),
             segment_bytes: SEGMENT_MIN,
@@ -60,7 +64,7 @@ impl Log {
             Arc::new(FixedClock),
             Arc::new(Failpoints::default()),
         );
-        self.runtime.block_on(opened).unwrap()
+        self.runtime.block_on(opened)
     }
 
     /// Adds `records`, and brings the tiles up to date in between.
@@ -206,17 +210,7 @@ fn damage_that_a_start_did_not_read_stops_signing_and_refuses_the_next_start() {
     wait_until(|| audit.journal.is_poisoned());
     log.close(audit);
     assert!(!log.path("snapshot").exists());
-    let settings = Settings {
-        state_dir: log.folder.path().to_owned(),
-        segment_bytes: SEGMENT_MIN,
-        low_water_bytes: 0,
-    };
-    let opened = open(
-        &settings,
-        Arc::new(FixedClock),
-        Arc::new(Failpoints::default()),
-    );
-    let said = log.runtime.block_on(opened).err().unwrap().to_string();
+    let said = log.try_open().err().unwrap().to_string();
     assert!(
         said.contains("0000000000.swj is damaged at byte 4"),
         "{said}"
