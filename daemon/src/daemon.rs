@@ -183,6 +183,13 @@ impl Daemon {
         self.retries.earlier(key, Instant::now())
     }
 
+    /// Marks the token that `refusal` blames, if it blames one.
+    pub async fn mark_suspect(&self, refusal: &Refusal) {
+        if let Some(token) = &refusal.suspect {
+            self.suspects.mark(token, &refusal.reason).await;
+        }
+    }
+
     /// Records a request that ended without a signature; returns the record's index if it got one.
     ///
     /// Callers without an identity are not recorded. Refusals beyond the rate are counted instead, and so is

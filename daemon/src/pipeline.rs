@@ -71,10 +71,7 @@ pub async fn sign(
     let mut draft = draft(daemon, peer, request_id);
     let proof_by = call.as_ref().ok().and_then(SignCall::proof_by);
     match attempt(daemon, peer, call, &mut draft).await {
-        Ok(recorded) => match proof_by {
-            None => respond(daemon, recorded),
-            Some(deadline) => respond_with_proof(daemon, recorded, deadline).await,
-        },
+        Ok(recorded) => respond(daemon, recorded, proof_by).await,
         Err(refusal) => refuse(daemon, draft, refusal).await,
     }
 }
@@ -393,7 +390,11 @@ async fn sign_on_token(
     Ok(daemon.tokens.sign(to_be_signed).await?)
 }
 
-fn verify(daemon: &Daemon, unverified: Vec<Unverified>) -> Result<Vec<VerifiedSignature>, Refusal> {
+/// Each by its enrolled key; the first that does not verify is told with the token to suspect.
+pub(crate) fn verify(
+    daemon: &Daemon,
+    unverified: Vec<Unverified>,
+) -> Result<Vec<VerifiedSignature>, Refusal> {
     daemon.failpoints.reach("verify");
     let verified = unverified.into_iter().map(|signature| {
         signature
@@ -441,24 +442,15 @@ async fn record(
         .await?)
 }
 
-/// The only way out for a signature.
-fn respond(daemon: &Daemon, recorded: Recorded<Sealed>) -> Answer {
+/// The only way out for a signature. With `proof_by` the log proof goes along; one that does not come in time is left
+/// out and the reason given: the signature is recorded, so it is not held back.
+async fn respond(daemon: &Daemon, recorded: Recorded<Sealed>, proof_by: Option<Instant>) -> Answer {
     daemon.failpoints.reach("respond");
     metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
-    released(index, recorded.release())
-}
-
-/// The same with the proof beside it. A proof that does not come in time is left out and the reason given: the
-/// signature is recorded, so it is not held back.
-async fn respond_with_proof(
-    daemon: &Daemon,
-    recorded: Recorded<Sealed>,
-    deadline: Instant,
-) -> Answer {
-    daemon.failpoints.reach("respond");
-    metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
-    let index = recorded.index();
+    let Some(deadline) = proof_by else {
+        return released(index, recorded.release());
+    };
     let proof = log_proof::of_new(daemon, index, deadline).await;
     released(index, recorded.release().with_proof(proof))
 }
@@ -483,9 +475,7 @@ async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Ans
         .increment(1);
     tracing::info!(request_id = %draft.request_id, principal = %draft.principal,
         code = %refusal.code, reason = %refusal.reason, "signing request refused");
-    if let Some(token) = &refusal.suspect {
-        daemon.suspects.mark(token, &refusal.reason).await;
-    }
+    daemon.mark_suspect(&refusal).await;
     draft.outcome = refusal.outcome;
     draft.code = Some(refusal.code);
     draft.reason = Some(refusal.reason.clone());

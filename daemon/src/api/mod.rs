@@ -3,6 +3,8 @@
 mod anchor;
 mod audit;
 mod compromise;
+mod device_keys;
+mod enrol;
 mod keys;
 mod log;
 mod query;
@@ -58,6 +60,7 @@ pub async fn handle(
         Ok(answer) => answer,
         Err(refusal) => {
             tracing::info!(%request_id, code = %refusal.code, reason = %refusal.reason, "request refused");
+            daemon.mark_suspect(&refusal).await;
             let mut answer = http::problem(&refusal, &request_id);
             if refusal.code == Code::MethodNotAllowed {
                 let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -88,9 +91,9 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
         ["v1", "keys"] if get => keys::list(call, None),
-        ["v1", "keys"] if post => keys::enrol(call, body).await,
-        ["v1", "keys", "describe"] if post => keys::describe(call, body).await,
-        ["v1", "keys", "generate"] if post => keys::generate(call, body).await,
+        ["v1", "keys"] if post => enrol::post(call, body).await,
+        ["v1", "keys", "describe"] if post => device_keys::describe(call, body).await,
+        ["v1", "keys", "generate"] if post => device_keys::generate(call, body).await,
         ["v1", "keys", tenant, label] if get => keys::list(call, Some((*tenant, *label))),
         ["v1", "keys", tenant, label, "rotate"] if post => {
             rotation::post(call, &format!("{tenant}/{label}"), body).await

@@ -21,6 +21,7 @@ use super::keys::{KeyView, managed_key, view_of};
 use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
 use crate::http::{self, Answer};
+use crate::pipeline;
 use crate::refusal::Refusal;
 use crate::seal::{Format, Sealed, seal};
 
@@ -110,18 +111,6 @@ async fn succession(
     let pae_sha256 = permit.message_sha256();
     let to_be_signed = ToBeSigned::dsse(permit, &pae, pae_sha256)?;
     let unverified = daemon.tokens.sign(vec![to_be_signed]).await?;
-    let verified = unverified.into_iter().map(|signature| {
-        let verified = signature.verify(&daemon.verifier);
-        verified.map_err(|(bad, permit)| Refusal::bad_signature(permit.token(), &bad))
-    });
-    let verified = match verified.collect::<Result<Vec<_>, _>>() {
-        Ok(verified) => verified,
-        Err(refusal) => {
-            if let Some(token) = &refusal.suspect {
-                daemon.suspects.mark(token, &refusal.reason).await;
-            }
-            return Err(refusal);
-        }
-    };
+    let verified = pipeline::verify(daemon, unverified)?;
     Ok(seal(&verified, PAYLOAD_TYPE, &statement, Format::Dsse))
 }

@@ -1,0 +1,172 @@
+//! `POST /v1/keys`: a key comes under the daemon's care.
+
+use base64::Engine as _;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::key::{Enrolment, KeyEvent, KeyState, Purpose};
+use sealwright_core::name::KeyName;
+use sealwright_core::record::{Event, KeyChanged, KeyEnrolled};
+use sealwright_core::scheme::Scheme;
+use sealwright_core::spki::Spki;
+use sealwright_core::state::State;
+use sealwright_core::statement::PAYLOAD_TYPE;
+use sealwright_core::uri::KeyUri;
+use sealwright_driver_api::KeyDescription;
+use serde::Deserialize;
+
+use super::device_keys::ask;
+use super::keys::{bad, key_answer, managed_key};
+use super::{Call, actor, read_json};
+use crate::http::Answer;
+use crate::refusal::Refusal;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Enrol {
+    key: String,
+    token: String,
+    uri: KeyUri,
+    /// The operator's confirmation: what the driver says has to match it.
+    spki_sha256: Sha256Digest,
+    #[serde(default)]
+    scheme: Option<Scheme>,
+    #[serde(default = "default_purpose")]
+    purpose: Purpose,
+    #[serde(default)]
+    payload_types: Option<Vec<String>>,
+    /// PEM.
+    #[serde(default)]
+    certificate: Option<String>,
+    #[serde(default = "default_activate")]
+    activate: bool,
+}
+
+fn default_purpose() -> Purpose {
+    Purpose::Dsse
+}
+
+fn default_activate() -> bool {
+    true
+}
+
+/// `POST /v1/keys`: the driver's word alone enrols nothing, the fingerprint has to be confirmed.
+pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let caller = call.caller()?;
+    let wanted: Enrol = read_json(call, body).await?;
+    let name = managed_key(call, &caller, &wanted.key)?;
+    call.daemon.can_record()?;
+    let description = ask(call, &caller, &wanted.token, wanted.uri.clone()).await?;
+    let activate = wanted.activate;
+    if activate
+        && call
+            .daemon
+            .journal
+            .with_state(|state| has_active(state, &name))
+    {
+        return Err(bad(format!(
+            "{name} has an active version; enrol this one with \"activate\": false"
+        )));
+    }
+    let enrolment = enrolment(call, name, wanted, description)?;
+    let id = enrolment.key.clone();
+    let enrolled = KeyEnrolled {
+        enrolment,
+        by: actor(&caller),
+    };
+    let mut recorded = call
+        .daemon
+        .journal
+        .record(Event::KeyEnrolled(enrolled))
+        .await?;
+    if activate {
+        let by = actor(&caller);
+        let changed = KeyChanged {
+            key: id.clone(),
+            event: KeyEvent::Activate,
+            reason: String::new(),
+            by,
+        };
+        recorded = call
+            .daemon
+            .journal
+            .record(Event::KeyChanged(changed))
+            .await?;
+    }
+    key_answer(call, &id, StatusCode::CREATED, recorded.index())
+}
+
+fn has_active(state: &State, name: &KeyName) -> bool {
+    state
+        .signing_version(name)
+        .is_some_and(|(_, version)| version.state == KeyState::Active)
+}
+
+fn enrolment(
+    call: &Call<'_>,
+    name: KeyName,
+    wanted: Enrol,
+    description: KeyDescription,
+) -> Result<Enrolment, Refusal> {
+    let spki = Spki::from_der(description.spki_der);
+    if spki.sha256() != wanted.spki_sha256 {
+        return Err(bad(format!(
+            "the token's key has fingerprint {}, not the confirmed {}",
+            spki.sha256(),
+            wanted.spki_sha256
+        )));
+    }
+    let usable = sealwright_core::verify::schemes_of(spki.der());
+    let offered: Vec<Scheme> = description
+        .schemes
+        .iter()
+        .copied()
+        .filter(|scheme| usable.contains(scheme))
+        .collect();
+    let scheme = wanted
+        .scheme
+        .or(offered.first().copied())
+        .filter(|scheme| offered.contains(scheme));
+    let scheme = scheme.ok_or_else(|| bad(format!("the key signs with {offered:?} only")))?;
+    let payload_types = match wanted.purpose {
+        Purpose::Dsse => wanted
+            .payload_types
+            .unwrap_or_else(|| vec![PAYLOAD_TYPE.to_owned()]),
+        _ => wanted.payload_types.unwrap_or_default(),
+    };
+    let version = call
+        .daemon
+        .journal
+        .with_state(|state| state.next_version(&name));
+    Ok(Enrolment {
+        key: name.version(version),
+        token: wanted.token,
+        uri: wanted.uri,
+        certificate: wanted
+            .certificate
+            .map(|pem| certificate_for(&spki, &pem))
+            .transpose()?,
+        spki,
+        scheme,
+        purpose: wanted.purpose,
+        payload_types,
+        evidence: description.evidence,
+    })
+}
+
+/// Base64 of the DER, if the certificate is for this very key.
+fn certificate_for(spki: &Spki, pem: &str) -> Result<String, Refusal> {
+    use x509_cert::der::{Decode as _, Encode as _};
+    let der = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|e| bad(format!("the certificate is not PEM: {e}")))?;
+    let parsed = x509_cert::Certificate::from_der(&der)
+        .map_err(|e| bad(format!("the certificate is not X.509: {e}")))?;
+    let inside = parsed.tbs_certificate().subject_public_key_info().to_der();
+    if inside.is_ok_and(|inside| inside == spki.der()) {
+        Ok(base64::engine::general_purpose::STANDARD.encode(&der))
+    } else {
+        Err(bad("the certificate is for another public key"))
+    }
+}
