@@ -192,7 +192,6 @@ fn parse_url(text: &str) -> Result<Uri, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use sealwright_core::tlog::VerifierKey;
     use sealwright_core::tlog::vkey::KeyType;

@@ -3,6 +3,7 @@
 //! A process and user of its own, because it has the network: it is a client of role `courier` and nothing
 //! more, holds no key of the log, and the daemon believes nothing that it brings.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
 mod evidence;

@@ -1,7 +1,10 @@
 //! What verifiers are told about the keys, and what old signatures are worth to them.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)] // a setting for the tests about witnesses
+#[expect(
+    dead_code,
+    reason = "a setting for the tests about witnesses, which use the rest"
+)]
 #[path = "witnesses/setting.rs"]
 mod setting;
 mod support;

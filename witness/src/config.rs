@@ -130,7 +130,6 @@ fn address(text: &str, base: &Path) -> Result<Address, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

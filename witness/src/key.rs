@@ -123,7 +123,6 @@ fn parse(line: &str) -> Option<(&str, &str, Zeroizing<[u8; SEED_BYTES]>)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
