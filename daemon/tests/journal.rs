@@ -3,16 +3,17 @@
 
 mod support;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use proptest::prelude::*;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::{BODY_MAX, SEGMENT_MIN};
 use sealwright_core::record::{Activated, DaemonStarted, Event};
 use sealwright_core::time::Timestamp;
-use sealwrightd::audit::disk::Disk;
+use sealwrightd::audit::disk::{Disk, SegmentFile};
 use sealwrightd::audit::recovery::{Recovered, RecoveryError, recover, segment_name};
 use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::{Journal, RecordError};
@@ -75,6 +76,60 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn records_are_there_after_a_restart() {
     assert_eq!(recovered(&written(1, 1)).unwrap().state.next_index(), 2);
+}
+
+/// A disk whose first look at what lies beyond `from` comes before it was written.
+struct Growing {
+    disk: MemoryDisk,
+    from: u64,
+    has_grown: AtomicBool,
+}
+
+impl Disk for Growing {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.disk.read(name, offset, len)?;
+        let beyond = usize::try_from(self.from.saturating_sub(offset)).unwrap();
+        if bytes.len() > beyond && !self.has_grown.swap(true, Ordering::Relaxed) {
+            bytes[beyond..].fill(0);
+        }
+        Ok(bytes)
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        self.disk.len(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
+        self.disk.open(name)
+    }
+
+    fn create(&self, name: &str, len: u64) -> io::Result<()> {
+        self.disk.create(name, len)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes()
+    }
+}
+
+#[test]
+fn a_journal_that_grows_between_two_looks_is_not_damaged() {
+    let disk = Growing {
+        from: recovered(&written(3, 1)).unwrap().offset,
+        disk: written(5, 1),
+        has_grown: AtomicBool::new(false),
+    };
+    let found = recover(&disk, Path::new("/journal"), &mut |_, _| {}).unwrap();
+    assert!(disk.has_grown.into_inner());
+    assert_eq!(found.state.next_index(), 6);
 }
 
 #[test]

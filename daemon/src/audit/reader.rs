@@ -109,6 +109,16 @@ impl<'d> SegmentReader<'d> {
         Ok(())
     }
 
+    /// Reads anew where it ended. `true`: a batch is there now, because a daemon wrote on between two looks.
+    pub fn look_again(&mut self) -> io::Result<bool> {
+        self.window.clear();
+        (self.at, self.is_last) = (0, false);
+        self.fill()?;
+        let decoded = decode_batch(&self.window, self.segment, self.chain);
+        self.ended = decoded.err();
+        Ok(self.ended.is_none())
+    }
+
     /// How the segment ends, once [`SegmentReader::batch`] has returned `None`.
     pub fn end(&mut self) -> io::Result<End> {
         let why = self.ended.unwrap_or(BadBatch::Magic);

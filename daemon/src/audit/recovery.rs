@@ -231,28 +231,42 @@ fn read_segment(
 ) -> Result<(), RecoveryError> {
     let segment = found.segment.unwrap_or_default();
     let path = folder.join(segment_name(segment));
-    while let Some(batch) = reader.batch().map_err(at(&path))? {
+    loop {
+        read_batches(reader, &path, found, visit)?;
+        match reader.end().map_err(at(&path))? {
+            End::Clean { .. } => return Ok(()),
+            End::Torn { offset, bytes, .. } if is_last => {
+                found.torn = Some(LogRecovered {
+                    segment,
+                    offset: offset as u64,
+                    bytes: bytes as u64,
+                });
+                return Ok(());
+            }
+            End::Torn { offset, why, .. } | End::Corrupt { offset, why } => {
+                if !reader.look_again().map_err(at(&path))? {
+                    return Err(RecoveryError::Corrupt { path, offset, why });
+                }
+            }
+        }
+    }
+}
+
+fn read_batches(
+    reader: &mut SegmentReader<'_>,
+    path: &Path,
+    found: &mut Recovered,
+    visit: Visit<'_>,
+) -> Result<(), RecoveryError> {
+    while let Some(batch) = reader.batch().map_err(at(path))? {
         for (index, entry) in (batch.first..).zip(&batch.entries) {
-            fold(&mut found.state, &path, batch.offset, index, entry)?;
+            fold(&mut found.state, path, batch.offset, index, entry)?;
         }
         visit(&batch, &found.state);
         (found.chain, found.offset) = (batch.chain, batch.offset + batch.len);
         found.last_len = batch.len;
     }
-    match reader.end().map_err(at(&path))? {
-        End::Clean { .. } => Ok(()),
-        End::Torn { offset, bytes, .. } if is_last => {
-            found.torn = Some(LogRecovered {
-                segment,
-                offset: offset as u64,
-                bytes: bytes as u64,
-            });
-            Ok(())
-        }
-        End::Torn { offset, why, .. } | End::Corrupt { offset, why } => {
-            Err(RecoveryError::Corrupt { path, offset, why })
-        }
-    }
+    Ok(())
 }
 
 /// Takes one entry into the state, if its body is the one its leaf commits to.
