@@ -59,7 +59,8 @@ impl Blob {
         let asn1 = |e: der::Error| BlobError::Asn1(e.to_string());
         let key = TpmKey {
             key_type: LOADABLE_KEY,
-            empty_auth: None,
+            // May be left out, which tpm2-openssl then reads as true and never asks for the value.
+            empty_auth: Some(false),
             parent: PARENT_OWNER,
             public: OctetString::new(tpm2b_public(&self.public)?).map_err(asn1)?,
             private: OctetString::new(tpm2b(self.private.value())?).map_err(asn1)?,

@@ -5,11 +5,15 @@ mod support;
 
 use std::process::Command;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sealwright_core::scheme::Scheme;
+use sealwright_core::verify::verify_message;
 use sealwright_driver_api::{ErrorClass, EvidenceGrade};
 use sealwright_softhsm_tests::swtpm::Swtpm;
+use sha2::Sha256;
 use support::{
-    Host, SCHEMES, describe, generate, run, sign, sign_and_verify, verify, verify_with_openssl,
+    CREDENTIAL, Host, SCHEMES, describe, generate, run, sign, sign_and_verify, verify,
+    verify_with_openssl,
 };
 
 #[test]
@@ -129,12 +133,50 @@ fn openssl_reads_a_key_file() {
         .map(|line| line.rsplit("prim:").next().unwrap().trim())
         .collect();
     assert!(lines[1].ends_with(":2.23.133.10.1.3"), "{parsed}");
-    assert!(lines[2].ends_with(":40000001"), "{parsed}");
+    assert!(lines[3].ends_with(":0"), "{parsed}");
+    assert!(lines[4].ends_with(":40000001"), "{parsed}");
     assert!(
-        lines[3].contains("OCTET STRING") && lines[4].contains("OCTET STRING"),
+        lines[5].contains("OCTET STRING") && lines[6].contains("OCTET STRING"),
         "{parsed}"
     );
-    assert_eq!(lines.len(), 5, "{parsed}");
+    assert_eq!(lines.len(), 7, "{parsed}");
+}
+
+#[test]
+fn openssl_signs_with_a_key_file_and_the_auth_value_of_its_name() {
+    let tpm = Swtpm::start();
+    let host = Host::of(&tpm);
+    // openssl takes the value from a line of text, so this name's has no NUL and no line feed in it.
+    let object = (0..)
+        .map(|number| format!("release{number}"))
+        .find(|object| key_auth(object).iter().all(|byte| !b"\0\n".contains(byte)));
+    let object = object.unwrap();
+    let scheme = Scheme::EcdsaP256Sha256;
+    let key = generate(&mut *host.worker(), &object, scheme, 0).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("auth"), key_auth(&object)).unwrap();
+    std::fs::write(path("message"), b"a message").unwrap();
+    // Without the default provider, which would sign by itself and has no private key.
+    let signature = run(Command::new("openssl")
+        .env("TPM2OPENSSL_TCTI", &host.tcti)
+        .args(["pkeyutl", "-provider", "tpm2", "-provider", "base"])
+        .args(["-sign", "-rawin", "-digest", "sha256", "-inkey"])
+        .arg(host.key_file(&object))
+        .arg("-passin")
+        .arg(format!("file:{}", path("auth").display()))
+        .arg("-in")
+        .arg(path("message")));
+    verify_message(&key.spki_der, scheme, &[b"a message"], &signature).unwrap();
+}
+
+/// What the driver derives, said again: whoever has the credential can use the keys without Sealwright.
+fn key_auth(object: &str) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(CREDENTIAL.as_bytes()).unwrap();
+    let mac = mac
+        .chain_update("sealwright tpm2 key auth v1")
+        .chain_update(object);
+    mac.finalize().into_bytes().to_vec()
 }
 
 #[test]
