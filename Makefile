@@ -13,7 +13,7 @@ demo-stop:       ## ends what `make demo KEEP=1` left running
 	@scripts/demo --stop
 
 test:            ## every test
-	@scripts/setup
+	@scripts/setup test
 	@scripts/test
 
 test-vectors:    ## the vectors in $$SEALWRIGHT_VECTORS
@@ -34,7 +34,7 @@ bench:           ## raw token, driver process and daemon side by side
 	@scripts/bench
 
 crash:           ## 10 000 crash points of the journal, then the long crash storm
-	@scripts/setup
+	@scripts/setup test
 	@SEALWRIGHT_CRASH_POINTS=10000 scripts/test --test crash_points -- --nocapture
 	@SEALWRIGHT_CRASH_KILLS=300 scripts/test --test crash_storm -- --nocapture
 
