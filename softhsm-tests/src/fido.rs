@@ -212,7 +212,7 @@ fn scalar(key: &KeyPair) -> [u8; 32] {
     der[start..start + 32].try_into().expect("32 octets")
 }
 
-fn await_file(path: &Path) {
+pub(crate) fn await_file(path: &Path) {
     let end = Instant::now() + KEY_TIMEOUT;
     while !path.exists() {
         assert!(Instant::now() < end, "{} does not come", path.display());
@@ -220,7 +220,7 @@ fn await_file(path: &Path) {
     }
 }
 
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/fixtures/debug");
     let path = root.join(name);
     assert!(

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test without its token must fail loudly
 
 pub mod fido;
+pub mod piv;
 pub mod site;
 pub mod softhsm;
 pub mod swtpm;
