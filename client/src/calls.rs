@@ -6,6 +6,7 @@ use hyper::Request;
 use hyper::header::CONTENT_TYPE;
 use sealwright_core::key::KeyEvent;
 use sealwright_core::name::{KeyName, KeyVersionId};
+use sealwright_core::record::FreezeScope;
 use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
 use serde::Serialize;
@@ -15,8 +16,8 @@ use serde_json::json;
 use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
-    Consistency, CosignaturesTaken, DescribedKey, Enrol, Generate, Key, KeyList, RecordPage,
-    RecordQuery, RecordView, Rotated, Status,
+    Consistency, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, Generate, Key, KeyList,
+    RecordPage, RecordQuery, RecordView, Rotated, Status,
 };
 
 impl Client {
@@ -100,6 +101,26 @@ impl Client {
         self.post::<serde_json::Value>(&path, &json!({ "reason": reason }))
             .await
             .map(|_| ())
+    }
+
+    /// Stops all use of the keys in `scope`.
+    pub async fn freeze(
+        &mut self,
+        scope: &FreezeScope,
+        reason: &str,
+    ) -> Result<FreezeChange, ClientError> {
+        self.post("/v1/freeze", &json!({ "scope": scope, "reason": reason }))
+            .await
+    }
+
+    /// Lifts a freeze of `scope`.
+    pub async fn thaw(
+        &mut self,
+        scope: &FreezeScope,
+        reason: &str,
+    ) -> Result<FreezeChange, ClientError> {
+        let body = json!({ "scope": scope, "reason": reason });
+        self.post("/v1/freeze/lift", &body).await
     }
 
     /// Lists records.

@@ -29,7 +29,7 @@ pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
-    AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, Generate, Key, LogStatus,
-    PrincipalStatus, RecordPage, RecordQuery, RecordView, Rotated, Status, TokenStatus,
-    WitnessStatus,
+    AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, FreezeStatus, Generate,
+    Key, LogStatus, PrincipalStatus, RecordPage, RecordQuery, RecordView, Rotated, Status,
+    TokenStatus, WitnessStatus,
 };

@@ -3,6 +3,7 @@
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::name::{KeyVersionId, Tenant};
+use sealwright_core::record::FreezeScope;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
@@ -26,6 +27,37 @@ pub struct Status {
     pub config_digest: Sha256Digest,
     /// Every configured token.
     pub tokens: Vec<TokenStatus>,
+    /// Freezes in force that concern the caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<FreezeStatus>,
+}
+
+/// A freeze in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeStatus {
+    /// What is frozen.
+    pub scope: FreezeScope,
+    /// Since when.
+    pub since: Timestamp,
+    /// The record that says so.
+    pub record: u64,
+    /// Why; for those who may lift it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who set it; for those who may lift it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// That a freeze was set or lifted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeChange {
+    /// What is concerned.
+    pub scope: FreezeScope,
+    /// Whether it is frozen now.
+    pub frozen: bool,
+    /// The record that says so.
+    pub record: u64,
 }
 
 /// The caller, as the daemon knows it.

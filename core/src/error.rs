@@ -67,6 +67,12 @@ codes! {
     BodyBudget = "body_budget", 503, "Too many large bodies at once; try again shortly";
     /// The key exists but does not sign now.
     KeyNotActive = "key_not_active", 409, "The key is not active";
+    /// Its tenant, or everything, is frozen.
+    Frozen = "frozen", 409, "Signing is frozen by an operator; `sealwright status` shows since when, docs/runbooks/freeze.md how it ends";
+    /// A freeze of what is frozen.
+    AlreadyFrozen = "already_frozen", 409, "It is frozen already";
+    /// The end of a freeze that is not.
+    NotFrozen = "not_frozen", 409, "It is not frozen; `sealwright status` shows what is";
     /// The key changed between permission and record.
     Discarded = "discarded", 409, "The key changed while the request was in flight; the signature was thrown away, try again";
     /// Too many requests wait for this token.

@@ -129,7 +129,7 @@ impl Permit {
         self.policy_digest
     }
 
-    /// The record that brought the key version into its state when the permit was made.
+    /// The record since which the key version might sign when the permit was made.
     pub fn state_index(&self) -> u64 {
         self.state_index
     }
@@ -151,7 +151,7 @@ pub enum Action {
     ManageKey,
     /// Read records and proofs.
     ReadAudit,
-    /// Clear a token's marks, activate policy.
+    /// Clear a token's marks, activate policy, freeze and thaw.
     Operate,
     /// Bring cosignatures of witnesses.
     Anchor,
@@ -275,6 +275,9 @@ pub enum Denial {
         /// The caller's tenant.
         tenant: Tenant,
     },
+    /// The tenant, or everything, is frozen.
+    #[error(transparent)]
+    Frozen(Box<StateError>),
     /// The key has no active version.
     #[error("key {key} is {state:?}, not Active")]
     NotActive {
@@ -337,10 +340,12 @@ impl Denial {
     pub fn code(&self) -> Code {
         match self {
             Self::UnknownKey(_) => Code::UnknownKey,
+            Self::Frozen(_) => Code::Frozen,
             Self::NotActive { .. } => Code::KeyNotActive,
             Self::PayloadType { .. } => Code::UnsupportedPayloadType,
             Self::PredicateType(_) | Self::Reserved(_) => Code::UnsupportedPredicateType,
-            Self::Rotation(_) | Self::Succession(_) => Code::InvalidRequest,
+            Self::Rotation(error) => error.code(),
+            Self::Succession(_) => Code::InvalidRequest,
             Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
                 Code::Denied
             }
@@ -390,6 +395,9 @@ pub fn signing_version<'s>(
             actual: purpose,
         });
     }
+    state
+        .check_thawed(&principal.tenant)
+        .map_err(|e| Denial::Frozen(Box::new(e)))?;
     if version.state != KeyState::Active {
         return Err(Denial::NotActive {
             key: id,
@@ -464,6 +472,7 @@ pub fn authorise(
     grant(
         policy,
         &question,
+        state.permit_index(&key, version),
         key,
         version,
         intent.pae_sha256,
@@ -526,6 +535,7 @@ pub fn authorise_rotation(
     let permit = grant(
         policy,
         &question,
+        state.permit_index(intent.from, from),
         intent.from.clone(),
         from,
         pae_sha256,
@@ -538,6 +548,7 @@ pub fn authorise_rotation(
 fn grant(
     policy: &dyn PolicyEngine,
     question: &Question<'_>,
+    state_index: u64,
     key: KeyVersionId,
     version: &KeyVersion,
     message_sha256: Sha256Digest,
@@ -557,7 +568,7 @@ fn grant(
             message_sha256,
             principal: question.principal.id.clone(),
             policy_digest: policy.digest(),
-            state_index: version.state_index,
+            state_index,
             deadline,
         }),
     }

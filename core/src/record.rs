@@ -1,5 +1,6 @@
 //! What the audit log says: record bodies (schema in `docs/audit-record.md`) and the leaf that commits to one.
 
+mod freeze;
 mod keys;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::statement::Subject;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
+pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 
 /// Version of the body schema that this code writes.
@@ -74,6 +76,12 @@ pub enum Event {
     /// See [`KeyCompromised`].
     #[serde(rename = "key.compromised")]
     KeyCompromised(KeyCompromised),
+    /// Signing stopped, for a tenant or altogether.
+    #[serde(rename = "freeze.set")]
+    FreezeSet(FreezeChanged),
+    /// A freeze ended.
+    #[serde(rename = "freeze.lifted")]
+    FreezeLifted(FreezeChanged),
     /// A token answered with something that does not verify.
     #[serde(rename = "token.suspect")]
     TokenSuspect(TokenMark),
@@ -100,6 +108,8 @@ impl Event {
             Self::KeyGenerateIntent(_) => "key.generate-intent",
             Self::KeyRotated(_) => "key.rotated",
             Self::KeyCompromised(_) => "key.compromised",
+            Self::FreezeSet(_) => "freeze.set",
+            Self::FreezeLifted(_) => "freeze.lifted",
             Self::TokenSuspect(_) => "token.suspect",
             Self::TokenCleared(_) => "token.cleared",
             Self::DenialsSummarised(_) => "denials.summarised",

@@ -1,5 +1,6 @@
 //! The daemon's state as a fold over the journal. Recovery and normal work call the same [`State::apply`].
 
+mod freeze;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::digest::Sha256Digest;
+use crate::error::Code;
 use crate::key::{IllegalTransition, KeyState, KeyVersion};
 use crate::name::{KeyName, KeyVersionId};
-use crate::record::{Event, Genesis, Outcome, Record, SCHEMA_VERSION, SignRecord};
+use crate::record::{Event, FreezeScope, Genesis, Outcome, Record, SCHEMA_VERSION, SignRecord};
 use crate::time::Timestamp;
+
+pub use self::freeze::Freeze;
+use self::freeze::Freezes;
 
 /// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
 pub const IDEMPOTENCY_MAX: usize = 65_536;
@@ -26,6 +31,7 @@ pub struct State {
     genesis: Option<Genesis>,
     keys: BTreeMap<KeyName, BTreeMap<u32, KeyVersion>>,
     suspect_tokens: BTreeSet<String>,
+    freezes: Freezes,
     policy_digest: Option<Sha256Digest>,
     config_digest: Option<Sha256Digest>,
     retries: Retries,
@@ -97,6 +103,27 @@ pub enum StateError {
         /// The record that says so.
         decided_index: u64,
     },
+    /// Nothing is signed, made or taken into use now.
+    #[error(
+        "{scope} is frozen since record {index}; an operator may lift that with `sealwright thaw`"
+    )]
+    Frozen {
+        /// What is frozen.
+        scope: FreezeScope,
+        /// The record that froze it.
+        index: u64,
+    },
+    /// A freeze of what is frozen.
+    #[error("{scope} is frozen already, since record {index}; there is nothing more to do")]
+    AlreadyFrozen {
+        /// What was to be frozen.
+        scope: FreezeScope,
+        /// The record that froze it.
+        index: u64,
+    },
+    /// The end of a freeze that is not.
+    #[error("{0} is not frozen; `sealwright status` shows what is")]
+    NotFrozen(FreezeScope),
     /// A rotation between versions of two keys, or from a version to itself.
     #[error("{to} cannot succeed {from}: name two versions of one key")]
     NoSuccessor {
@@ -140,9 +167,21 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// What the client is told whose request cannot follow.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Frozen { .. } => Code::Frozen,
+            Self::AlreadyFrozen { .. } => Code::AlreadyFrozen,
+            Self::NotFrozen(_) => Code::NotFrozen,
+            _ => Code::InvalidRequest,
+        }
+    }
+}
+
 /// A signature may not be released any more; the writer asks right before it accepts the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("key {key} left the state its permit was made in (it is {now})")]
+#[error("key {key} left the state its permit was made in ({now})")]
 pub struct ReleaseConflict {
     /// The version.
     pub key: KeyVersionId,
@@ -219,6 +258,14 @@ impl State {
         self.retries.get(principal, idempotency)
     }
 
+    /// The record since which `version` may sign without a break, if it may: the one that activated it, or the
+    /// newest freeze that was lifted since. A permit holds it and is void when it is another.
+    pub(crate) fn permit_index(&self, key: &KeyVersionId, version: &KeyVersion) -> u64 {
+        version
+            .state_index
+            .max(self.newest_freeze(key.key.tenant()))
+    }
+
     /// Whether a signature made under a permit from `state_index` may still be released.
     pub fn check_release(
         &self,
@@ -231,13 +278,16 @@ impl State {
         };
         let version = self
             .version(key)
-            .ok_or_else(|| conflict("unknown".to_owned()))?;
-        if version.state == KeyState::Active && version.state_index == state_index {
+            .ok_or_else(|| conflict("it is unknown".to_owned()))?;
+        self.check_thawed(key.key.tenant())
+            .map_err(|frozen| conflict(frozen.to_string()))?;
+        let since = self.permit_index(key, version);
+        if version.state == KeyState::Active && since == state_index {
             Ok(())
         } else {
             Err(conflict(format!(
-                "{:?} since record {}",
-                version.state, version.state_index
+                "it is {:?}, and everything from before record {since} is void",
+                version.state
             )))
         }
     }
@@ -254,6 +304,9 @@ impl State {
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::PolicyActivated(activated) => self.policy_digest = Some(activated.digest),
             Event::ConfigActivated(activated) => self.config_digest = Some(activated.digest),
+            Event::FreezeSet(set) => self.freeze(record, set)?,
+            Event::FreezeLifted(lifted) => self.thaw(lifted)?,
+            Event::KeyGenerateIntent(intent) => self.check_thawed(intent.key.key.tenant())?,
             Event::TokenSuspect(mark) => {
                 self.suspect_tokens.insert(mark.token.clone());
             }
@@ -263,10 +316,7 @@ impl State {
             Event::Sign(sign) => self.retries.note(record.seq, sign),
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
-            Event::DaemonStarted(_)
-            | Event::LogRecovered(_)
-            | Event::KeyGenerateIntent(_)
-            | Event::DenialsSummarised(_) => {}
+            Event::DaemonStarted(_) | Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
         self.next_index = record.seq + 1;
         self.last_time = record.time;

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
+use sealwright_core::record::FreezeScope;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
@@ -80,6 +81,9 @@ fn not_ready(daemon: &Daemon) -> Option<String> {
     if let Err(refusal) = daemon.can_record() {
         return Some(refusal.reason);
     }
+    if let Some(freeze) = frozen_altogether(daemon) {
+        return Some(freeze);
+    }
     daemon
         .tokens
         .statuses()
@@ -88,6 +92,27 @@ fn not_ready(daemon: &Daemon) -> Option<String> {
             Service::Connecting => Some(format!("token {name} is connecting")),
             Service::OutOfService(reason) => Some(format!("token {name}: {reason}")),
         })
+}
+
+/// A tenant's freeze leaves the others at work.
+fn frozen_altogether(daemon: &Daemon) -> Option<String> {
+    daemon.journal.with_state(|state| {
+        let index = state.freeze_of(&FreezeScope::All)?.index;
+        Some(format!("everything is frozen since record {index}"))
+    })
+}
+
+/// One row per scope that was ever frozen: a row that only vanished would keep its last value.
+fn freeze_gauges(daemon: &Daemon) {
+    let freezes = daemon.journal.with_state(|state| {
+        let freezes = state.freezes();
+        let freezes = freezes.map(|(scope, freeze)| (scope.clone(), freeze.is_some()));
+        freezes.collect::<Vec<_>>()
+    });
+    for (scope, is_frozen) in freezes {
+        metrics::gauge!("sealwright_frozen", "scope" => String::from(scope))
+            .set(f64::from(u8::from(is_frozen)));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus gauges are doubles")]
@@ -104,6 +129,7 @@ fn gauges(daemon: &Daemon) {
     if let Some(age) = daemon.witnesses.age(daemon.clock.now()) {
         metrics::gauge!("sealwright_witness_quorum_age_seconds").set(age as f64);
     }
+    freeze_gauges(daemon);
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));
         let suspect = daemon.suspects.contains(name);

@@ -112,7 +112,7 @@ impl From<RecordError> for Refusal {
                 recorded: Some(index),
                 ..Self::failed(Code::Discarded, reason)
             },
-            RecordError::State(_) => Self::bad_input(Code::InvalidRequest, reason),
+            RecordError::State(error) => Self::bad_input(error.code(), reason),
             RecordError::TooLarge(_) | RecordError::Encoding => {
                 Self::failed(Code::Internal, reason)
             }

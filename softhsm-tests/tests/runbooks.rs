@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// In the order in which one host can go through them.
-const RUNBOOKS: [&str; 9] = [
+const RUNBOOKS: [&str; 10] = [
     "first-start",
     "wrong-pin",
     "token-out-of-service",
     "log-poisoned-or-full",
     "audit",
     "witnesses",
+    "freeze",
     "suspend-a-key",
     "rotate-a-key",
     "revoke-compromised",

@@ -5,6 +5,7 @@ mod completions;
 mod compromise;
 mod doctor;
 mod enrol;
+mod freeze;
 mod init;
 mod keys;
 mod man;
@@ -56,6 +57,10 @@ pub(crate) enum Command {
     /// Look after tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Stop all signing with the keys of a tenant, or with all of them, at once.
+    Freeze(freeze::Args),
+    /// Lift a freeze.
+    Thaw(freeze::Args),
     /// How the daemon, its log and its tokens are.
     Status(status::Args),
     /// Look for what keeps this host from signing.
@@ -80,6 +85,8 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(command),
         Command::Policy(command) => policy::run(command, output),
         Command::Token(command) => token::run(command, output),
+        Command::Freeze(args) => freeze::freeze(args, output),
+        Command::Thaw(args) => freeze::thaw(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
         Command::Pki(command) => pki::run(command, output),

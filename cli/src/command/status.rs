@@ -1,6 +1,6 @@
 //! `sealwright status`.
 
-use sealwright_client::{AnchorStatus, Status, TokenStatus, WitnessStatus};
+use sealwright_client::{AnchorStatus, FreezeStatus, Status, TokenStatus, WitnessStatus};
 
 use crate::connect::Connection;
 use crate::failure::Failure;
@@ -35,6 +35,7 @@ fn text(status: &Status) -> String {
         format!("policy   sha256:{}", status.policy_digest),
         format!("config   sha256:{}", status.config_digest),
     ];
+    lines.extend(status.freezes.iter().map(freeze));
     lines.extend(log.witnesses.iter().map(witness));
     if log.anchor.quorum > 0 {
         lines.push(anchor(&log.anchor));
@@ -42,6 +43,18 @@ fn text(status: &Status) -> String {
     let tokens: Vec<_> = status.tokens.iter().map(row).collect();
     let header = ["TOKEN", "STATE", "WAITING", "AT WORK", "SERIAL", "NOTE"];
     format!("{}\n\n{}", lines.join("\n"), table(header, &tokens))
+}
+
+fn freeze(freeze: &FreezeStatus) -> String {
+    let FreezeStatus {
+        scope,
+        since,
+        record,
+        ..
+    } = freeze;
+    let why = freeze.reason.iter().zip(&freeze.by);
+    let why: String = why.map(|(why, by)| format!(", by {by}: {why}")).collect();
+    format!("FROZEN   {scope}, since {since} (record {record}){why}")
 }
 
 fn witness(witness: &WitnessStatus) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sealwright_client::{ClientError, Status, TokenStatus};
+use sealwright_client::{ClientError, FreezeStatus, Status, TokenStatus};
 use sealwright_core::error::Code;
 
 use super::Finding;
@@ -69,6 +69,7 @@ fn refused(error: &ClientError) -> Finding {
 
 fn running(status: &Status) -> Vec<Finding> {
     let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
+    findings.extend(status.freezes.iter().map(frozen));
     if status.log.state != "ok" {
         let state = &status.log.state;
         let known = Code::ALL.iter().find(|code| code.as_str() == state);
@@ -82,6 +83,12 @@ fn running(status: &Status) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn frozen(freeze: &FreezeStatus) -> Finding {
+    let problem = format!("is frozen since {}, record {}", freeze.since, freeze.record);
+    let next = "follow docs/runbooks/freeze.md; `sealwright thaw` ends it";
+    Finding::new("freeze.in-force", freeze.scope.to_string(), problem, next)
 }
 
 fn token(token: &TokenStatus) -> Vec<Finding> {

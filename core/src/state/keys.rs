@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 impl State {
     /// Whether an enrolment could be recorded now.
     pub fn check_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
+        self.check_thawed(enrolment.key.key.tenant())?;
         let next = self.next_version(&enrolment.key.key);
         if enrolment.key.version != next {
             return Err(StateError::Version(enrolment.key.clone(), next));
@@ -46,6 +47,7 @@ impl State {
             .map_err(|e| StateError::Illegal(key.clone(), e))?;
         if after == KeyState::Active {
             check_unharmed(key, version)?;
+            self.check_thawed(key.key.tenant())?;
         }
         let other_active = self
             .signing_version(&key.key)
@@ -58,6 +60,7 @@ impl State {
 
     /// Whether `to` could take the place of `from` now.
     pub fn check_rotation(&self, from: &KeyVersionId, to: &KeyVersionId) -> Result<(), StateError> {
+        self.check_thawed(from.key.tenant())?;
         let both = || (from.clone(), to.clone());
         if from.key != to.key || from == to {
             let (from, to) = both();

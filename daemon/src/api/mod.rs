@@ -5,6 +5,7 @@ mod audit;
 mod compromise;
 mod device_keys;
 mod enrol;
+mod freeze;
 mod keys;
 mod log;
 mod query;
@@ -90,6 +91,8 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     match segments.as_slice() {
         ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
+        ["v1", "freeze"] if post => freeze::set(call, body).await,
+        ["v1", "freeze", "lift"] if post => freeze::lift(call, body).await,
         ["v1", "keys"] if get => keys::list(call, None),
         ["v1", "keys"] if post => enrol::post(call, body).await,
         ["v1", "keys", "describe"] if post => device_keys::describe(call, body).await,
@@ -129,6 +132,8 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
 pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/sign"),
     ("GET", "/v1/status"),
+    ("POST", "/v1/freeze"),
+    ("POST", "/v1/freeze/lift"),
     ("GET", "/v1/keys"),
     ("POST", "/v1/keys"),
     ("POST", "/v1/keys/describe"),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Call;
+use super::freeze::{self, FreezeView};
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
@@ -17,6 +18,9 @@ struct Status {
     policy_digest: String,
     config_digest: String,
     tokens: Vec<Token>,
+    /// Freezes in force that concern the caller.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    freezes: Vec<FreezeView>,
 }
 
 #[derive(Serialize)]
@@ -111,6 +115,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
             .statuses()
             .map(|(name, status)| token(daemon, name, status))
             .collect(),
+        freezes: freeze::views(call, &caller),
     };
     Ok(http::json(&status))
 }

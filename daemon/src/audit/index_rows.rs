@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::{Chain, Entry};
 use sealwright_core::name::KeyName;
-use sealwright_core::record::{Event, Record, SALT_LEN};
+use sealwright_core::record::{Event, FreezeScope, Record, SALT_LEN};
 
 use super::index::Query;
 use super::index::Stored;
@@ -241,6 +241,12 @@ impl Facts {
             }
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
+            }
+            Event::FreezeSet(changed) | Event::FreezeLifted(changed) => {
+                facts.principals.push(changed.by.principal.clone());
+                if let FreezeScope::Tenant(tenant) = &changed.scope {
+                    facts.tenants.push(tenant.to_string());
+                }
             }
             Event::DenialsSummarised(denials) => {
                 facts.principals.push(denials.principal.clone());

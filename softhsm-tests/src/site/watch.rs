@@ -100,7 +100,8 @@ impl Site {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    pub(super) fn monitor(&self, path: &str) -> io::Result<Response> {
+    /// What the monitor's socket answers.
+    pub fn monitor(&self, path: &str) -> io::Result<Response> {
         let mut stream = UnixStream::connect(self.path("run/monitor.sock"))?;
         stream.set_read_timeout(Some(SOON))?;
         write!(
