@@ -1,6 +1,8 @@
 //! A virtual security key per test: real firmware, see `fixtures/virtual-fido`, and the library that lets unmodified
 //! programs see it, see `fixtures/hid-shim`.
 
+mod proxy;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +13,9 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 use tempfile::TempDir;
+
+use self::proxy::Proxy;
+use crate::fault::Faults;
 
 /// The AAGUID that the virtual keys attest to.
 pub const AAGUID: [u8; 16] = *b"sealwright-test!";
@@ -36,11 +41,13 @@ struct Maker {
     pem: String,
 }
 
-/// One of them. Unplugged when dropped.
+/// One of them, behind a wire that can fail. Unplugged when dropped.
 #[derive(Debug)]
 pub struct VirtualKey {
-    folder: PathBuf,
-    process: Option<Child>,
+    node: PathBuf,
+    body: PathBuf,
+    faults: Faults,
+    plugged: Option<(Proxy, Child)>,
 }
 
 impl VirtualKeys {
@@ -63,16 +70,21 @@ impl VirtualKeys {
     /// A new key that shows up as `/dev/hidrawN`, with an attestation by the maker.
     #[must_use]
     pub fn plug_in(&self, number: u16, serial: &str) -> VirtualKey {
-        let folder = self.folder.path().join(format!("hidraw{number}"));
-        fs::create_dir(&folder).expect("a folder for a virtual key");
+        let node = self.folder.path().join(format!("hidraw{number}"));
+        let body = self.folder.path().join(format!("key{number}"));
+        for folder in [&node, &body] {
+            fs::create_dir(folder).expect("a folder for a virtual key");
+        }
         let info = format!(
             "vid=20a0\npid=42b2\nmanufacturer=Sealwright\nproduct=Virtual Key\nserial={serial}\n"
         );
-        fs::write(folder.join("info"), info).expect("the key's description");
-        self.maker.attest(&folder);
+        fs::write(node.join("info"), info).expect("the key's description");
+        self.maker.attest(&body);
         let mut key = VirtualKey {
-            folder,
-            process: None,
+            node,
+            body,
+            faults: Faults::default(),
+            plugged: None,
         };
         key.replug();
         key
@@ -105,68 +117,76 @@ impl Default for VirtualKeys {
 impl VirtualKey {
     /// Pulls it out. What it remembers stays in its flash memory.
     pub fn unplug(&mut self) {
-        let Some(mut process) = self.process.take() else {
-            return;
-        };
-        process.kill().expect("a virtual key can be killed");
-        process.wait().expect("a virtual key ends");
-        fs::remove_file(self.socket()).expect("the key's socket goes with it");
+        if let Some((proxy, mut process)) = self.plugged.take() {
+            drop(proxy);
+            end(&mut process);
+            fs::remove_file(self.body.join("sock")).expect("the key's socket goes with it");
+        }
     }
 
     /// Plugs it in again, and waits until it is there.
     pub fn replug(&mut self) {
         self.unplug();
         let process = Command::new(fixture("sealwright-virtual-fido"))
-            .arg(&self.folder)
-            .arg(self.folder.join("flash"))
-            .arg(self.folder.join("attestation.der"))
-            .arg(self.folder.join("attestation.key"))
+            .args([&self.body, &self.body.join("flash")])
+            .arg(self.body.join("attestation.der"))
+            .arg(self.body.join("attestation.key"))
             .stdout(Stdio::null())
             .spawn()
             .expect("the virtual key starts");
-        self.process = Some(process);
-        await_file(&self.socket());
+        let back = self.body.join("sock");
+        await_file(&back);
+        let proxy = Proxy::start(&self.node.join("sock"), &back, &self.faults);
+        self.plugged = Some((proxy, process));
+    }
+
+    /// What goes wrong on its wire.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Every operation waits for [`VirtualKey::touch`] from now on.
     pub fn wait_for_touch(&self) {
-        fs::write(self.folder.join("presence"), "touch").expect("the key's finger");
+        fs::write(self.body.join("presence"), "touch").expect("the key's finger");
     }
 
     /// No operation waits any more: a finger rests on the key.
     pub fn rest_finger(&self) {
-        fs::write(self.folder.join("presence"), "auto").expect("the key's finger");
+        fs::write(self.body.join("presence"), "auto").expect("the key's finger");
     }
 
     /// Returns once an operation waits for a touch.
     pub fn await_waiting(&self) {
-        await_file(&self.folder.join("waiting"));
+        await_file(&self.body.join("waiting"));
     }
 
     /// One touch.
     pub fn touch(&self) {
-        fs::write(self.folder.join("touch"), "").expect("the key's finger");
+        fs::write(self.body.join("touch"), "").expect("the key's finger");
     }
 
     /// Its node, as programs under the shim see it.
     #[must_use]
     pub fn node(&self) -> String {
-        let name = self.folder.file_name().unwrap_or_default();
+        let name = self.node.file_name().unwrap_or_default();
         format!("/dev/{}", name.to_string_lossy())
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.join("sock")
     }
 }
 
 impl Drop for VirtualKey {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
+        if let Some((_, process)) = &mut self.plugged {
+            end(process);
         }
     }
+}
+
+/// Ends a virtual device at once.
+pub(crate) fn end(process: &mut Child) {
+    // Fails only where it has ended already.
+    let _ = process.kill();
+    let _ = process.wait();
 }
 
 impl Maker {

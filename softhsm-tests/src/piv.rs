@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-use crate::fido::{await_file, fixture};
+use crate::fido::{await_file, end, fixture};
 use crate::swtpm::PortPair;
 
 /// Every card's PIN until somebody changes it.
@@ -94,8 +94,7 @@ impl VirtualReader {
 
 impl Drop for VirtualReader {
     fn drop(&mut self) {
-        let _ = self.pcscd.kill();
-        let _ = self.pcscd.wait();
+        end(&mut self.pcscd);
     }
 }
 
@@ -103,8 +102,7 @@ impl VirtualPiv {
     /// Takes it out. What it remembers stays in its memory.
     pub fn take_out(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.kill().expect("a virtual card can be killed");
-            process.wait().expect("a virtual card ends");
+            end(&mut process);
         }
     }
 
@@ -138,10 +136,7 @@ impl VirtualPiv {
 
 impl Drop for VirtualPiv {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.take_out();
     }
 }
 

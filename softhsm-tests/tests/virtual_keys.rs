@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use sealwright_softhsm_tests::fault::Fault;
 use sealwright_softhsm_tests::fido::VirtualKeys;
 
 #[test]
@@ -93,4 +94,20 @@ fn output(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_fault_on_the_wire_spoils_one_call_and_not_the_next() {
+    let keys = VirtualKeys::new();
+    let key = keys.plug_in(0, "V1");
+    let info = || {
+        keys.command("fido2-token")
+            .args(["-I", &key.node()])
+            .output()
+            .unwrap()
+    };
+    key.faults().once(Fault::Truncate);
+    assert!(!info().status.success());
+    assert!(info().status.success());
+    assert_eq!(key.faults().done(), 1);
 }

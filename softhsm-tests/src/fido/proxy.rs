@@ -1,0 +1,162 @@
+//! Between a program and a virtual key: hands reports on, and does to those of the key what a test wants.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Result;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
+    bind, connect, listen, recv, send, socket_with,
+};
+
+use crate::fault::Faults;
+
+/// A report, with its number in front where a program wrote it.
+const REPORT: usize = 65;
+/// How often a thread looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Ends, and its socket with it, when dropped: the key is unplugged.
+#[derive(Debug)]
+pub struct Proxy {
+    front: PathBuf,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Serves `front` with what is behind `back`.
+    ///
+    /// # Panics
+    /// Where `front` cannot be bound.
+    #[must_use]
+    pub fn start(front: &Path, back: &Path, faults: &Faults) -> Self {
+        let listener = seqpacket().expect("a socket");
+        let address = SocketAddrUnix::new(front).expect("a short path");
+        bind(&listener, &address).expect("the proxy's socket");
+        listen(&listener, 16).expect("the proxy's socket");
+        let ended = Arc::new(AtomicBool::new(false));
+        let side = Side {
+            back: back.to_owned(),
+            faults: faults.clone(),
+            ended: Arc::clone(&ended),
+        };
+        let thread = std::thread::spawn(move || side.accept(&listener));
+        Self {
+            front: front.to_owned(),
+            ended,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.front);
+        self.ended.store(true, Ordering::Release);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// What each of the proxy's threads has.
+#[derive(Clone)]
+struct Side {
+    back: PathBuf,
+    faults: Faults,
+    ended: Arc<AtomicBool>,
+}
+
+impl Side {
+    fn accept(&self, listener: &OwnedFd) {
+        let mut relays = Vec::new();
+        while !self.ended.load(Ordering::Acquire) {
+            if !matches!(readable([listener, listener]), Ok([true, _])) {
+                continue;
+            }
+            if let Ok(client) = accept_with(listener, SocketFlags::CLOEXEC) {
+                let side = self.clone();
+                relays.push(std::thread::spawn(move || side.relay(&client)));
+            }
+        }
+        for relay in relays {
+            let _ = relay.join();
+        }
+    }
+
+    /// Until one of the two ends is gone.
+    fn relay(&self, client: &OwnedFd) {
+        let Ok(key) = self.connect() else { return };
+        while !self.ended.load(Ordering::Acquire) {
+            if self.turn(client, &key).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<OwnedFd> {
+        let key = seqpacket()?;
+        connect(&key, &SocketAddrUnix::new(&self.back)?)?;
+        Ok(key)
+    }
+
+    fn turn(&self, client: &OwnedFd, key: &OwnedFd) -> Result<()> {
+        let [asked, answered] = readable([client, key])?;
+        if asked {
+            send(key, &receive(client)?, SendFlags::NOSIGNAL)?;
+        }
+        if answered {
+            let report = receive(key)?;
+            let arrive = match self.faults.next() {
+                Some(fault) => fault.apply(&report, foreign),
+                None => vec![report],
+            };
+            for report in arrive {
+                send(client, &report, SendFlags::NOSIGNAL)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A report on another program's channel: the first four bytes name it.
+fn foreign(report: &[u8]) -> Vec<u8> {
+    let mut report = report.to_vec();
+    report.iter_mut().take(4).for_each(|byte| *byte ^= 0x5a);
+    report
+}
+
+fn seqpacket() -> Result<OwnedFd> {
+    socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+}
+
+/// Which of the two has something to read, after a short wait.
+fn readable(ends: [&OwnedFd; 2]) -> Result<[bool; 2]> {
+    let mut waiting = ends.map(|end| PollFd::new(end, PollFlags::IN));
+    let look = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(LOOK.subsec_nanos()),
+    };
+    poll(&mut waiting, Some(&look))?;
+    Ok(waiting.map(|end| !end.revents().is_empty()))
+}
+
+/// One report; an error once the other end is gone.
+fn receive(end: &OwnedFd) -> Result<Vec<u8>> {
+    let mut packet = [0; REPORT];
+    let (count, _) = recv(end, &mut packet[..], RecvFlags::empty())?;
+    if count == 0 {
+        return Err(rustix::io::Errno::PIPE);
+    }
+    Ok(packet[..count].to_vec())
+}
