@@ -21,6 +21,7 @@ mod owner;
 mod pki;
 mod progress;
 mod proof;
+mod rotation;
 mod subject;
 
 use std::process::ExitCode;

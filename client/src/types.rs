@@ -4,6 +4,7 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::name::{KeyVersionId, Tenant};
 use sealwright_core::record::FreezeScope;
+use sealwright_core::rotation::RotationDue;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
@@ -30,6 +31,18 @@ pub struct Status {
     /// Freezes in force that concern the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<FreezeStatus>,
+    /// Keys that are due for rotation, or soon will be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<RotationAhead>,
+}
+
+/// A rotation ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationAhead {
+    /// The version that signs.
+    pub key: KeyVersionId,
+    /// What its rule says.
+    pub rotation_due: RotationDue,
 }
 
 /// A freeze in force.
@@ -181,6 +194,12 @@ pub struct Key {
     /// Set once it may be in other hands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compromise: Option<Compromise>,
+    /// Signatures of it that were released.
+    #[serde(default)]
+    pub signatures: u64,
+    /// What its rule of rotation says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_due: Option<RotationDue>,
     /// The token it lies on.
     pub token: String,
     /// Its address there.

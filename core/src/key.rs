@@ -151,6 +151,8 @@ pub struct KeyVersion {
     pub compromise: Option<Compromise>,
     /// The succession statement by which its predecessor named it: a DSSE envelope as JSON text.
     pub succession: Option<String>,
+    /// Signatures of it that were released.
+    pub signatures: u64,
 }
 
 /// That a key may be in other hands. Never taken back; a later finding can only move it to an earlier time.

@@ -19,6 +19,7 @@ pub mod name;
 pub mod permit;
 pub mod predicate;
 pub mod record;
+pub mod rotation;
 pub mod scheme;
 pub mod sign;
 pub mod spki;

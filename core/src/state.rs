@@ -313,7 +313,10 @@ impl State {
             Event::TokenCleared(mark) => {
                 self.suspect_tokens.remove(&mark.token);
             }
-            Event::Sign(sign) => self.retries.note(record.seq, sign),
+            Event::Sign(sign) => {
+                self.retries.note(record.seq, sign);
+                self.count_signatures(sign);
+            }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::DaemonStarted(_) | Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}

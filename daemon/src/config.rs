@@ -1,5 +1,7 @@
 //! `sealwright.toml`: every key with its default; unknown keys are refused.
 
+pub mod rotation;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use sealwright_core::tlog::Quorum;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
+
+pub use self::rotation::Rotation;
 
 /// The whole configuration, with paths made absolute.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +42,9 @@ pub struct Config {
     /// Known callers.
     #[serde(default, rename = "principal")]
     pub principals: Vec<PrincipalEntry>,
+    /// When keys are due for a successor.
+    #[serde(default, rename = "rotation")]
+    pub rotations: Vec<Rotation>,
     /// Development only.
     #[serde(default)]
     pub dev: Dev,
@@ -387,6 +394,7 @@ impl Config {
             ));
         }
         self.log.check()?;
+        rotation::check(&self.rotations)?;
         self.check_names()
     }
 

@@ -25,6 +25,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod refusal;
 pub mod retries;
+pub mod rotation;
 pub mod run;
 pub mod seal;
 pub mod suspects;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::daemon::Daemon;
 use crate::http::{Answer, answer};
+use crate::rotation;
 use crate::tokens::Service;
 
 /// Connections at a time; the next is closed at accept.
@@ -130,6 +131,7 @@ fn gauges(daemon: &Daemon) {
         metrics::gauge!("sealwright_witness_quorum_age_seconds").set(age as f64);
     }
     freeze_gauges(daemon);
+    rotation::alerts::gauges(daemon);
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));
         let suspect = daemon.suspects.contains(name);

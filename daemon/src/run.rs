@@ -35,7 +35,7 @@ use crate::retries::Retries;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
-use crate::{listen, monitor};
+use crate::{listen, monitor, rotation};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +206,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     tokio::spawn(watch_anchor(Arc::clone(&daemon)));
+    tokio::spawn(rotation::alerts::warn_daily(Arc::clone(&daemon)));
     until_stopped(daemon, metrics).await?;
     checkpointer.abort();
     // Requests that outlived the drain time may still hold the journal; none of them is answered any more.

@@ -10,6 +10,7 @@ use super::{compromise, enrol, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, table};
+use crate::rotation;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -92,11 +93,22 @@ fn listing(keys: &[Key]) -> String {
             key.purpose.as_str().to_owned(),
             key.token.clone(),
             key.spki_sha256.to_string(),
+            key.rotation_due
+                .as_ref()
+                .map_or_else(String::new, rotation::due),
         ]
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
     table(
-        ["KEY", "STATE", "SCHEME", "PURPOSE", "TOKEN", "SPKI SHA-256"],
+        [
+            "KEY",
+            "STATE",
+            "SCHEME",
+            "PURPOSE",
+            "TOKEN",
+            "SPKI SHA-256",
+            "ROTATION",
+        ],
         &rows,
     )
 }
@@ -139,6 +151,13 @@ pub(super) fn details(key: &Key) -> String {
         ("signs", key.payload_types.join(", ")),
         ("SPKI SHA-256", key.spki_sha256.to_string()),
         ("keyid", key.keyid.clone()),
+        ("signatures", key.signatures.to_string()),
+        (
+            "rotation",
+            key.rotation_due
+                .as_ref()
+                .map_or_else(String::new, rotation::due),
+        ),
         ("signs from", optional(key.active_from)),
         ("signed until", optional(key.active_until)),
         (

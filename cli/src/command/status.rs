@@ -1,10 +1,13 @@
 //! `sealwright status`.
 
-use sealwright_client::{AnchorStatus, FreezeStatus, Status, TokenStatus, WitnessStatus};
+use sealwright_client::{
+    AnchorStatus, FreezeStatus, RotationAhead, Status, TokenStatus, WitnessStatus,
+};
 
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, table};
+use crate::rotation;
 
 /// How the daemon, its log and its tokens are.
 #[derive(Debug, clap::Args)]
@@ -36,6 +39,7 @@ fn text(status: &Status) -> String {
         format!("config   sha256:{}", status.config_digest),
     ];
     lines.extend(status.freezes.iter().map(freeze));
+    lines.extend(status.rotations.iter().map(rotation));
     lines.extend(log.witnesses.iter().map(witness));
     if log.anchor.quorum > 0 {
         lines.push(anchor(&log.anchor));
@@ -55,6 +59,11 @@ fn freeze(freeze: &FreezeStatus) -> String {
     let why = freeze.reason.iter().zip(&freeze.by);
     let why: String = why.map(|(why, by)| format!(", by {by}: {why}")).collect();
     format!("FROZEN   {scope}, since {since} (record {record}){why}")
+}
+
+fn rotation(ahead: &RotationAhead) -> String {
+    let due = rotation::due(&ahead.rotation_due);
+    format!("rotate   {}: {due}", ahead.key)
 }
 
 fn witness(witness: &WitnessStatus) -> String {

@@ -2,13 +2,15 @@
 
 use std::time::SystemTime;
 
-use sealwright_client::{ClientError, FreezeStatus, Status, TokenStatus};
+use sealwright_client::{ClientError, FreezeStatus, RotationAhead, Status, TokenStatus};
 use sealwright_core::error::Code;
+use sealwright_core::rotation::Urgency;
 
 use super::Finding;
 use crate::certificate::{self, Validity};
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::rotation;
 
 pub(super) fn examine(connection: Connection) -> Vec<Finding> {
     let settings = match connection.clone().settings() {
@@ -70,6 +72,7 @@ fn refused(error: &ClientError) -> Finding {
 fn running(status: &Status) -> Vec<Finding> {
     let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
     findings.extend(status.freezes.iter().map(frozen));
+    findings.extend(status.rotations.iter().map(to_rotate));
     if status.log.state != "ok" {
         let state = &status.log.state;
         let known = Code::ALL.iter().find(|code| code.as_str() == state);
@@ -89,6 +92,17 @@ fn frozen(freeze: &FreezeStatus) -> Finding {
     let problem = format!("is frozen since {}, record {}", freeze.since, freeze.record);
     let next = "follow docs/runbooks/freeze.md; `sealwright thaw` ends it";
     Finding::new("freeze.in-force", freeze.scope.to_string(), problem, next)
+}
+
+fn to_rotate(ahead: &RotationAhead) -> Finding {
+    let id = match ahead.rotation_due.urgency {
+        Urgency::Due => "key.rotation-due",
+        Urgency::Soon => "key.rotation-soon",
+    };
+    let problem = format!("its rotation is {}", rotation::due(&ahead.rotation_due));
+    let next =
+        "follow docs/runbooks/rotate-a-key.md, or change its [[rotation]] in sealwright.toml";
+    Finding::new(id, ahead.key.to_string(), problem, next)
 }
 
 fn token(token: &TokenStatus) -> Vec<Finding> {

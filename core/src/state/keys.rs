@@ -6,7 +6,7 @@ use crate::key::{
     Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
 };
 use crate::name::KeyVersionId;
-use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Record};
+use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Outcome, Record, SignRecord};
 use crate::time::Timestamp;
 
 impl State {
@@ -134,6 +134,7 @@ impl State {
             active_until: None,
             compromise: None,
             succession: None,
+            signatures: 0,
         };
         let key = &enrolment.key;
         self.keys
@@ -191,6 +192,22 @@ impl State {
             });
         }
         Ok(())
+    }
+
+    /// Counts what was released, for rules of rotation.
+    pub(super) fn count_signatures(&mut self, sign: &SignRecord) {
+        if sign.outcome != Outcome::Signed {
+            return;
+        }
+        let first = sign.key.iter().zip(sign.key_version);
+        let further = sign.further_keys.iter();
+        let further = further.map(|used| (&used.key, used.key_version));
+        for (key, number) in first.chain(further) {
+            let versions = self.keys.get_mut(key);
+            if let Some(version) = versions.and_then(|versions| versions.get_mut(&number)) {
+                version.signatures = version.signatures.saturating_add(1);
+            }
+        }
     }
 
     fn enter(&mut self, record: &Record, key: &KeyVersionId, state: KeyState) {

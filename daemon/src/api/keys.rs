@@ -8,6 +8,7 @@ use sealwright_core::key::{Compromise, EvidenceGrade, KeyEvent, KeyState, KeyVer
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, KeyChanged};
+use sealwright_core::rotation::RotationDue;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
@@ -16,8 +17,10 @@ use serde_json::value::RawValue;
 
 use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
+use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
+use crate::rotation::alerts;
 
 pub(super) fn bad(detail: impl Into<String>) -> Refusal {
     Refusal::bad_input(Code::InvalidRequest, detail)
@@ -35,6 +38,10 @@ pub(super) struct KeyView {
     active_until: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     compromise: Option<Compromise>,
+    /// Signatures released.
+    signatures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_due: Option<RotationDue>,
     token: String,
     uri: KeyUri,
     scheme: Scheme,
@@ -57,10 +64,12 @@ struct KeyList {
     keys: Vec<KeyView>,
 }
 
-fn view(key: KeyVersionId, version: &KeyVersion) -> KeyView {
+fn view(daemon: &Daemon, key: KeyVersionId, version: &KeyVersion) -> KeyView {
     let enrolment = version.enrolment.clone();
     let succession = version.succession.clone();
     KeyView {
+        rotation_due: alerts::due(daemon, &key, version, daemon.clock.now()),
+        signatures: version.signatures,
         key,
         state: version.state,
         enrolled_at: version.enrolled_at,
@@ -88,21 +97,7 @@ pub(super) fn list(call: &Call<'_>, only: Option<(&str, &str)>) -> Result<Answer
         .map(|(tenant, label)| format!("{tenant}/{label}").parse())
         .transpose()
         .map_err(|e: sealwright_core::name::NameError| bad(e.to_string()))?;
-    let all: Vec<KeyView> = call.daemon.journal.with_state(|state| {
-        let tenant = &caller.principal.tenant;
-        let mine = state.keys().filter(|(id, _)| id.key.tenant() == tenant);
-        mine.filter(|(id, _)| only.as_ref().is_none_or(|name| *name == id.key))
-            .map(|(id, version)| view(id, version))
-            .collect()
-    });
-    let may_see = |key: &KeyView| {
-        let resource = Resource::Key {
-            name: &key.key.key,
-            purpose: key.purpose,
-        };
-        call.check(&caller, Action::ReadKey, resource).is_ok()
-    };
-    let keys: Vec<KeyView> = all.into_iter().filter(may_see).collect();
+    let keys = visible(call, &caller, only.as_ref());
     match only {
         Some(name) if keys.is_empty() => Err(Refusal::bad_input(
             Code::UnknownKey,
@@ -110,6 +105,43 @@ pub(super) fn list(call: &Call<'_>, only: Option<(&str, &str)>) -> Result<Answer
         )),
         _ => Ok(http::json(&KeyList { keys })),
     }
+}
+
+/// The versions that `caller` may see, of all keys or of one.
+fn visible(call: &Call<'_>, caller: &Caller, only: Option<&KeyName>) -> Vec<KeyView> {
+    let all: Vec<KeyView> = call.daemon.journal.with_state(|state| {
+        let tenant = &caller.principal.tenant;
+        let mine = state.keys().filter(|(id, _)| id.key.tenant() == tenant);
+        mine.filter(|(id, _)| only.is_none_or(|name| *name == id.key))
+            .map(|(id, version)| view(call.daemon, id, version))
+            .collect()
+    });
+    let may_see = |key: &KeyView| {
+        let resource = Resource::Key {
+            name: &key.key.key,
+            purpose: key.purpose,
+        };
+        call.check(caller, Action::ReadKey, resource).is_ok()
+    };
+    all.into_iter().filter(may_see).collect()
+}
+
+/// A rotation ahead, as status tells it.
+#[derive(Serialize)]
+pub(super) struct RotationAhead {
+    key: KeyVersionId,
+    rotation_due: RotationDue,
+}
+
+/// The rotations ahead of the keys that `caller` may see.
+pub(super) fn rotations_ahead(call: &Call<'_>, caller: &Caller) -> Vec<RotationAhead> {
+    let ahead = visible(call, caller, None).into_iter().filter_map(|view| {
+        Some(RotationAhead {
+            key: view.key,
+            rotation_due: view.rotation_due?,
+        })
+    });
+    ahead.collect()
 }
 
 /// `<tenant>/<label>#<number>`
@@ -197,7 +229,10 @@ pub(super) fn key_answer(
 /// One version as it is now.
 pub(super) fn view_of(call: &Call<'_>, id: &KeyVersionId) -> Result<KeyView, Refusal> {
     let journal = &call.daemon.journal;
-    let found = journal.with_state(|state| state.version(id).map(|v| view(id.clone(), v)));
+    let found = journal.with_state(|state| {
+        let version = state.version(id)?;
+        Some(view(call.daemon, id.clone(), version))
+    });
     found.ok_or_else(|| {
         Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"))
     })

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Call;
 use super::freeze::{self, FreezeView};
+use super::keys::{self, RotationAhead};
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
@@ -21,6 +22,9 @@ struct Status {
     /// Freezes in force that concern the caller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     freezes: Vec<FreezeView>,
+    /// Keys that the caller may see and that are due for rotation, or soon will be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rotations: Vec<RotationAhead>,
 }
 
 #[derive(Serialize)]
@@ -116,6 +120,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
             .map(|(name, status)| token(daemon, name, status))
             .collect(),
         freezes: freeze::views(call, &caller),
+        rotations: keys::rotations_ahead(call, &caller),
     };
     Ok(http::json(&status))
 }
