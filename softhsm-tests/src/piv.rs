@@ -17,7 +17,7 @@ pub const PIN: &str = "123456";
 /// Firmware before 5.7: its management key is 3DES, as the virtual card's.
 pub const FIRMWARE: &str = "5.4.3";
 
-/// pcscd with one virtual reader, seen by nobody but this test.
+/// pcscd with two virtual readers, seen by nobody but this test.
 ///
 /// # Panics
 /// Every method panics where reader or card do not do what they should: a test without its card must fail.
@@ -39,7 +39,7 @@ pub struct VirtualPiv {
 }
 
 impl VirtualReader {
-    /// Starts pcscd with an empty reader.
+    /// Starts pcscd with empty readers.
     #[must_use]
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for pcscd");
@@ -71,12 +71,22 @@ impl VirtualReader {
     /// Puts a new card in.
     #[must_use]
     pub fn insert(&self, serial: u32) -> VirtualPiv {
-        let folder = self.folder.path().join(serial.to_string());
+        self.insert_at(self.ports.first(), serial)
+    }
+
+    /// Puts another one into the second reader that pcscd has.
+    #[must_use]
+    pub fn insert_second(&self, serial: u32) -> VirtualPiv {
+        self.insert_at(self.ports.first() + 1, serial)
+    }
+
+    fn insert_at(&self, port: u16, serial: u32) -> VirtualPiv {
+        let folder = self.folder.path().join(port.to_string());
         fs::create_dir(&folder).expect("a folder for the card");
         self.maker.attest(&folder);
         let mut card = VirtualPiv {
             folder,
-            port: self.ports.first(),
+            port,
             serial,
             process: None,
         };

@@ -2,8 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// The TPM's bindings log every answer that is no success, also those that the driver expects and handles.
-const DEFAULT: &str = "info,tss_esapi=off";
+/// The bindings of TPMs and YubiKeys log every answer that is no success, also those that a driver expects and handles.
+const DEFAULT: &str = "info,tss_esapi=off,yubikey=off";
 
 /// Starts logging at level `SEALWRIGHT_LOG`, by default [`DEFAULT`].
 pub(crate) fn start() {

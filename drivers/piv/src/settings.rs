@@ -1,0 +1,77 @@
+//! The `[driver]` section of a YubiKey's configuration.
+
+use std::path::PathBuf;
+
+use sealwright_driver_api::{DriverError, TokenConfig};
+use serde::Deserialize;
+use yubikey::{PinPolicy, TouchPolicy};
+
+/// `[driver]` in `tokens/<name>.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// When a key made here wants the PIN.
+    #[serde(default)]
+    pub(crate) pin_policy: Pin,
+    /// When a key made here wants to be touched.
+    #[serde(default)]
+    pub(crate) touch_policy: Touch,
+    /// A file with the management key, which making a key needs.
+    #[serde(default)]
+    pub(crate) management_key: Option<PathBuf>,
+}
+
+/// When the card wants its PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Pin {
+    /// Before every signature: no other program can use a PIN that we have shown.
+    #[default]
+    Always,
+    /// Once, until the card is reset.
+    Once,
+    /// Not at all.
+    Never,
+}
+
+/// When the card wants to be touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Touch {
+    /// Not at all.
+    #[default]
+    Never,
+    /// For every signature.
+    Always,
+    /// For every signature, but once is enough for 15 seconds.
+    Cached,
+}
+
+impl Settings {
+    /// Reads and checks the section.
+    pub(crate) fn from_config(config: &TokenConfig) -> Result<Self, DriverError> {
+        let read: Result<Self, _> = config.driver.clone().try_into();
+        let name = &config.name;
+        read.map_err(|e| DriverError::config(format!("tokens/{name}.toml, section [driver]: {e}")))
+    }
+}
+
+impl From<Pin> for PinPolicy {
+    fn from(pin: Pin) -> Self {
+        match pin {
+            Pin::Always => Self::Always,
+            Pin::Once => Self::Once,
+            Pin::Never => Self::Never,
+        }
+    }
+}
+
+impl From<Touch> for TouchPolicy {
+    fn from(touch: Touch) -> Self {
+        match touch {
+            Touch::Never => Self::Never,
+            Touch::Always => Self::Always,
+            Touch::Cached => Self::Cached,
+        }
+    }
+}

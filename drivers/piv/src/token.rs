@@ -1,0 +1,77 @@
+//! The token: a card that was there when the process began.
+
+use std::sync::Arc;
+
+use sealwright_driver_api::{
+    Descriptor, DriverError, EvidenceGrade, KeyDriver, Token, TokenConfig,
+};
+use sealwright_driver_host::Secrets;
+
+use crate::address::{Address, KIND};
+use crate::card::Card;
+use crate::kind::SCHEMES;
+use crate::settings::{Settings, Touch};
+use crate::worker::Worker;
+
+/// What does not change while the process lives.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) address: Address,
+    pub(crate) serial: u32,
+    pub(crate) secrets: Secrets,
+}
+
+/// A YubiKey.
+pub(crate) struct YubiKeyToken {
+    descriptor: Descriptor,
+    shared: Arc<Shared>,
+}
+
+impl YubiKeyToken {
+    /// Finds the card and reads the descriptor. Shows no PIN.
+    pub(crate) fn open(config: &TokenConfig, secrets: Secrets) -> Result<Self, DriverError> {
+        let settings = Settings::from_config(config)?;
+        let serial: u32 = config.serial.parse().map_err(|_| {
+            DriverError::config(format!(
+                "tokens/{}.toml: serial = {:?} is no number of a YubiKey; `ykman list` shows it",
+                config.name, config.serial
+            ))
+        })?;
+        let card = Card::find(serial)?;
+        let descriptor = Descriptor {
+            kind: KIND.to_owned(),
+            label: config.label.clone(),
+            serial: config.serial.clone(),
+            manufacturer: "Yubico".to_owned(),
+            model: format!("YubiKey PIV {}", card.firmware()),
+            sessions: 1,
+            schemes: SCHEMES.to_vec(),
+            max_message: config.max_message,
+            needs_touch: settings.touch_policy != Touch::Never,
+            can_generate: true,
+            evidence: EvidenceGrade::Claimed,
+        };
+        let address = Address {
+            label: config.label.clone(),
+            serial: config.serial.clone(),
+        };
+        let shared = Arc::new(Shared {
+            settings,
+            address,
+            serial,
+            secrets,
+        });
+        Ok(Self { descriptor, shared })
+    }
+}
+
+impl Token for YubiKeyToken {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn open_worker(&self) -> Result<Box<dyn KeyDriver>, DriverError> {
+        Ok(Box::new(Worker::new(Arc::clone(&self.shared))))
+    }
+}

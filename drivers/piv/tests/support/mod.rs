@@ -1,0 +1,133 @@
+//! What the tests share: a host with a card of its own.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has to fail"
+)]
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sealwright_softhsm_tests::piv::{PIN, VirtualPiv, VirtualReader};
+use tempfile::TempDir;
+
+pub const SERIAL: u32 = 12_345_678;
+
+/// A configured card in a reader. A test changes what it wants before it uses it.
+pub struct Host {
+    folder: TempDir,
+    pub reader: VirtualReader,
+    pub card: VirtualPiv,
+    pub serial: String,
+    pub pin: String,
+    pub driver: String,
+    child: Option<Child>,
+    listener: Option<UnixListener>,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        let reader = VirtualReader::start();
+        let card = reader.insert(SERIAL);
+        let host = Self {
+            folder: tempfile::tempdir().unwrap(),
+            reader,
+            card,
+            serial: SERIAL.to_string(),
+            pin: PIN.to_owned(),
+            driver: String::new(),
+            child: None,
+            listener: None,
+        };
+        host.await_card();
+        host
+    }
+
+    /// pcscd looks for cards every few hundred milliseconds.
+    pub fn await_card(&self) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.run(&["check"]).status.success() {
+            assert!(Instant::now() < end, "{:?}", self.run(&["check"]));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes the configuration and its credential; the file's path.
+    pub fn write(&self) -> PathBuf {
+        let path = |name: &str| self.folder.path().join(name);
+        fs::write(path("pin"), &self.pin).unwrap();
+        fs::set_permissions(path("pin"), fs::Permissions::from_mode(0o600)).unwrap();
+        let text = format!(
+            "kind = 'piv'\nsocket = {:?}\nlabel = 'card'\nserial = {:?}\ncredential = {:?}\n\
+             state_dir = {:?}\n[driver]\n{}",
+            path("piv.sock"),
+            self.serial,
+            path("pin"),
+            path("state"),
+            self.driver,
+        );
+        fs::write(path("piv.toml"), text).unwrap();
+        path("piv.toml")
+    }
+
+    /// One command of the driver's program.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.program().args(arguments).output().unwrap()
+    }
+
+    /// Makes a key; what the program prints.
+    pub fn generate(&self, slot: &str, scheme: &str) -> String {
+        let uri = format!("piv:slot={slot}");
+        let made = self.run(&["generate", "--scheme", scheme, "--rsa-bits", "2048", &uri]);
+        assert!(made.status.success(), "{made:?}");
+        String::from_utf8(made.stdout).unwrap()
+    }
+
+    fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwright-driver-piv"));
+        let uid = fs::metadata("/proc/self").unwrap().uid().to_string();
+        command.args(["--peer-uid", &uid]).arg("--config");
+        command.arg(self.write()).envs(self.reader.environment());
+        command
+    }
+
+    /// Kills the process that serves, if any, starts another one and connects to it.
+    pub fn connect(&mut self) -> io::Result<UnixStream> {
+        self.kill();
+        let socket = self.folder.path().join("piv.sock");
+        if self.listener.is_none() {
+            self.listener = Some(UnixListener::bind(&socket)?);
+        }
+        let listener = self.listener.as_ref().unwrap().try_clone()?;
+        let program = self.program();
+        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
+        let child = Command::new("sh")
+            .args(["-c", script])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .envs(self.reader.environment())
+            .stdin(Stdio::from(OwnedFd::from(listener)))
+            .spawn()?;
+        self.child = Some(child);
+        UnixStream::connect(&socket)
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
