@@ -79,6 +79,28 @@ impl Client {
             .await
     }
 
+    /// Lets version `to` take the place of the one that signs at a time.
+    pub async fn schedule_rotation(
+        &mut self,
+        to: &KeyVersionId,
+        at: Timestamp,
+        reason: &str,
+    ) -> Result<Key, ClientError> {
+        let path = format!("/v1/keys/{}/rotate/schedule", to.key);
+        let body = json!({ "to": to.version, "at": at, "reason": reason });
+        self.post(&path, &body).await
+    }
+
+    /// Takes back what [`Client::schedule_rotation`] asked for.
+    pub async fn cancel_rotation(
+        &mut self,
+        key: &KeyName,
+        reason: &str,
+    ) -> Result<Key, ClientError> {
+        let path = format!("/v1/keys/{key}/rotate/cancel");
+        self.post(&path, &json!({ "reason": reason })).await
+    }
+
     /// Says that a key version may be in other hands since `effective_time`, or now. There is no way back.
     pub async fn compromise_key(
         &mut self,

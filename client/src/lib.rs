@@ -31,5 +31,5 @@ pub use sign::{Format, SignRequest, Signed};
 pub use types::{
     AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, FreezeStatus, Generate,
     Key, LogStatus, PrincipalStatus, RecordPage, RecordQuery, RecordView, Rotated, RotationAhead,
-    Status, TokenStatus, WitnessStatus,
+    ScheduledRotation, Status, TokenStatus, WitnessStatus,
 };

@@ -42,7 +42,27 @@ pub struct RotationAhead {
     /// The version that signs.
     pub key: KeyVersionId,
     /// What its rule says.
-    pub rotation_due: RotationDue,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_due: Option<RotationDue>,
+    /// What was put off to a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_scheduled: Option<ScheduledRotation>,
+}
+
+/// A rotation that was put off to a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledRotation {
+    /// The version that takes over.
+    pub to: KeyVersionId,
+    /// When.
+    pub at: Timestamp,
+    /// The record that says so.
+    pub record: u64,
+    /// In whose name.
+    pub by: String,
+    /// Why it was not done although its time has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A freeze in force.
@@ -200,6 +220,9 @@ pub struct Key {
     /// What its rule of rotation says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation_due: Option<RotationDue>,
+    /// Which version takes its place, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_scheduled: Option<ScheduledRotation>,
     /// The token it lies on.
     pub token: String,
     /// Its address there.

@@ -2,6 +2,7 @@
 
 mod freeze;
 mod keys;
+mod schedule;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use crate::uri::KeyUri;
 
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
+pub use self::schedule::{RotationCancelled, RotationScheduled};
 
 /// Version of the body schema that this code writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -73,6 +75,12 @@ pub enum Event {
     /// See [`KeyRotated`].
     #[serde(rename = "key.rotated")]
     KeyRotated(Box<KeyRotated>),
+    /// See [`RotationScheduled`].
+    #[serde(rename = "key.rotation-scheduled")]
+    RotationScheduled(RotationScheduled),
+    /// See [`RotationCancelled`].
+    #[serde(rename = "key.rotation-cancelled")]
+    RotationCancelled(RotationCancelled),
     /// See [`KeyCompromised`].
     #[serde(rename = "key.compromised")]
     KeyCompromised(KeyCompromised),
@@ -107,6 +115,8 @@ impl Event {
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
             Self::KeyRotated(_) => "key.rotated",
+            Self::RotationScheduled(_) => "key.rotation-scheduled",
+            Self::RotationCancelled(_) => "key.rotation-cancelled",
             Self::KeyCompromised(_) => "key.compromised",
             Self::FreezeSet(_) => "freeze.set",
             Self::FreezeLifted(_) => "freeze.lifted",

@@ -2,6 +2,7 @@
 
 mod freeze;
 mod keys;
+mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use crate::time::Timestamp;
 
 pub use self::freeze::Freeze;
 use self::freeze::Freezes;
+pub use self::schedule::Schedule;
 
 /// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
 pub const IDEMPOTENCY_MAX: usize = 65_536;
@@ -32,6 +34,7 @@ pub struct State {
     keys: BTreeMap<KeyName, BTreeMap<u32, KeyVersion>>,
     suspect_tokens: BTreeSet<String>,
     freezes: Freezes,
+    schedules: BTreeMap<KeyName, Schedule>,
     policy_digest: Option<Sha256Digest>,
     config_digest: Option<Sha256Digest>,
     retries: Retries,
@@ -132,6 +135,27 @@ pub enum StateError {
         /// The version that was named.
         to: KeyVersionId,
     },
+    /// A rotation at a time that is over.
+    #[error(
+        "a rotation at {at} cannot be scheduled at {now}: give a later time, or none to rotate now"
+    )]
+    PastRotation {
+        /// The time asked for.
+        at: Timestamp,
+        /// The time of asking.
+        now: Timestamp,
+    },
+    /// A second rotation ahead.
+    #[error("{to} is to take over at {at} already; cancel that first")]
+    AlreadyScheduled {
+        /// The successor.
+        to: KeyVersionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing to cancel.
+    #[error("no rotation of {0} is ahead")]
+    NotScheduled(KeyName),
     /// A rotation to a key that signs other things.
     #[error(
         "{to} cannot succeed {from}: it was enrolled for another purpose or other payload types"
@@ -302,6 +326,8 @@ impl State {
             }
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
+            Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,
+            Event::RotationCancelled(cancelled) => self.cancel(cancelled)?,
             Event::PolicyActivated(activated) => self.policy_digest = Some(activated.digest),
             Event::ConfigActivated(activated) => self.config_digest = Some(activated.digest),
             Event::FreezeSet(set) => self.freeze(record, set)?,

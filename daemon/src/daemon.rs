@@ -25,6 +25,7 @@ use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, Retries, RetryKey, conflict};
+use crate::rotation::schedule::Attempts;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
@@ -69,6 +70,8 @@ pub struct Daemon {
     pub log_key: VerifierKey,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// What became of the scheduled rotations that are due.
+    pub scheduled: Attempts,
     /// Where a test wants this process to die.
     pub failpoints: Arc<Failpoints>,
     /// The first of the two verifiers.

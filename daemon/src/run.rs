@@ -32,6 +32,7 @@ use crate::denials::{self, Denials};
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::retries::Retries;
+use crate::rotation::schedule::Attempts;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
@@ -201,11 +202,13 @@ async fn serve(config: Config) -> Result<(), RunError> {
         stopping: watch::Sender::new(false),
         pending,
         suspects,
+        scheduled: Attempts::default(),
         config,
     });
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     tokio::spawn(watch_anchor(Arc::clone(&daemon)));
+    tokio::spawn(rotation::schedule::run(Arc::clone(&daemon)));
     tokio::spawn(rotation::alerts::warn_daily(Arc::clone(&daemon)));
     until_stopped(daemon, metrics).await?;
     checkpointer.abort();

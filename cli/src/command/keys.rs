@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Resume(Change),
     /// Take a key out of use for good; its signatures still verify.
     Deactivate(Change),
-    /// Let a successor take over: make or find it, enrol it, switch.
+    /// Let a successor take over: make or find it, enrol it, switch, now or at a time.
     Rotate(rotate::Args),
     Revoke(compromise::Args),
 }
@@ -93,9 +93,7 @@ fn listing(keys: &[Key]) -> String {
             key.purpose.as_str().to_owned(),
             key.token.clone(),
             key.spki_sha256.to_string(),
-            key.rotation_due
-                .as_ref()
-                .map_or_else(String::new, rotation::due),
+            rotation_of(key),
         ]
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
@@ -140,6 +138,10 @@ fn optional(time: Option<Timestamp>) -> String {
     time.map_or_else(String::new, |time| time.to_string())
 }
 
+fn rotation_of(key: &Key) -> String {
+    rotation::ahead(key.rotation_due.as_ref(), key.rotation_scheduled.as_ref())
+}
+
 /// Everything about one version.
 pub(super) fn details(key: &Key) -> String {
     let rows = [
@@ -152,12 +154,7 @@ pub(super) fn details(key: &Key) -> String {
         ("SPKI SHA-256", key.spki_sha256.to_string()),
         ("keyid", key.keyid.clone()),
         ("signatures", key.signatures.to_string()),
-        (
-            "rotation",
-            key.rotation_due
-                .as_ref()
-                .map_or_else(String::new, rotation::due),
-        ),
+        ("rotation", rotation_of(key)),
         ("signs from", optional(key.active_from)),
         ("signed until", optional(key.active_until)),
         (

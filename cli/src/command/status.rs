@@ -62,8 +62,11 @@ fn freeze(freeze: &FreezeStatus) -> String {
 }
 
 fn rotation(ahead: &RotationAhead) -> String {
-    let due = rotation::due(&ahead.rotation_due);
-    format!("rotate   {}: {due}", ahead.key)
+    let what = rotation::ahead(
+        ahead.rotation_due.as_ref(),
+        ahead.rotation_scheduled.as_ref(),
+    );
+    format!("rotate   {}: {what}", ahead.key)
 }
 
 fn witness(witness: &WitnessStatus) -> String {

@@ -72,7 +72,7 @@ fn refused(error: &ClientError) -> Finding {
 fn running(status: &Status) -> Vec<Finding> {
     let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
     findings.extend(status.freezes.iter().map(frozen));
-    findings.extend(status.rotations.iter().map(to_rotate));
+    findings.extend(status.rotations.iter().flat_map(to_rotate));
     if status.log.state != "ok" {
         let state = &status.log.state;
         let known = Code::ALL.iter().find(|code| code.as_str() == state);
@@ -94,15 +94,27 @@ fn frozen(freeze: &FreezeStatus) -> Finding {
     Finding::new("freeze.in-force", freeze.scope.to_string(), problem, next)
 }
 
-fn to_rotate(ahead: &RotationAhead) -> Finding {
-    let id = match ahead.rotation_due.urgency {
-        Urgency::Due => "key.rotation-due",
-        Urgency::Soon => "key.rotation-soon",
-    };
-    let problem = format!("its rotation is {}", rotation::due(&ahead.rotation_due));
-    let next =
-        "follow docs/runbooks/rotate-a-key.md, or change its [[rotation]] in sealwright.toml";
-    Finding::new(id, ahead.key.to_string(), problem, next)
+fn to_rotate(ahead: &RotationAhead) -> Vec<Finding> {
+    let key = ahead.key.to_string();
+    let due = ahead.rotation_due.as_ref().map(|due| {
+        let id = match due.urgency {
+            Urgency::Due => "key.rotation-due",
+            Urgency::Soon => "key.rotation-soon",
+        };
+        let problem = format!("its rotation is {}", rotation::due(due));
+        let next =
+            "follow docs/runbooks/rotate-a-key.md, or change its [[rotation]] in sealwright.toml";
+        Finding::new(id, key.clone(), problem, next)
+    });
+    let scheduled = ahead.rotation_scheduled.as_ref();
+    let overdue = scheduled.filter(|scheduled| scheduled.problem.is_some());
+    let overdue = overdue.map(|scheduled| {
+        let problem = rotation::scheduled(scheduled);
+        let next =
+            "do as the message says; the daemon tries again, `keys rotate --cancel` ends that";
+        Finding::new("key.rotation-overdue", key.clone(), problem, next)
+    });
+    due.into_iter().chain(overdue).collect()
 }
 
 fn token(token: &TokenStatus) -> Vec<Finding> {

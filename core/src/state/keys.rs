@@ -61,6 +61,15 @@ impl State {
     /// Whether `to` could take the place of `from` now.
     pub fn check_rotation(&self, from: &KeyVersionId, to: &KeyVersionId) -> Result<(), StateError> {
         self.check_thawed(from.key.tenant())?;
+        self.check_succession(from, to)
+    }
+
+    /// The same, frozen or not.
+    pub(super) fn check_succession(
+        &self,
+        from: &KeyVersionId,
+        to: &KeyVersionId,
+    ) -> Result<(), StateError> {
         let both = || (from.clone(), to.clone());
         if from.key != to.key || from == to {
             let (from, to) = both();
@@ -151,6 +160,7 @@ impl State {
     ) -> Result<(), StateError> {
         let after = self.check_change(&changed.key, changed.event)?;
         self.enter(record, &changed.key, after);
+        self.drop_void_schedule(&changed.key.key);
         Ok(())
     }
 
@@ -165,6 +175,7 @@ impl State {
         if let Some(version) = self.version_mut(&rotated.to) {
             version.succession = Some(rotated.succession.clone());
         }
+        self.drop_void_schedule(&rotated.from.key);
         Ok(())
     }
 
@@ -191,6 +202,7 @@ impl State {
                 reason: reason.clone(),
             });
         }
+        self.drop_void_schedule(&key.key);
         Ok(())
     }
 

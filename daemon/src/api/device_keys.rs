@@ -147,6 +147,7 @@ pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, 
         .journal
         .record(Event::KeyGenerateIntent(intent))
         .await?;
+    call.daemon.failpoints.reach("generate");
     let spec = KeySpec {
         uri: wanted.uri,
         scheme: wanted.scheme,
@@ -158,6 +159,7 @@ pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, 
         .tokens
         .generate(&wanted.token, &caller.principal.id, spec, deadline)
         .await;
+    call.daemon.failpoints.reach("generate-respond");
     Ok(http::json(&Described::from(
         made.map_err(operator_may_know)?,
     )))

@@ -95,6 +95,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
             .record(Event::KeyChanged(changed))
             .await?;
     }
+    call.daemon.failpoints.reach("enrol-respond");
     key_answer(call, &id, StatusCode::CREATED, recorded.index())
 }
 

@@ -10,6 +10,7 @@ use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, KeyChanged};
 use sealwright_core::rotation::RotationDue;
 use sealwright_core::scheme::Scheme;
+use sealwright_core::state::{Schedule, State};
 use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub(super) struct KeyView {
     signatures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation_due: Option<RotationDue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_scheduled: Option<ScheduleView>,
     token: String,
     uri: KeyUri,
     scheme: Scheme,
@@ -59,15 +62,42 @@ pub(super) struct KeyView {
     succession: Option<Box<RawValue>>,
 }
 
+/// Which version takes over from a version, and when.
+#[derive(Serialize)]
+struct ScheduleView {
+    to: KeyVersionId,
+    at: Timestamp,
+    record: u64,
+    by: String,
+    /// Why it was not done although its time has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl ScheduleView {
+    fn of(daemon: &Daemon, schedule: &Schedule) -> Self {
+        Self {
+            to: schedule.rotation.to.clone(),
+            at: schedule.rotation.at,
+            record: schedule.index,
+            by: schedule.rotation.by.principal.clone(),
+            problem: daemon.scheduled.problem(schedule),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct KeyList {
     keys: Vec<KeyView>,
 }
 
-fn view(daemon: &Daemon, key: KeyVersionId, version: &KeyVersion) -> KeyView {
+fn view(daemon: &Daemon, state: &State, key: KeyVersionId, version: &KeyVersion) -> KeyView {
     let enrolment = version.enrolment.clone();
     let succession = version.succession.clone();
+    let schedule = state.schedule_of(&key.key);
+    let schedule = schedule.filter(|schedule| schedule.rotation.from == key);
     KeyView {
+        rotation_scheduled: schedule.map(|schedule| ScheduleView::of(daemon, schedule)),
         rotation_due: alerts::due(daemon, &key, version, daemon.clock.now()),
         signatures: version.signatures,
         key,
@@ -113,7 +143,7 @@ fn visible(call: &Call<'_>, caller: &Caller, only: Option<&KeyName>) -> Vec<KeyV
         let tenant = &caller.principal.tenant;
         let mine = state.keys().filter(|(id, _)| id.key.tenant() == tenant);
         mine.filter(|(id, _)| only.is_none_or(|name| *name == id.key))
-            .map(|(id, version)| view(call.daemon, id, version))
+            .map(|(id, version)| view(call.daemon, state, id, version))
             .collect()
     });
     let may_see = |key: &KeyView| {
@@ -130,18 +160,23 @@ fn visible(call: &Call<'_>, caller: &Caller, only: Option<&KeyName>) -> Vec<KeyV
 #[derive(Serialize)]
 pub(super) struct RotationAhead {
     key: KeyVersionId,
-    rotation_due: RotationDue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_due: Option<RotationDue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation_scheduled: Option<ScheduleView>,
 }
 
 /// The rotations ahead of the keys that `caller` may see.
 pub(super) fn rotations_ahead(call: &Call<'_>, caller: &Caller) -> Vec<RotationAhead> {
-    let ahead = visible(call, caller, None).into_iter().filter_map(|view| {
-        Some(RotationAhead {
+    let all = visible(call, caller, None).into_iter();
+    let ahead = all.filter(|view| view.rotation_due.is_some() || view.rotation_scheduled.is_some());
+    ahead
+        .map(|view| RotationAhead {
             key: view.key,
-            rotation_due: view.rotation_due?,
+            rotation_due: view.rotation_due,
+            rotation_scheduled: view.rotation_scheduled,
         })
-    });
-    ahead.collect()
+        .collect()
 }
 
 /// `<tenant>/<label>#<number>`
@@ -231,7 +266,7 @@ pub(super) fn view_of(call: &Call<'_>, id: &KeyVersionId) -> Result<KeyView, Ref
     let journal = &call.daemon.journal;
     let found = journal.with_state(|state| {
         let version = state.version(id)?;
-        Some(view(call.daemon, id.clone(), version))
+        Some(view(call.daemon, state, id.clone(), version))
     });
     found.ok_or_else(|| {
         Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"))

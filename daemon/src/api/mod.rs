@@ -101,6 +101,12 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, "rotate"] if post => {
             rotation::post(call, &format!("{tenant}/{label}"), body).await
         }
+        ["v1", "keys", tenant, label, "rotate", "schedule"] if post => {
+            rotation::schedule(call, &format!("{tenant}/{label}"), body).await
+        }
+        ["v1", "keys", tenant, label, "rotate", "cancel"] if post => {
+            rotation::cancel(call, &format!("{tenant}/{label}"), body).await
+        }
         ["v1", "keys", tenant, label, version, "compromise"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, body).await
@@ -140,6 +146,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/generate"),
     ("GET", "/v1/keys/{tenant}/{label}"),
     ("POST", "/v1/keys/{tenant}/{label}/rotate"),
+    ("POST", "/v1/keys/{tenant}/{label}/rotate/schedule"),
+    ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("GET", "/v1/audit/records"),

@@ -22,7 +22,7 @@ struct Status {
     /// Freezes in force that concern the caller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     freezes: Vec<FreezeView>,
-    /// Keys that the caller may see and that are due for rotation, or soon will be.
+    /// Keys that the caller may see and that are to be rotated, by their rule or as scheduled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rotations: Vec<RotationAhead>,
 }

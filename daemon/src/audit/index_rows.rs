@@ -236,6 +236,12 @@ impl Facts {
             }
             Event::KeyChanged(changed) => facts.about_key(&changed.key.key, &changed.by.principal),
             Event::KeyRotated(rotated) => facts.about_key(&rotated.to.key, &rotated.by.principal),
+            Event::RotationScheduled(rotation) => {
+                facts.about_key(&rotation.from.key, &rotation.by.principal)
+            }
+            Event::RotationCancelled(cancelled) => {
+                facts.about_key(&cancelled.key, &cancelled.by.principal)
+            }
             Event::KeyCompromised(compromised) => {
                 facts.about_key(&compromised.key.key, &compromised.by.principal)
             }

@@ -1,3 +1,84 @@
-//! Rotation beside its endpoint: what is due, and what was put off to a time.
+//! Rotation: the step itself, for the endpoint and for what was put off to a time; and what is due.
+//!
+//! One record deactivates the old version and activates the new one. A crash before it leaves the old one
+//! active and the successor waiting; the step is then repeated.
 
 pub mod alerts;
+pub mod schedule;
+
+use std::time::{Duration, Instant};
+
+use sealwright_core::dsse::Pae;
+use sealwright_core::identity::Principal;
+use sealwright_core::name::KeyVersionId;
+use sealwright_core::permit::{RotationIntent, authorise_rotation};
+use sealwright_core::record::{Actor, Event, KeyRotated};
+use sealwright_core::sign::ToBeSigned;
+use sealwright_core::statement::PAYLOAD_TYPE;
+
+use crate::audit::writer::Recorded;
+use crate::daemon::Daemon;
+use crate::pipeline;
+use crate::refusal::Refusal;
+use crate::seal::{Format, Sealed, seal};
+
+/// How long the old key's device may take for the succession statement.
+const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A rotation to be done now.
+pub struct Rotation<'a> {
+    /// The version that signs.
+    pub from: &'a KeyVersionId,
+    /// Its successor, enrolled and not active yet.
+    pub to: &'a KeyVersionId,
+    /// Why.
+    pub reason: String,
+    /// In whose name: policy is asked about him, now.
+    pub principal: &'a Principal,
+    /// The same with the process behind him, for the record.
+    pub by: Actor,
+}
+
+/// Lets the successor take over; what is recorded is the succession statement.
+pub async fn rotate(daemon: &Daemon, rotation: Rotation<'_>) -> Result<Recorded<Sealed>, Refusal> {
+    daemon.can_sign()?;
+    let sealed = succession(daemon, &rotation).await?;
+    daemon.failpoints.reach("rotate-record");
+    let rotated = KeyRotated {
+        from: rotation.from.clone(),
+        to: rotation.to.clone(),
+        succession: sealed.for_record(),
+        reason: rotation.reason,
+        by: rotation.by,
+    };
+    let event = Event::KeyRotated(Box::new(rotated));
+    let recorded = daemon.journal.record_with(sealed, event).await?;
+    daemon.failpoints.reach("rotate-respond");
+    Ok(recorded)
+}
+
+/// The statement, signed by the old version and verified.
+async fn succession(daemon: &Daemon, rotation: &Rotation<'_>) -> Result<Sealed, Refusal> {
+    let intent = RotationIntent {
+        principal: rotation.principal,
+        peer: rotation.by.peer,
+        from: rotation.from,
+        to: rotation.to,
+        now: daemon.clock.now(),
+        deadline: Instant::now() + DEVICE_TIMEOUT,
+    };
+    let policy = daemon.policy.current();
+    let (permit, statement) = daemon
+        .journal
+        .with_state(|state| authorise_rotation(state, &*policy, &intent))?;
+    let pae = Pae {
+        payload_type: PAYLOAD_TYPE,
+        payload: &statement,
+    };
+    let pae_sha256 = permit.message_sha256();
+    let to_be_signed = ToBeSigned::dsse(permit, &pae, pae_sha256)?;
+    daemon.failpoints.reach("rotate-sign");
+    let unverified = daemon.tokens.sign(vec![to_be_signed]).await?;
+    let verified = pipeline::verify(daemon, unverified)?;
+    Ok(seal(&verified, PAYLOAD_TYPE, &statement, Format::Dsse))
+}
