@@ -50,6 +50,26 @@ fn an_allowed_question_names_the_policy_and_its_text() {
 }
 
 #[test]
+fn an_allow_that_costs_something_says_what() {
+    let site = site(
+        "@id(\"two\") @approvals(\"2\") @once(\"subject\")\npermit (principal, action, resource);",
+    );
+    let words = "--principal spiffe://site/ci --action sign --key release";
+    let answer = check(&site, words).expect(0).json();
+    let expected = serde_json::json!({"approvals": 2, "once": true});
+    assert_eq!(answer["explanation"]["demands"], expected);
+    let config = site.join("sealwright.toml");
+    let fixed = ["policy", "check", "--config", &config].map(str::to_owned);
+    let shown = run(fixed
+        .into_iter()
+        .chain(words.split_whitespace().map(str::to_owned)))
+    .expect(0);
+    for part in ["once 2 other(s) approve", "never signed again"] {
+        assert!(shown.stdout.contains(part), "{shown:?}");
+    }
+}
+
+#[test]
 fn what_is_not_permitted_exits_with_one() {
     let site = site(POLICY);
     for words in [

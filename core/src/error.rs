@@ -49,6 +49,8 @@ codes! {
     UnknownToken = "unknown_token", 404, "No token of this name is configured";
     /// The caller is not in the directory, or policy does not allow it.
     Denied = "denied", 403, "Not allowed; give the request id to an operator to learn why";
+    /// The policy allows it once others have approved it.
+    ApprovalRequired = "approval_required", 403, "The policy demands that others approve this first; nothing was done";
     /// A payload type the key does not sign.
     UnsupportedPayloadType = "unsupported_payload_type", 415, "The key does not sign this payload type";
     /// The statement breaks a rule of in-toto or of its predicate.

@@ -1,5 +1,7 @@
 //! Permission as a value: made only here, carried by move, spent by the signing stage.
 
+mod demands;
+
 use std::time::Instant;
 
 use crate::digest::Sha256Digest;
@@ -15,6 +17,8 @@ use crate::statement::{PAYLOAD_TYPE, Subject};
 use crate::succession;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
+
+pub use self::demands::Demands;
 
 /// Leave to sign one message with one key version, once.
 ///
@@ -71,6 +75,7 @@ pub struct Permit {
     policy_digest: Sha256Digest,
     state_index: u64,
     deadline: Instant,
+    demands: Demands,
 }
 
 impl Permit {
@@ -137,6 +142,11 @@ impl Permit {
     /// When the permit runs out.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// What the policy asks for beside.
+    pub fn demands(&self) -> Demands {
+        self.demands
     }
 }
 
@@ -234,6 +244,8 @@ pub enum Answer {
     Allow {
         /// Ids of the permitting policies.
         policies: Vec<String>,
+        /// What all of them demand together.
+        demands: Demands,
     },
     /// Not allowed.
     Deny {
@@ -242,6 +254,19 @@ pub enum Answer {
         /// Evaluation errors: each of them alone is a reason to deny.
         errors: Vec<String>,
     },
+}
+
+impl Answer {
+    /// What is still demanded of an allow that counts as it stands. One that waits for approvals does not.
+    pub fn granted(self) -> Result<Demands, Denial> {
+        match self {
+            Self::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
+            Self::Allow { demands, .. } if demands.approvals > 0 => {
+                Err(Denial::ApprovalRequired(demands.approvals))
+            }
+            Self::Allow { demands, .. } => Ok(demands),
+        }
+    }
 }
 
 /// A policy in force. The engine is a parameter, so that decisions here can be tested with tables.
@@ -322,6 +347,9 @@ pub enum Denial {
         /// Evaluation errors.
         errors: Vec<String>,
     },
+    /// Policy says yes, if others approve.
+    #[error("the policy demands {0} approval(s) of this request; nothing was done")]
+    ApprovalRequired(u32),
 }
 
 fn explain(policies: &[String], errors: &[String]) -> String {
@@ -346,6 +374,7 @@ impl Denial {
             Self::PredicateType(_) | Self::Reserved(_) => Code::UnsupportedPredicateType,
             Self::Rotation(error) => error.code(),
             Self::Succession(_) => Code::InvalidRequest,
+            Self::ApprovalRequired(_) => Code::ApprovalRequired,
             Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
                 Code::Denied
             }
@@ -555,21 +584,20 @@ fn grant(
     deadline: Instant,
 ) -> Result<Permit, Denial> {
     let enrolment = &version.enrolment;
-    match policy.decide(question) {
-        Answer::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
-        Answer::Allow { .. } => Ok(Permit {
-            key,
-            token: enrolment.token.clone(),
-            uri: enrolment.uri.clone(),
-            spki: enrolment.spki.clone(),
-            certificate: enrolment.certificate.clone(),
-            purpose: enrolment.purpose,
-            scheme: enrolment.scheme,
-            message_sha256,
-            principal: question.principal.id.clone(),
-            policy_digest: policy.digest(),
-            state_index,
-            deadline,
-        }),
-    }
+    let demands = policy.decide(question).granted()?;
+    Ok(Permit {
+        key,
+        token: enrolment.token.clone(),
+        uri: enrolment.uri.clone(),
+        spki: enrolment.spki.clone(),
+        certificate: enrolment.certificate.clone(),
+        purpose: enrolment.purpose,
+        scheme: enrolment.scheme,
+        message_sha256,
+        principal: question.principal.id.clone(),
+        policy_digest: policy.digest(),
+        state_index,
+        deadline,
+        demands,
+    })
 }

@@ -10,8 +10,8 @@ use sealwright_core::identity::{PeerCred, Principal, Role};
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Action, Answer, Denial, Permit, PolicyEngine, Question, Resource, SignFacts, SignIntent, admit,
-    authorise,
+    Action, Answer, Demands, Denial, Permit, PolicyEngine, Question, Resource, SignFacts,
+    SignIntent, admit, authorise,
 };
 use sealwright_core::record::{
     Actor, Event, Genesis, KeyChanged, KeyCompromised, KeyEnrolled, KeyRotated, LogKey, Record,
@@ -50,9 +50,14 @@ impl PolicyEngine for Fixed {
 }
 
 fn allow() -> Fixed {
+    demanding(Demands::default())
+}
+
+fn demanding(demands: Demands) -> Fixed {
     Fixed {
         answer: Answer::Allow {
             policies: vec!["p".to_owned()],
+            demands,
         },
         names: "",
     }
@@ -260,6 +265,20 @@ fn each_reason_not_to_sign_has_its_own_code() {
         code(&good, &allow(), "default", unknown),
         Code::UnsupportedPredicateType
     );
+}
+
+#[test]
+fn an_allow_that_waits_for_approvals_gives_no_permit() {
+    let demand = |approvals| Demands {
+        approvals,
+        once: true,
+    };
+    let state = active(Purpose::Dsse);
+    let denial = ask(&state, &demanding(demand(2)), "default", FACTS).unwrap_err();
+    assert_eq!(denial, Denial::ApprovalRequired(2));
+    assert_eq!(denial.code(), Code::ApprovalRequired);
+    let permit = ask(&state, &demanding(demand(0)), "default", FACTS).unwrap();
+    assert_eq!(permit.demands(), demand(0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::ops::Range;
 use cedar_policy::{Authorizer, Decision, Entity, PolicySet, Response, Schema};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::identity::Principal;
-use sealwright_core::permit::{Action, Answer, PolicyEngine, Question, Resource};
+use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine, Question, Resource};
 
 use crate::error::PolicyError;
 use crate::load::{Loaded, load};
@@ -25,6 +25,7 @@ pub struct CedarPolicy {
     schema: Schema,
     policies: PolicySet,
     places: BTreeMap<String, Range<usize>>,
+    demands: BTreeMap<String, Demands>,
     permitted_strings: BTreeSet<String>,
     principals: HashMap<String, Known>,
 }
@@ -44,6 +45,7 @@ impl CedarPolicy {
             policies,
             schema,
             places,
+            demands,
             permitted_strings,
         } = load(text)?;
         let names = Names::new()?;
@@ -65,6 +67,7 @@ impl CedarPolicy {
             schema,
             policies,
             places,
+            demands,
             permitted_strings,
             principals: known,
         })
@@ -85,6 +88,15 @@ impl CedarPolicy {
     pub(crate) fn source(&self, id: &str) -> Option<(&cedar_policy::Policy, &Range<usize>)> {
         let policy = self.policies.policy(&cedar_policy::PolicyId::new(id))?;
         Some((policy, self.places.get(id)?))
+    }
+
+    /// What the permits with these ids demand together.
+    pub(crate) fn demands(&self, permits: &[String]) -> Demands {
+        if self.demands.is_empty() {
+            return Demands::default();
+        }
+        let each = permits.iter().filter_map(|id| self.demands.get(id));
+        each.fold(Demands::default(), |all, one| all.and(*one))
     }
 
     fn known(&self, principal: &Principal) -> Option<&Known> {
@@ -126,7 +138,8 @@ impl PolicyEngine for CedarPolicy {
             errors,
         } = self.evaluate(question);
         if allow {
-            return Answer::Allow { policies };
+            let demands = self.demands(&policies);
+            return Answer::Allow { policies, demands };
         }
         let errors = errors.into_iter().map(|(policy, message)| match policy {
             Some(policy) => format!("policy {policy:?}: {message}"),

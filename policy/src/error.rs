@@ -65,6 +65,16 @@ pub enum PolicyError {
         /// Where the earlier one begins.
         first: usize,
     },
+    /// An annotation that has no meaning, or none in its place.
+    #[error("line {line}: policy {policy:?}: {message}")]
+    Annotation {
+        /// The policy's `@id`.
+        policy: String,
+        /// Where it begins.
+        line: usize,
+        /// What is wrong, and what there is.
+        message: String,
+    },
     /// Strict validation found errors or warnings.
     #[error("{}", list(.0))]
     Invalid(Vec<Finding>),

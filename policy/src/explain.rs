@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealwright_core::permit::Demands;
 use serde::Serialize;
 
 use crate::engine::{CedarPolicy, Verdict};
@@ -51,6 +52,8 @@ pub struct Explanation {
     pub could_be_allowed: bool,
     /// For an allow every permit that applied; for a deny the forbids, none for default deny.
     pub determining: Vec<Determining>,
+    /// What an allow costs: the strictest of what the determining permits demand. Nothing for a deny.
+    pub demands: Demands,
     /// Evaluation errors; one alone is a deny.
     pub errors: Vec<FailedPolicy>,
 }
@@ -62,6 +65,11 @@ pub(crate) fn explanation(
 ) -> Explanation {
     let errors = verdict.errors.iter();
     Explanation {
+        demands: if verdict.allow {
+            policy.demands(&verdict.policies)
+        } else {
+            Demands::default()
+        },
         allowed: verdict.allow,
         could_be_allowed,
         determining: verdict

@@ -3,10 +3,12 @@
 //! Default deny. Cedar skips a policy whose evaluation fails, also a `forbid`; here any evaluation error
 //! turns the answer into a deny. The text is bounded in size and nesting before Cedar's parser sees it,
 //! must pass strict validation against `schema.cedarschema` without a warning, and every policy carries an
-//! `@id` that records and explanations use.
+//! `@id` that records and explanations use. A permit may also say what its allow costs, see
+//! [`sealwright_core::permit::Demands`]: `@approvals("2")`, `@once("subject")`.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod demands;
 mod engine;
 mod error;
 mod explain;
@@ -18,6 +20,7 @@ mod scope;
 mod stores;
 mod text;
 
+pub use demands::APPROVALS_MAX;
 pub use engine::CedarPolicy;
 pub use error::{Finding, PolicyError};
 pub use explain::{Determining, Effect, Explanation, FailedPolicy};

@@ -6,8 +6,10 @@ use std::str::FromStr as _;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
+use sealwright_core::permit::Demands;
 
 use crate::SCHEMA;
+use crate::demands;
 use crate::error::{Finding, PolicyError};
 use crate::literals;
 use crate::text::{line_of, statements};
@@ -23,6 +25,8 @@ pub(crate) struct Loaded {
     pub(crate) policies: PolicySet,
     pub(crate) schema: Schema,
     pub(crate) places: BTreeMap<String, Range<usize>>,
+    /// What permits demand, by id; those without are left out.
+    pub(crate) demands: BTreeMap<String, Demands>,
     /// Strings in the `when` clauses of permits.
     pub(crate) permitted_strings: BTreeSet<String>,
 }
@@ -43,6 +47,7 @@ pub(crate) fn load(text: &str) -> Result<Loaded, PolicyError> {
 fn parse(text: &str, ranges: &[Range<usize>]) -> Result<Loaded, PolicyError> {
     let parsed = PolicySet::from_str(text).map_err(|errors| syntax(text, &errors))?;
     let (policies, places) = name_by_annotation(text, ranges, &parsed)?;
+    let demands = demands::of_permits(text, &policies, &places)?;
     let schema =
         Schema::from_str(SCHEMA).map_err(|e| PolicyError::Internal(format!("schema: {e}")))?;
     validate(text, &policies, &schema, &places)?;
@@ -51,6 +56,7 @@ fn parse(text: &str, ranges: &[Range<usize>]) -> Result<Loaded, PolicyError> {
         policies,
         schema,
         places,
+        demands,
         permitted_strings,
     })
 }

@@ -5,7 +5,7 @@ mod support;
 
 use sealwright_core::identity::Role;
 use sealwright_core::key::Purpose;
-use sealwright_core::permit::{Action, Answer, PolicyEngine as _, Resource};
+use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine as _, Resource};
 use sealwright_policy::{DEFAULT_POLICY, Effect, SUBJECT_TEXT_MAX, SUBJECTS_MAX};
 use support::*;
 
@@ -158,7 +158,8 @@ fn conditions_see_payload_subjects_peer_and_time() {
         assert_eq!(
             ask("when"),
             Answer::Allow {
-                policies: vec!["c".into()]
+                policies: vec!["c".into()],
+                demands: Demands::default(),
             },
             "{condition}"
         );
@@ -175,7 +176,7 @@ fn subjects_beyond_the_limits_are_absent_not_shortened() {
          when { !(context has subjects) && !(context has subject_names) && context.subject_count > 0 };",
     );
     let decided_by = |subjects: &[_]| match sign_with(&policy, &ci(), &key("release"), subjects) {
-        Answer::Allow { policies } => policies.join(","),
+        Answer::Allow { policies, .. } => policies.join(","),
         Answer::Deny { .. } => panic!("denied"),
     };
     let many = |n: usize| {
@@ -193,8 +194,7 @@ fn subjects_beyond_the_limits_are_absent_not_shortened() {
 
 #[test]
 fn an_explanation_shows_the_deciding_policies_as_they_stand_in_the_file() {
-    let forbid =
-        "@id(\"freeze\")\n@reason(\"release freeze\")\nforbid (principal, action, resource);";
+    let forbid = "@id(\"freeze\") // release freeze\nforbid (principal, action, resource);";
     let policy = load(&format!("{PERMIT_ALL}// why\n{forbid}\n"));
     let name = key("release");
     let resource = Resource::Key {
@@ -212,7 +212,7 @@ fn an_explanation_shows_the_deciding_policies_as_they_stand_in_the_file() {
         ("freeze", Effect::Forbid, 3)
     );
     assert_eq!(only.text, forbid);
-    assert_eq!(only.annotations["reason"], "release freeze");
+    assert_eq!(only.annotations["id"], "freeze");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_predicate_type_is_named_only_by_the_when_clause_of_a_permit() {
     let is =
         |uri: &str| format!("context has predicate_type && context.predicate_type == \"{uri}\"");
     let policy = load(&format!(
-        "@id(\"a\") @doc(\"urn:annotation\") permit {sign} when {{ {} }} unless {{ {} }};\n\
+        "@id(\"urn:annotation\") permit {sign} when {{ {} }} unless {{ {} }};\n\
          @id(\"b\") forbid {sign} when {{ {} }};\n\
          @id(\"c\") permit {sign} when {{ context has predicate_type && [\"urn:set\"].contains(context.predicate_type) }};",
         is("urn:when"),

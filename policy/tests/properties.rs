@@ -148,7 +148,7 @@ proptest! {
     fn an_allow_always_has_a_permit_and_no_error(text in policies(&["permit", "forbid"])) {
         let Some(policy) = loaded(&text) else { return Err(TestCaseError::reject("never applies")) };
         every_question(|who, action, resource| {
-            if let Answer::Allow { policies } = ask(&policy, who, action, &resource) {
+            if let Answer::Allow { policies, .. } = ask(&policy, who, action, &resource) {
                 assert!(!policies.is_empty() && policies.iter().all(|id| id.starts_with('p')), "{text}");
             }
         });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sealwright_core::identity::{PeerCred, Principal};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
-use sealwright_core::permit::{Action, PolicyEngine as _, Question, Resource, SignFacts};
+use sealwright_core::permit::{Action, Demands, PolicyEngine as _, Question, Resource, SignFacts};
 use sealwright_core::predicate;
 use sealwright_core::statement::{PAYLOAD_TYPE, Subject};
 use sealwright_core::time::Timestamp;
@@ -187,9 +187,20 @@ fn facts<'a>(args: &'a Check, subjects: &'a [Subject]) -> SignFacts<'a> {
     }
 }
 
+/// What an allow costs, as sentences.
+fn demands(demands: &Demands) -> impl Iterator<Item = String> {
+    let approvals = (demands.approvals > 0)
+        .then(|| format!("once {} other(s) approve the request", demands.approvals));
+    let once = demands
+        .once
+        .then(|| "each subject once: its name is never signed again with other digests".to_owned());
+    approvals.into_iter().chain(once)
+}
+
 fn text(answer: &Answer) -> String {
     let explanation = &answer.explanation;
     let mut lines = vec![if answer.allowed { "allowed" } else { "denied" }.to_owned()];
+    lines.extend(demands(&answer.explanation.demands));
     if answer.unknown_predicate_type {
         lines.push("the predicate type is not a known one, and no permit names it".to_owned());
     }

@@ -21,7 +21,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::{Method, Request};
 use sealwright_core::error::Code;
 use sealwright_core::json;
-use sealwright_core::permit::{Action, Answer as Verdict, Denial, Question, Resource};
+use sealwright_core::permit::{Action, Question, Resource};
 use sealwright_core::record::Actor;
 use serde::de::DeserializeOwned;
 
@@ -203,10 +203,8 @@ impl Call<'_> {
             sign: None,
             now: self.daemon.clock.now(),
         };
-        match self.daemon.policy.current().decide(&question) {
-            Verdict::Allow { .. } => Ok(()),
-            Verdict::Deny { policies, errors } => Err(Denial::Policy { policies, errors }.into()),
-        }
+        self.daemon.policy.current().decide(&question).granted()?;
+        Ok(())
     }
 }
 
