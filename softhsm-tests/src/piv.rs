@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -43,6 +44,9 @@ impl VirtualReader {
     #[must_use]
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for pcscd");
+        // As on a real host, every user reaches pcscd.
+        let all = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), all).expect("mode 0755");
         let ports = PortPair::claim();
         let port = format!("{:#06X}", ports.first());
         let config = format!(

@@ -18,7 +18,7 @@ const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// A site per kind of token, one after the other.
 fn sites() -> impl Iterator<Item = Site> {
-    [Kind::Scripted, Kind::SoftHsm, Kind::Swtpm]
+    [Kind::Scripted, Kind::SoftHsm, Kind::Swtpm, Kind::Piv]
         .into_iter()
         .map(|kind| {
             let token = TokenSpec::new("token", kind).key("release");

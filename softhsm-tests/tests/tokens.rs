@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Instant;
+
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{SOON, Site, TokenSpec, statement};
 use serde_json::json;
@@ -78,6 +80,35 @@ fn an_unplugged_token_signs_nothing_and_a_replugged_one_does() {
         (answer.status == 200).then_some(answer)
     });
     verified(&site, &["release"], &answer);
+}
+
+#[test]
+fn a_card_that_is_put_in_again_signs_without_a_restart_of_its_driver() {
+    let mut site = Site::builder()
+        .token(TokenSpec::piv("card").key("release"))
+        .start();
+    let driver = site.token("card").driver_pid();
+    site.client().sign("key=release", &statement("a")).ok();
+    site.token_mut("card").card().take_out();
+    let refused = wait_for("the loss to show", SOON, || {
+        let answer = site.client().sign("key=release", &statement("b"));
+        (answer.status != 200).then_some(answer)
+    });
+    assert_refused(&site, &refused, "token_unavailable", "failed");
+    let record = site.record(refused.record().unwrap());
+    assert!(text(&record, "reason").contains("12345678"), "{record}");
+    site.token_mut("card").card().insert_again();
+    let replugged = Instant::now();
+    let answer = wait_for("the card to sign again", SOON, || {
+        let answer = site.client().sign("key=release", &statement("c"));
+        (answer.status == 200).then_some(answer)
+    });
+    println!(
+        "first signature {:?} after the card was put in again",
+        replugged.elapsed()
+    );
+    verified(&site, &["release"], &answer);
+    assert_eq!(site.token("card").driver_pid(), driver);
 }
 
 #[test]

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use super::spec::{Kind, TokenSpec};
 use super::token::own;
 use super::write;
+use crate::piv::{self, VirtualPiv, VirtualReader};
 use crate::softhsm::{self, SoftHsm};
 use crate::swtpm::Swtpm;
 
-/// PIN or auth value of every token here; a TPM wants a long one.
+/// The number printed on the virtual YubiKey.
+const PIV_SERIAL: &str = "12345678";
+
+/// PIN or auth value of every token here but PIV cards, which come with one; a TPM wants a long one.
 pub const PIN: &str = "00112233445566778899aabbccddeeff";
 
 /// A device.
@@ -19,6 +23,8 @@ pub enum Device {
     SoftHsm(SoftHsm),
     /// A software TPM, and the serial its driver found.
     Swtpm(Swtpm, String),
+    /// A reader with a card in it.
+    Piv(VirtualReader, VirtualPiv),
     /// The scripted driver needs none.
     Scripted,
 }
@@ -32,7 +38,19 @@ impl Device {
                 Self::SoftHsm(softhsm)
             }
             Kind::Swtpm => Self::Swtpm(Swtpm::start(), "unknown".to_owned()),
+            Kind::Piv => {
+                let reader = VirtualReader::start();
+                let card = reader.insert(PIV_SERIAL.parse().expect("a number"));
+                Self::Piv(reader, card)
+            }
             Kind::Scripted => Self::Scripted,
+        }
+    }
+
+    pub(super) fn pin(&self) -> &'static str {
+        match self {
+            Self::Piv(..) => piv::PIN,
+            _ => PIN,
         }
     }
 
@@ -40,6 +58,7 @@ impl Device {
         match self {
             Self::SoftHsm(softhsm) => &softhsm.serial,
             Self::Swtpm(_, serial) => serial,
+            Self::Piv(..) => PIV_SERIAL,
             Self::Scripted => "0001",
         }
     }
@@ -51,6 +70,7 @@ impl Device {
                 let (module, tokens) = (softhsm::MODULE, softhsm.tokens());
                 format!("module = {module:?}\nwrite = [{tokens:?}]\n")
             }
+            Self::Piv(..) => String::new(),
             Self::Swtpm(tpm, _) => format!("tcti = {:?}\n", tpm.tcti()),
             Self::Scripted => {
                 let delay = spec.delay_ms;
@@ -67,6 +87,7 @@ impl Device {
         match self {
             Self::SoftHsm(softhsm) => Some((softhsm::CONF_VARIABLE, softhsm.conf())),
             Self::Swtpm(..) => Some(("TSS2_LOG", "all+NONE".into())),
+            Self::Piv(reader, _) => Some(reader.environment()[0].clone()),
             Self::Scripted => None,
         }
     }

@@ -1,5 +1,8 @@
 //! What a token of a site shall be.
 
+/// Where a PIV card's keys lie, in the order in which they were asked for.
+pub(super) const SLOTS: [&str; 4] = ["9c", "9a", "9d", "82"];
+
 /// A key that is made on a token.
 #[derive(Debug, Clone)]
 pub struct KeySpec {
@@ -26,6 +29,8 @@ pub enum Kind {
     SoftHsm,
     /// A software TPM.
     Swtpm,
+    /// A virtual YubiKey's PIV side.
+    Piv,
     /// Software keys with faults on demand.
     Scripted,
 }
@@ -37,6 +42,7 @@ impl Kind {
         match self {
             Self::SoftHsm => "pkcs11",
             Self::Swtpm => "tpm2",
+            Self::Piv => "piv",
             Self::Scripted => "scripted",
         }
     }
@@ -65,6 +71,12 @@ impl TokenSpec {
     #[must_use]
     pub fn swtpm(name: &str) -> Self {
         Self::new(name, Kind::Swtpm)
+    }
+
+    /// A virtual YubiKey; it holds four keys at most.
+    #[must_use]
+    pub fn piv(name: &str) -> Self {
+        Self::new(name, Kind::Piv)
     }
 
     /// A scripted token.

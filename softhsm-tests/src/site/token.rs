@@ -10,10 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::binaries::Binaries;
-use super::device::{Device, PIN, set_fault};
+use super::device::{Device, set_fault};
 use super::process::{Process, wait_for};
-use super::spec::{KeySpec, TokenSpec};
+use super::spec::{KeySpec, Kind, SLOTS, TokenSpec};
 use super::{SOON, write};
+use crate::piv::VirtualPiv;
 use crate::softhsm::SoftHsm;
 use crate::swtpm::Swtpm;
 
@@ -49,6 +50,7 @@ impl Token {
         };
         token.lay_out();
         token.learn_serial();
+        token.await_card();
         for key in &spec.keys {
             token.driver(&["generate", "--scheme", &key.scheme, &token.uri(&key.label)]);
         }
@@ -58,7 +60,7 @@ impl Token {
     fn lay_out(&self) {
         let dir = self.dir();
         fs::create_dir(&dir).expect("a folder for the driver");
-        write(&dir.join("pin"), PIN);
+        write(&dir.join("pin"), self.device.pin());
         fs::set_permissions(dir.join("pin"), fs::Permissions::from_mode(0o600)).expect("mode 0600");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("mode 0700");
         own(&dir, self.uid);
@@ -103,10 +105,26 @@ impl Token {
         write(&self.config(), &self.config_text());
     }
 
+    /// pcscd sees a card a moment after it was put in.
+    fn await_card(&self) {
+        if matches!(self.device, Device::Piv(..)) {
+            wait_for("the card", SOON, || {
+                let check = self.ask_driver(&["check"]);
+                check.status.success().then_some(())
+            });
+        }
+    }
+
     /// The URI of one of its keys.
     #[must_use]
     pub fn uri(&self, label: &str) -> String {
-        format!("{}:object={label}", self.spec.kind.name())
+        let kind = self.spec.kind;
+        if kind != Kind::Piv {
+            return format!("{}:object={label}", kind.name());
+        }
+        let number = self.spec.keys.iter().position(|key| key.label == label);
+        // A label that no key was made for lies where the next one would.
+        format!("piv:slot={}", SLOTS[number.unwrap_or(self.spec.keys.len())])
     }
 
     /// What the driver says of a key, asked without the daemon.
@@ -254,6 +272,14 @@ impl Token {
         match &mut self.device {
             Device::Swtpm(tpm, _) => tpm,
             other => panic!("no TPM: {other:?}"),
+        }
+    }
+
+    /// The card behind it.
+    pub fn card(&mut self) -> &mut VirtualPiv {
+        match &mut self.device {
+            Device::Piv(_, card) => card,
+            other => panic!("no card: {other:?}"),
         }
     }
 
