@@ -151,5 +151,7 @@ fn judge(subject: &Subject, points: &[Point], figures: &mut Figures) {
                 figures.add(&aims::SCRIPTED_RATIO, rate / subject.capacity());
             }
         }
+        // A card signs a few times a second: nothing that we add could show.
+        Kind::Piv => {}
     }
 }
