@@ -95,6 +95,19 @@ impl KeyState {
     }
 }
 
+impl KeyState {
+    /// Whether a version in this state has begun to sign, and ended for good. The clock of the host may have been set
+    /// back between two records, so the order of the times says nothing.
+    pub const fn fits(self, has_begun: bool, has_ended: bool) -> bool {
+        match self {
+            Self::PreActive => !has_begun && !has_ended,
+            Self::Active | Self::Suspended => has_begun && !has_ended,
+            Self::Deactivated => has_begun && has_ended,
+            Self::Destroyed => has_begun == has_ended,
+        }
+    }
+}
+
 /// How far a key's origin in hardware is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -162,8 +175,22 @@ pub struct Compromise {
     pub effective_time: Timestamp,
     /// Index of the record that says so.
     pub decided_index: u64,
+    /// Origin of the log that `decided_index` counts in, where it is an earlier one than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+impl Compromise {
+    /// The record that says so, in words.
+    pub fn record(&self) -> String {
+        let index = self.decided_index;
+        match &self.log {
+            None => format!("record {index}"),
+            Some(log) => format!("record {index} of {log}"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod predicate;
 pub mod record;
 pub mod rotation;
 pub mod scheme;
+pub mod shard;
 pub mod sign;
 pub mod spki;
 pub mod state;

@@ -3,6 +3,7 @@
 mod freeze;
 mod keys;
 mod schedule;
+mod shard;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::uri::KeyUri;
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
+pub use self::shard::{BECAUSE_MAX, FormerLog, KeyInherited, Predecessor, PredecessorError};
 
 /// Version of the body schema that this code writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -66,6 +68,9 @@ pub enum Event {
     /// A key version came under the daemon's care.
     #[serde(rename = "key.enrolled")]
     KeyEnrolled(KeyEnrolled),
+    /// A key version came from the log before this one. See [`KeyInherited`].
+    #[serde(rename = "key.inherited")]
+    KeyInherited(Box<KeyInherited>),
     /// A key version changed its state.
     #[serde(rename = "key.state")]
     KeyChanged(KeyChanged),
@@ -112,6 +117,7 @@ impl Event {
             Self::ConfigActivated(_) => "config.activated",
             Self::Sign(_) => "sign",
             Self::KeyEnrolled(_) => "key.enrolled",
+            Self::KeyInherited(_) => "key.inherited",
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
             Self::KeyRotated(_) => "key.rotated",
@@ -153,6 +159,9 @@ pub struct Genesis {
     pub approvals_required: u32,
     /// SHA-256 of the policy text at that time.
     pub policy_digest: Sha256Digest,
+    /// The log that this one takes the place of; `None` for a first log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<Box<Predecessor>>,
 }
 
 /// The key that signs checkpoints.

@@ -3,6 +3,7 @@
 mod freeze;
 mod keys;
 mod schedule;
+mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,9 @@ use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::key::{IllegalTransition, KeyState, KeyVersion};
 use crate::name::{KeyName, KeyVersionId};
-use crate::record::{Event, FreezeScope, Genesis, Outcome, Record, SCHEMA_VERSION, SignRecord};
+use crate::record::{
+    Event, FreezeScope, Genesis, Outcome, PredecessorError, Record, SCHEMA_VERSION, SignRecord,
+};
 use crate::time::Timestamp;
 
 pub use self::freeze::Freeze;
@@ -31,6 +34,8 @@ pub struct State {
     next_index: u64,
     last_time: Timestamp,
     genesis: Option<Genesis>,
+    /// Key versions that came from the log before this one.
+    inherited: u64,
     keys: BTreeMap<KeyName, BTreeMap<u32, KeyVersion>>,
     suspect_tokens: BTreeSet<String>,
     freezes: Freezes,
@@ -97,14 +102,12 @@ pub enum StateError {
     #[error("key {0}: {1}")]
     Illegal(KeyVersionId, IllegalTransition),
     /// A compromised version is to sign.
-    #[error(
-        "key {key} is compromised (record {decided_index}): it never signs again; enrol a successor"
-    )]
+    #[error("key {key} is compromised ({record}): it never signs again; enrol a successor")]
     Compromised {
         /// The version.
         key: KeyVersionId,
-        /// The record that says so.
-        decided_index: u64,
+        /// The record that says so, and in which log if not in this one.
+        record: String,
     },
     /// Nothing is signed, made or taken into use now.
     #[error(
@@ -188,6 +191,30 @@ pub enum StateError {
         key: KeyVersionId,
         /// Since when.
         effective_time: Timestamp,
+    },
+    /// The log before this one cannot be it.
+    #[error("the genesis record cites a log whose place it cannot take: {0}")]
+    Predecessor(#[from] PredecessorError),
+    /// A key version came over that was not announced.
+    #[error(
+        "key {0} comes from the log before this one, and all that genesis announces are here already"
+    )]
+    NotAnnounced(KeyVersionId),
+    /// Something else before all key versions came over.
+    #[error("record {seq} comes before {missing} key versions that genesis announces")]
+    NotAllInherited {
+        /// The record.
+        seq: u64,
+        /// Versions that are still to come.
+        missing: u64,
+    },
+    /// What is said of the version's life cannot be.
+    #[error("key {key} cannot be taken over: {why}")]
+    Life {
+        /// The version.
+        key: KeyVersionId,
+        /// What is wrong.
+        why: &'static str,
     },
 }
 
@@ -320,10 +347,8 @@ impl State {
     pub fn apply(&mut self, record: &Record) -> Result<(), StateError> {
         self.check_place(record)?;
         match &record.event {
-            Event::Genesis(genesis) => {
-                self.policy_digest = Some(genesis.policy_digest);
-                self.genesis = Some(genesis.clone());
-            }
+            Event::Genesis(genesis) => self.begin(genesis)?,
+            Event::KeyInherited(inherited) => self.inherit(record, inherited)?,
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,
@@ -368,10 +393,9 @@ impl State {
         }
         let is_genesis = matches!(record.event, Event::Genesis(_));
         if is_genesis != (seq == 0) {
-            Err(StateError::Genesis { seq })
-        } else {
-            Ok(())
+            return Err(StateError::Genesis { seq });
         }
+        self.check_opening(record)
     }
 }
 

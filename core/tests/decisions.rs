@@ -147,6 +147,7 @@ fn genesis() -> Event {
         approvers: Vec::new(),
         approvals_required: 0,
         policy_digest: Sha256Digest::default(),
+        predecessor: None,
     })
 }
 

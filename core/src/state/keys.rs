@@ -199,6 +199,7 @@ impl State {
             version.compromise = Some(Compromise {
                 effective_time: *effective_time,
                 decided_index: record.seq,
+                log: None,
                 reason: reason.clone(),
             });
         }
@@ -247,7 +248,7 @@ fn check_unharmed(key: &KeyVersionId, version: &KeyVersion) -> Result<(), StateE
         None => Ok(()),
         Some(compromise) => Err(StateError::Compromised {
             key: key.clone(),
-            decided_index: compromise.decided_index,
+            record: compromise.record(),
         }),
     }
 }

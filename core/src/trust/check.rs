@@ -126,24 +126,16 @@ fn check_version(
     Ok(())
 }
 
-/// The clock of the host may have been set back between two records, so the order of the times says nothing.
 fn check_window(version: &Version) -> Result<(), Contradiction> {
-    use KeyState::{Active, Deactivated, Destroyed, PreActive, Suspended};
     let state = version.state;
-    let window = (
+    let (begun, ended) = (
         version.active_from.is_some(),
         version.active_until.is_some(),
     );
-    let fits = match state {
-        PreActive => window == (false, false),
-        Active | Suspended => window == (true, false),
-        Deactivated => window == (true, true),
-        Destroyed => window.0 == window.1,
-    };
-    if !fits {
+    if !state.fits(begun, ended) {
         return Err(Contradiction::Window(state));
     }
-    if version.compromise.is_some() && matches!(state, Active | Suspended) {
+    if version.compromise.is_some() && matches!(state, KeyState::Active | KeyState::Suspended) {
         return Err(Contradiction::Compromised(state));
     }
     Ok(())

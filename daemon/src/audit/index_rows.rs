@@ -234,6 +234,11 @@ impl Facts {
             Event::KeyEnrolled(enrolled) => {
                 facts.about_key(&enrolled.enrolment.key.key, &enrolled.by.principal)
             }
+            Event::KeyInherited(inherited) => {
+                let key = &inherited.enrolment.key.key;
+                facts.keys.push(key.to_string());
+                facts.tenants.push(key.tenant().to_string());
+            }
             Event::KeyChanged(changed) => facts.about_key(&changed.key.key, &changed.by.principal),
             Event::KeyRotated(rotated) => facts.about_key(&rotated.to.key, &rotated.by.principal),
             Event::RotationScheduled(rotation) => {

@@ -309,5 +309,6 @@ pub fn genesis() -> Event {
         approvers: Vec::new(),
         approvals_required: 0,
         policy_digest: Sha256Digest::default(),
+        predecessor: None,
     })
 }

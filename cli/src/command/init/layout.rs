@@ -104,6 +104,7 @@ fn genesis(
         approvers: Vec::new(),
         approvals_required: 0,
         policy_digest,
+        predecessor: None,
     };
     let text = serde_json::to_vec_pretty(&genesis).map_err(Failure::local)?;
     files::create(&plan.genesis, &text, 0o600, args.daemon_user)?;
