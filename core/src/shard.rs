@@ -65,6 +65,12 @@ pub enum ShardError {
         /// How many there are.
         found: usize,
     },
+    /// The old log had not all of its own predecessor's key versions yet.
+    #[error(
+        "the log of {0} never got all key versions that its genesis announces: start its daemon once, or use the file \
+         that it was begun with"
+    )]
+    Unfinished(String),
     /// Two versions signed at the same time.
     #[error("two versions of {0} are Active")]
     SecondActive(KeyName),
@@ -77,6 +83,9 @@ impl Shard {
     /// [`ShardError`]: `predecessor` contradicts itself.
     pub fn new(mut predecessor: Predecessor, state: &State) -> Result<Self, ShardError> {
         let origin = &predecessor.origin;
+        if state.to_inherit() > 0 {
+            return Err(ShardError::Unfinished(origin.clone()));
+        }
         let keys = state.keys();
         let keys: Vec<_> = keys
             .map(|(_, version)| KeyInherited::of(version, origin))

@@ -1,12 +1,13 @@
 //! The `sealwrightd` program.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sealwrightd::command::{archive, fsck, reindex};
+use sealwrightd::command::{archive, fsck, reindex, shard};
 use sealwrightd::config::Config;
+use sealwrightd::run::RunError;
 use sealwrightd::{panics, run};
 
 /// Signs DSSE attestations with hardware keys; every signature is recorded before it is released.
@@ -33,28 +34,35 @@ enum Command {
     Archive(archive::Args),
     Fsck(fsck::Args),
     Reindex(reindex::Args),
+    Shard(shard::Args),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     run::start_logging();
     panics::end_the_process();
-    let result = Config::read(&args.config)
-        .map_err(run::RunError::from)
-        .and_then(|config| match args.command {
-            Some(Command::Archive(args)) => {
-                archive::run(&config, &args).map_err(run::RunError::Command)
-            }
-            Some(Command::Fsck(args)) => fsck::run(&config, args).map_err(run::RunError::Command),
-            Some(Command::Reindex(args)) => {
-                reindex::run(&config, &args).map_err(run::RunError::Command)
-            }
-            None if args.check_config => run::check(&config).map(|()| ExitCode::SUCCESS),
-            None => run::run(config).map(|()| ExitCode::SUCCESS),
-        });
+    let result = run_command(args.command, &args.config, args.check_config);
     result.unwrap_or_else(|error| {
         // On standard error as well as in the log: at a terminal, this line is all there is.
         eprintln!("sealwrightd: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn run_command(
+    command: Option<Command>,
+    path: &Path,
+    check_config: bool,
+) -> Result<ExitCode, RunError> {
+    let config = || Config::read(path);
+    let done = match command {
+        Some(Command::Archive(args)) => archive::run(&config()?, &args),
+        Some(Command::Fsck(args)) => fsck::run(&config()?, args),
+        Some(Command::Reindex(args)) => reindex::run(&config()?, &args),
+        // A host that gets a log from elsewhere has no configuration yet.
+        Some(Command::Shard(args)) => shard::run(args),
+        None if check_config => return run::check(&config()?).map(|()| ExitCode::SUCCESS),
+        None => return run::run(config()?).map(|()| ExitCode::SUCCESS),
+    };
+    done.map_err(RunError::Command)
 }

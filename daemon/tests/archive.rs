@@ -5,45 +5,17 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use sealwright_core::journal::SEGMENT_MIN;
-use sealwright_core::record::{DaemonStarted, Event};
 use sealwrightd::audit::archive::{ArchiveError, Manifest, archive};
-use sealwrightd::audit::disk::{Disk, RealDisk};
-use sealwrightd::audit::recovery::{RecoveryError, recover};
-use sealwrightd::audit::segments::{Segments, Space};
-use sealwrightd::audit::writer::Journal;
-use sealwrightd::failpoints::Failpoints;
-use support::{FixedClock, genesis};
+use sealwrightd::audit::disk::RealDisk;
+use sealwrightd::audit::recovery::RecoveryError;
+use support::genesis;
+use support::segments::three_segments;
 use tempfile::TempDir;
 
-/// A journal of three segments.
 fn journal() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder.path()));
-    let found = recover(disk.as_ref(), folder.path(), &mut |_, _| {}).unwrap();
-    let segments = Segments::open(disk, SEGMENT_MIN, Arc::new(Space::default()), &found).unwrap();
-    let (clock, failpoints) = (Arc::new(FixedClock), Arc::new(Failpoints::default()));
-    let (journal, thread) =
-        Journal::start(segments, found.state, clock, failpoints, Vec::new()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let _ = journal.record(genesis()).await.unwrap();
-        for n in 0..70 {
-            let event = Event::DaemonStarted(DaemonStarted {
-                run_id: "x".repeat(100_000),
-                boottime_ms: n,
-                version: "test".to_owned(),
-            });
-            let _ = journal.record(event).await.unwrap();
-        }
-    });
-    drop(journal);
-    thread.join().unwrap();
-    assert!(folder.path().join("0000000002.swj").exists());
+    three_segments(folder.path(), genesis());
     folder
 }
 

@@ -57,6 +57,11 @@ pub enum ArchiveError {
         "{0} does not unpack to the segment it was made of: look at the disk it lies on, then try again"
     )]
     Unsound(PathBuf),
+    /// An archived segment is not the one that its manifest describes.
+    #[error(
+        "{0} does not unpack to the segment that the manifest beside it describes: look for another copy"
+    )]
+    NotDescribed(PathBuf),
     /// The archive holds another segment of this number.
     #[error(
         "{0} is about another segment than the journal's: archive to a folder of this log alone, and run `sealwrightd fsck`"
@@ -173,6 +178,30 @@ fn unpack(zst: &Path) -> io::Result<(Sha256Digest, Sha256Digest)> {
     };
     let unpacked = digest(Box::new(zstd::Decoder::new(File::open(zst)?)?))?;
     Ok((unpacked, digest(Box::new(File::open(zst)?))?))
+}
+
+/// The segment `name` out of the archive, if it is the one that its manifest describes.
+///
+/// # Errors
+/// [`ArchiveError`]: there is no such pair of files, or the segment is another one.
+pub fn restored(archive: &Path, name: &str) -> Result<Vec<u8>, ArchiveError> {
+    let json = archive.join(format!("{name}.json"));
+    let zst = archive.join(format!("{name}.zst"));
+    let manifest = read_manifest(&json).map_err(at(&json))?;
+    let manifest = manifest.ok_or_else(|| at(&json)(io::ErrorKind::NotFound.into()))?;
+    let mut bytes = Vec::new();
+    let mut unpack = || -> io::Result<usize> {
+        let packed = zstd::Decoder::new(File::open(&zst)?)?;
+        // A file that unpacks to more is none of ours, and could fill the memory.
+        packed
+            .take(manifest.bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+    };
+    unpack().map_err(at(&zst))?;
+    if Sha256Digest::of(&[&bytes]) != manifest.sha256 {
+        return Err(ArchiveError::NotDescribed(zst));
+    }
+    Ok(bytes)
 }
 
 fn read_manifest(path: &Path) -> io::Result<Option<Manifest>> {

@@ -39,7 +39,7 @@ pub struct Published {
 pub enum CheckpointError {
     /// The log is not the one that was signed.
     #[error(
-        "{path} covers {size} records, and the journal {}. The log was cut or rewritten: it is not continued; open a new shard",
+        "{path} covers {size} records, and the journal {}. The log was cut or rewritten: it is not continued. `sealwrightd fsck` says more; `sealwrightd shard` lets a new log take its place (docs/runbooks/restore.md)",
         if *.shorter { "is shorter" } else { "has other ones" }
     )]
     Contradiction {

@@ -2,7 +2,7 @@
 //!
 //! What left the host is kept for ever: whoever has a copy may one day have to be shown that it was ours.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -191,6 +191,36 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
         self.unshown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The cosignatures in `folder` by the size of their checkpoint, verified or not. No folder: none.
+pub fn cosignatures(folder: &Path) -> Result<BTreeMap<u64, Vec<NoteSignature>>, CheckpointError> {
+    let mut found: BTreeMap<u64, Vec<NoteSignature>> = BTreeMap::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(io_at(folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(io_at(folder))?.path();
+        let Some(size) = cosigned_size(&path) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).map_err(io_at(&path))?;
+        let lines = NoteSignature::parse_lines(&text).map_err(|e| CheckpointError::Stored {
+            path: path.clone(),
+            reason: e.to_string(),
+        })?;
+        found.entry(size).or_default().extend(lines);
+    }
+    Ok(found)
+}
+
+/// Of which checkpoint the file is a cosignature, if it is one.
+fn cosigned_size(path: &Path) -> Option<u64> {
+    let (size, witness) = path.file_name()?.to_str()?.split_once('.')?;
+    let is_witness =
+        witness.len() == WITNESS_DIGITS && witness.bytes().all(|b| b.is_ascii_hexdigit());
+    size_of(size).filter(|_| is_witness)
 }
 
 fn size_of(name: &str) -> Option<u64> {

@@ -7,14 +7,17 @@ pub mod background;
 pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod disk;
+mod founding;
 pub mod fsck;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
+pub mod old_journal;
 mod opening;
 pub mod reader;
 pub mod recovery;
 pub mod segments;
+pub mod shard;
 pub mod snapshot;
 pub mod tree;
 pub mod witnesses;
@@ -26,12 +29,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use sealwright_core::record::{Event, Genesis, LogRecovered};
+use sealwright_core::record::{Event, LogRecovered};
 use sealwright_core::tlog::tree::TreeError;
 
 use self::checkpoint::{CheckpointError, Published};
 use self::checkpoint_store::Store;
 use self::disk::{Disk, RealDisk};
+use self::founding::FoundingFile;
 use self::index::Index;
 use self::opening::{Found, Places};
 use self::recovery::RecoveryError;
@@ -86,6 +90,17 @@ pub enum OpenError {
         /// What is wrong.
         reason: String,
     },
+    /// The log begins with key versions of another one, and not all of them are in it.
+    #[error(
+        "{path} is gone, and {missing} key versions in it are not in the log yet: put the file back, or clear the state \
+         directory and run `sealwright init --continues` again"
+    )]
+    Founding {
+        /// The file.
+        path: PathBuf,
+        /// Versions that are missing.
+        missing: u64,
+    },
     /// The log is not the one that was signed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -133,14 +148,14 @@ pub async fn open(
 
     let checkpoints = Arc::new(Store::open(&settings.state_dir.join("checkpoints"))?);
     let file = SnapshotFile::of(&settings.state_dir);
-    let genesis_file = read_genesis(&settings.state_dir);
+    let founding = FoundingFile::read(&settings.state_dir);
     let places = Places {
         disk: Arc::clone(&disk),
         journal: &journal_dir,
         tiles: &tiles_dir,
         checkpoints: &checkpoints,
-        genesis: match &genesis_file {
-            Ok(Some((_, genesis))) => Some(genesis),
+        genesis: match &founding {
+            Ok(Some(file)) => Some(file.genesis()),
             _ => None,
         },
     };
@@ -150,11 +165,7 @@ pub async fn open(
         newest,
         from,
     } = opening::read(&places, Snapshot::read(file.path()))?;
-    let new_genesis = match found.state.genesis() {
-        // A file that was not removed in time says nothing new.
-        Some(_) => None,
-        None => Some(genesis_file?.ok_or(OpenError::NoGenesis(settings.state_dir.clone()))?),
-    };
+    let founding = FoundingFile::due(founding, &found.state, &settings.state_dir)?;
 
     let space = Arc::new(Space::default());
     let segments = Segments::open(
@@ -203,14 +214,14 @@ pub async fn open(
         source,
     })?;
 
-    if let Some((path, genesis)) = new_genesis {
-        let _ = journal.record(Event::Genesis(genesis)).await?;
-        // Removed only now: a crash in between leaves a file that the next start ignores, since the journal
-        // has its genesis.
-        std::fs::remove_file(&path).map_err(|source| OpenError::Io { path, source })?;
+    if let Some(file) = &founding {
+        file.begin(&journal).await?;
     }
     if let Some(torn) = found.torn {
         record_torn(&journal, torn).await?;
+    }
+    if let Some(file) = founding {
+        file.finish(&journal).await?;
     }
     if from > 0 {
         let checked = background::start(&settings.state_dir, journal.clone(), file.clone());
@@ -272,23 +283,6 @@ fn folder(state_dir: &Path, name: &str) -> Result<PathBuf, OpenError> {
         source,
     })?;
     Ok(path)
-}
-
-/// The genesis that `sealwright init` left; `None` where there is no such file.
-fn read_genesis(state_dir: &Path) -> Result<Option<(PathBuf, Genesis)>, OpenError> {
-    let path = state_dir.join("genesis.json");
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(OpenError::Io { path, source }),
-    };
-    match serde_json::from_slice(&text) {
-        Ok(genesis) => Ok(Some((path, genesis))),
-        Err(e) => Err(OpenError::BadGenesis {
-            path,
-            reason: e.to_string(),
-        }),
-    }
 }
 
 /// How often the disk's free space is looked at.

@@ -22,7 +22,7 @@ pub const SPARE: &str = "spare.swj";
 
 /// What to do about damage that no crash makes.
 const NEXT: &str = "The log is not continued over it: keep a copy, then put back the segments of a backup or \
-    archive, or open a new shard (docs/runbooks/audit.md)";
+    archive (docs/runbooks/audit.md), or let a new log take its place with `sealwrightd shard` (docs/runbooks/restore.md)";
 
 /// Why the journal cannot be used. Nothing has been changed on disk.
 #[derive(Debug, thiserror::Error)]
@@ -269,8 +269,8 @@ fn read_batches(
     Ok(())
 }
 
-/// Takes one entry into the state, if its body is the one its leaf commits to.
-fn fold(
+/// Takes one entry into the state, if its body is the one its leaf commits to. `offset` is that of its batch.
+pub(super) fn fold(
     state: &mut State,
     path: &Path,
     offset: u64,

@@ -1,6 +1,8 @@
 //! A disk in memory that keeps what was synced apart from what was only written, and fails on demand.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod segments;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,6 @@
 //! Checkpoints against the journal: signature, name, size and root.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,8 @@ use crate::audit::checkpoint::log_verifier_key;
 const DAMAGED: &str =
     "Put the file back from a backup, or remove it if newer ones are there and sound";
 const CUT: &str = "The log was cut, rewritten or restored from an older copy: do not continue it. Keep everything, put \
-                   back the newest backup that has what the checkpoint covers, or open a new shard \
-                   (docs/runbooks/audit.md)";
+                   back the newest backup that has what the checkpoint covers, or let a new log take its place with \
+                   `sealwrightd shard` (docs/runbooks/restore.md)";
 
 /// One checkpoint file.
 struct Claim {
@@ -27,7 +28,7 @@ struct Claim {
 
 /// What the checkpoints say, by size.
 #[derive(Default)]
-pub(super) struct Claims {
+pub(in crate::audit) struct Claims {
     all: Vec<Claim>,
     /// How many are reached by the journal as it is read.
     reached: usize,
@@ -35,7 +36,7 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Reads the files; what is none is a finding at once.
-    pub(super) fn read(scope: &Scope, report: &mut Report) -> io::Result<Self> {
+    pub(in crate::audit) fn read(scope: &Scope, report: &mut Report) -> io::Result<Self> {
         let own = own_files(&scope.state_dir.join("checkpoints"))?;
         let own = own.into_iter().map(|path| (path, true));
         let outside = scope.outside.iter().map(|path| (path.clone(), false));
@@ -59,7 +60,7 @@ impl Claims {
     }
 
     /// The journal has so many records now.
-    pub(super) fn reached(&mut self, frontier: &Frontier) {
+    pub(in crate::audit) fn reached(&mut self, frontier: &Frontier) {
         while let Some(claim) = self.all.get_mut(self.reached)
             && claim.checkpoint.size() <= frontier.size()
         {
@@ -69,8 +70,39 @@ impl Claims {
         }
     }
 
+    /// Those that `key` signed, by size.
+    pub(in crate::audit) fn signed_by(&self, key: &VerifierKey) -> BTreeMap<u64, Note> {
+        let signed = self
+            .all
+            .iter()
+            .filter(|claim| claim.note.verify([key]).is_ok());
+        signed
+            .map(|claim| (claim.checkpoint.size(), claim.note.clone()))
+            .collect()
+    }
+
+    /// Leaves out what covers more than `records`, sound or not: that part of the log is given up.
+    pub(in crate::audit) fn forget_beyond(&mut self, records: u64, report: &mut Report) {
+        let is_beyond = |finding: &Finding| {
+            let name = finding
+                .path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
+            name.parse::<u64>().is_ok_and(|size| size > records)
+        };
+        let findings = std::mem::take(&mut report.findings);
+        let (beyond, kept): (Vec<_>, _) = findings.into_iter().partition(is_beyond);
+        report.findings = kept;
+        let left = beyond.into_iter().map(|finding| finding.message);
+        report
+            .notes
+            .extend(left.map(|message| format!("left behind: {message}")));
+        self.all.retain(|claim| claim.checkpoint.size() <= records);
+    }
+
     /// The journal is read to its end.
-    pub(super) fn judge(self, state: &State, records: u64, report: &mut Report) {
+    pub(in crate::audit) fn judge(self, state: &State, records: u64, report: &mut Report) {
         let genesis = state.genesis();
         let key = genesis.and_then(|g| log_verifier_key(&g.origin, &g.log_key).ok());
         for claim in self.all {

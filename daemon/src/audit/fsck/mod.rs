@@ -15,7 +15,7 @@ use sealwright_core::tlog::Frontier;
 use sealwright_core::tlog::merkle::leaf_hash;
 use serde::Serialize;
 
-use self::checkpoints::Claims;
+pub(super) use self::checkpoints::Claims;
 pub use self::finding::Finding;
 use self::index::IndexCopy;
 use self::tiles::TileCheck;
@@ -107,7 +107,8 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
     Ok(report)
 }
 
-fn note_end(found: &Recovered, scope: &Scope, folder: &Path, report: &mut Report) {
+/// Says so where the journal ends in a batch that was never acknowledged.
+pub(super) fn note_end(found: &Recovered, scope: &Scope, folder: &Path, report: &mut Report) {
     let Some(torn) = &found.torn else { return };
     let path = folder.join(super::recovery::segment_name(torn.segment));
     let what = if scope.is_live {
