@@ -16,7 +16,6 @@ pub const BECAUSE_MAX: usize = 1024;
 /// The log that this one takes the place of, and how much of it came over. A log is never continued by a restore:
 /// whoever saw the old one may have seen more of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Predecessor {
     /// Its origin.
     pub origin: String,
@@ -49,7 +48,6 @@ pub struct Predecessor {
 
 /// A log that is not written any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FormerLog {
     /// Its origin.
     pub origin: String,

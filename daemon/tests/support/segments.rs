@@ -16,8 +16,22 @@ use super::FixedClock;
 /// Records in [`three_segments`].
 pub const RECORDS: u64 = 71;
 
-/// Writes a log that begins with `genesis`.
+/// Writes a log of [`RECORDS`] that begins with `genesis`.
 pub fn three_segments(folder: &Path, genesis: Event) {
+    let started = |n| {
+        Event::DaemonStarted(DaemonStarted {
+            run_id: "x".repeat(100_000),
+            boottime_ms: n,
+            version: "test".to_owned(),
+        })
+    };
+    let events = std::iter::once(genesis).chain((1..RECORDS).map(started));
+    write(folder, events);
+    assert!(folder.join("0000000002.swj").exists());
+}
+
+/// Writes a log of these records, each in a batch of its own.
+pub fn write(folder: &Path, events: impl IntoIterator<Item = Event>) {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder));
     let found = recover(disk.as_ref(), folder, &mut |_, _| {}).unwrap();
     let segments = Segments::open(disk, SEGMENT_MIN, Arc::new(Space::default()), &found).unwrap();
@@ -28,17 +42,10 @@ pub fn three_segments(folder: &Path, genesis: Event) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let _ = journal.record(genesis).await.unwrap();
-        for n in 1..RECORDS {
-            let event = Event::DaemonStarted(DaemonStarted {
-                run_id: "x".repeat(100_000),
-                boottime_ms: n,
-                version: "test".to_owned(),
-            });
+        for event in events {
             let _ = journal.record(event).await.unwrap();
         }
     });
     drop(journal);
     thread.join().unwrap();
-    assert!(folder.join("0000000002.swj").exists());
 }

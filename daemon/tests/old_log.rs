@@ -235,7 +235,6 @@ fn damage_is_named_with_the_records_in_front_of_it_and_these_can_be_taken() {
 #[test]
 fn what_lies_in_front_of_a_missing_or_truncated_segment_can_be_taken() {
     let old = old_log();
-    let sound = taken(&cut(&old, 1)).unwrap().shard.predecessor.size;
     fs::remove_file(segment(&old, 1)).unwrap();
     assert!(
         taken(&from(&old))
@@ -243,10 +242,7 @@ fn what_lies_in_front_of_a_missing_or_truncated_segment_can_be_taken() {
             .to_string()
             .contains("0000000001.swj is missing")
     );
-    assert_eq!(
-        taken(&cut(&old, sound)).unwrap().shard.predecessor.size,
-        sound
-    );
+    assert_eq!(taken(&cut(&old, 1)).unwrap().shard.predecessor.size, 1);
     let short = taken(&cut(&old, RECORDS)).unwrap_err();
     assert!(
         matches!(
