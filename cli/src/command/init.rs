@@ -3,6 +3,7 @@
 //! Everything is looked at before anything is written, and the genesis file comes last: a run that was
 //! interrupted leaves files that the next one either keeps (configuration, policy) or names (certificates).
 
+mod inheritance;
 mod layout;
 mod plan;
 
@@ -22,6 +23,9 @@ use plan::Plan;
 ///
 /// Needs the token configuration tokens/TOKEN.toml, and the log key on that token (or
 /// --generate-log-key). Run it as root, once; it refuses where a log exists.
+///
+/// With --continues the new log takes the place of another one: after a restore, on another host, or to change the
+/// log key. Every key version comes over, and what was Active is Suspended until an operator resumes it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration's folder.
@@ -36,6 +40,9 @@ pub(crate) struct Args {
     /// The log's origin, a name that is yours alone, as in example.org/sealwright/host1.
     #[arg(long)]
     origin: String,
+    /// What `sealwrightd shard` wrote of the log whose place this one takes; --origin is then another one.
+    #[arg(long, value_name = "FILE")]
+    continues: Option<PathBuf>,
     /// The token that holds the log key.
     #[arg(long, value_name = "TOKEN")]
     log_token: String,

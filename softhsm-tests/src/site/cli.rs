@@ -22,6 +22,17 @@ pub struct Run {
 }
 
 impl Run {
+    /// Runs a command to its end.
+    pub(super) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
     /// Itself, if it succeeded.
     ///
     /// # Panics
@@ -68,14 +79,7 @@ impl Site {
     /// `sealwright ARGS` with a good certificate for `id`, in the callers' folder.
     #[must_use]
     pub fn sealwright(&self, id: &str, args: &[impl AsRef<OsStr>]) -> Run {
-        let mut command = self.sealwright_command(id, args);
-        let output = command.output().expect("sealwright runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Run {
-            code: output.status.code(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        Run::of(&mut self.sealwright_command(id, args))
     }
 
     /// The same, to be started.

@@ -18,6 +18,7 @@ pub mod http;
 mod message;
 pub mod pki;
 pub mod process;
+mod restore;
 mod spec;
 mod token;
 mod watch;

@@ -115,6 +115,18 @@ impl Token {
         }
     }
 
+    /// The user that its driver runs as.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// What its library wants in the environment.
+    #[must_use]
+    pub fn environment(&self) -> Option<(&'static str, PathBuf)> {
+        self.device.environment()
+    }
+
     /// The URI of one of its keys.
     #[must_use]
     pub fn uri(&self, label: &str) -> String {

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::record::{Genesis, LogKey};
 use sealwright_core::scheme::Scheme;
+use sealwright_core::shard::Founding;
 use sealwright_policy::DEFAULT_POLICY;
 use serde::Serialize;
 
 use super::Args;
+use super::inheritance;
 use super::plan::{Plan, verifier_key};
 use crate::config::Site;
 use crate::failure::Failure;
@@ -41,9 +43,12 @@ pub(super) fn write(args: &Args, plan: &Plan, log_key: LogKey) -> Result<Done, F
     }
     done.file(&plan.config, &configuration(args, plan))?;
     done.file(&plan.policy, DEFAULT_POLICY)?;
-    done.file(&plan.vkey, &format!("{vkey}\n"))?;
+    done.vkey(&plan.vkey, &format!("{vkey}\n"))?;
     let policy_digest = digest_of_policy(plan, &mut done)?;
     note_scheme(log_key.scheme, &mut done);
+    if let Some(shard) = &plan.shard {
+        inheritance::note(&args.config_dir, shard, policy_digest, &mut done.notes);
+    }
     genesis(args, plan, log_key, policy_digest, &mut done)?;
     Ok(done)
 }
@@ -97,6 +102,7 @@ fn genesis(
     done: &mut Done,
 ) -> Result<(), Failure> {
     files::create_folder(&args.state_dir, 0o700, args.daemon_user)?;
+    let shard = plan.shard.as_ref();
     let genesis = Genesis {
         origin: args.origin.clone(),
         log_key,
@@ -104,9 +110,13 @@ fn genesis(
         approvers: Vec::new(),
         approvals_required: 0,
         policy_digest,
-        predecessor: None,
+        predecessor: shard.map(|shard| Box::new(shard.predecessor.clone())),
     };
-    let text = serde_json::to_vec_pretty(&genesis).map_err(Failure::local)?;
+    let founding = Founding {
+        genesis,
+        keys: shard.map_or_else(Vec::new, |shard| shard.keys.clone()),
+    };
+    let text = serde_json::to_vec_pretty(&founding).map_err(Failure::local)?;
     files::create(&plan.genesis, &text, 0o600, args.daemon_user)?;
     done.written.push(plan.genesis.clone());
     Ok(())
@@ -164,6 +174,17 @@ impl Done {
             return Ok(());
         }
         files::create(path, text.as_bytes(), 0o644, None)?;
+        self.written.push(path.to_owned());
+        Ok(())
+    }
+
+    /// The public half of the log key. One of an older log makes way: it stands in that log's own genesis.
+    fn vkey(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
+        let is_other = path.exists() && files::read_text(path)? != text;
+        if !is_other {
+            return self.file(path, text);
+        }
+        files::write_product(path, text.as_bytes())?;
         self.written.push(path.to_owned());
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sealwright_core::name::Tenant;
 use sealwright_core::record::LogKey;
 use sealwright_core::scheme::Scheme;
+use sealwright_core::shard::Shard;
 use sealwright_core::spki::Spki;
 use sealwright_core::tlog::VerifierKey;
 use sealwright_core::tlog::vkey::KeyType;
@@ -28,6 +29,8 @@ pub(super) struct Plan {
     pub(super) vkey: PathBuf,
     /// Identity and file stem of each client certificate.
     pub(super) certificates: Vec<(String, String)>,
+    /// The log whose place this one takes.
+    pub(super) shard: Option<Shard>,
     driver: DriverProgram,
 }
 
@@ -48,6 +51,7 @@ impl Plan {
             genesis: args.state_dir.join("genesis.json"),
             vkey: args.config_dir.join("log.vkey"),
             certificates: certificates(args)?,
+            shard: shard(args)?,
             driver: driver(args)?,
         };
         plan.refuse_existing_certificates(args)?;
@@ -137,11 +141,22 @@ fn refuse_existing_log(state_dir: &Path) -> Result<(), Failure> {
     let found = if has_journal { journal } else { genesis };
     if has_journal || found.exists() {
         return Err(Failure::Local(format!(
-            "{} exists: this host has a log already, and a log begins only once; nothing was changed",
-            found.display()
+            "{} exists: this host has a log already, and a log begins only once; nothing was changed. To let a new log \
+             take its place, move {} away (docs/runbooks/restore.md)",
+            found.display(),
+            state_dir.display()
         )));
     }
     Ok(())
+}
+
+/// What the old log leaves to this one, if there is an old log.
+fn shard(args: &Args) -> Result<Option<Shard>, Failure> {
+    let read = |path: &PathBuf| {
+        let shard = Shard::parse(&files::read(path)?, &args.origin);
+        shard.map_err(|e| Failure::Local(format!("{}: {e}", path.display())))
+    };
+    args.continues.as_ref().map(read).transpose()
 }
 
 fn driver(args: &Args) -> Result<DriverProgram, Failure> {
