@@ -30,6 +30,6 @@ pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
     AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, FreezeStatus, Generate,
-    Key, LogStatus, PrincipalStatus, RecordPage, RecordQuery, RecordView, Rotated, RotationAhead,
-    ScheduledRotation, Status, TokenStatus, WitnessStatus,
+    Key, LogStatus, PredecessorStatus, PrincipalStatus, RecordPage, RecordQuery, RecordView,
+    Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus, WitnessStatus,
 };

@@ -3,7 +3,7 @@
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::name::{KeyVersionId, Tenant};
-use sealwright_core::record::FreezeScope;
+use sealwright_core::record::{FormerLog, FreezeScope};
 use sealwright_core::rotation::RotationDue;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::time::Timestamp;
@@ -18,6 +18,9 @@ pub struct Status {
     pub version: String,
     /// The log's origin.
     pub origin: String,
+    /// The log whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<PredecessorStatus>,
     /// Whom the daemon takes the caller for.
     pub principal: PrincipalStatus,
     /// The audit log.
@@ -91,6 +94,25 @@ pub struct FreezeChange {
     pub frozen: bool,
     /// The record that says so.
     pub record: u64,
+}
+
+/// A log whose place the daemon's took; its genesis record says more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredecessorStatus {
+    /// Its origin.
+    pub origin: String,
+    /// Its key, a C2SP vkey line.
+    pub vkey: String,
+    /// Records of it that the new log stands on.
+    pub size: u64,
+    /// Root of its tree of that size.
+    pub root: Sha256Digest,
+    /// Why it was not taken over whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// The logs before it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<FormerLog>,
 }
 
 /// The caller, as the daemon knows it.

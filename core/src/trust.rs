@@ -39,6 +39,8 @@ struct Content {
     format: String,
     time: Timestamp,
     log: Log,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former_logs: Vec<Log>,
     keys: Vec<Key>,
 }
 
@@ -93,13 +95,16 @@ pub struct Version {
 }
 
 /// That a version may be in other hands. The operator's reason stays in the audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compromised {
     /// Since when its signatures are not to be trusted by themselves.
     pub effective_time: Timestamp,
     /// Index of the record that says so.
     pub decided_index: u64,
+    /// Origin of the log that has the record, where it is a former one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 impl Version {
@@ -108,7 +113,7 @@ impl Version {
         Life {
             state: self.state,
             active_from: self.active_from,
-            compromised_from: self.compromise.map(|c| c.effective_time),
+            compromised_from: self.compromise.as_ref().map(|c| c.effective_time),
         }
     }
 
@@ -122,13 +127,15 @@ impl Version {
 }
 
 impl Document {
-    /// Puts a document together; the order of `versions` does not matter.
+    /// Puts a document together. `former_logs` are those whose place the log took, oldest first; the order of
+    /// `versions` does not matter.
     ///
     /// # Errors
     /// [`DocumentError`]: the versions contradict each other, or the vkey is none.
     pub fn new(
         time: Timestamp,
         vkey: &str,
+        former_logs: Vec<Log>,
         versions: impl IntoIterator<Item = (KeyName, Version)>,
     ) -> Result<Self, DocumentError> {
         let vkey = vkey.trim_end();
@@ -148,6 +155,7 @@ impl Document {
                 origin,
                 vkey: vkey.to_owned(),
             },
+            former_logs,
             keys: keys.into_iter().map(key).collect(),
         })
         .map(Self)
@@ -191,6 +199,11 @@ impl Document {
     /// The log.
     pub fn log(&self) -> &Log {
         &self.0.log
+    }
+
+    /// The log, and those whose place it took: records of each are evidence about the keys.
+    pub fn logs(&self) -> impl Iterator<Item = &Log> {
+        std::iter::once(&self.0.log).chain(&self.0.former_logs)
     }
 
     /// The keys, in the order of their names.

@@ -149,6 +149,68 @@ fn a_new_log_takes_the_old_ones_place_with_its_keys_and_another_log_key() {
 }
 
 #[test]
+fn records_of_the_old_log_are_evidence_about_keys_that_came_over() {
+    let mut site = site();
+    let signed_at = text(&site.records("sign")[0], "time").to_owned();
+    let (_, file) = ended(&mut site);
+    begun(&mut site, &file);
+    let proof = ["--proof", "first.proof"];
+    keep(&site, "new");
+    assert_eq!(verdict(&site, "first", "new", &proof), "superseded");
+    // Found out only now: the key was in other hands when it signed.
+    let revoke = ["keys", "revoke", "release#1", "--reason", "stolen"];
+    let revoke = [&revoke[..], &["--effective-time", &signed_at]].concat();
+    let _ = operator(&site, &revoke).ok();
+    keep(&site, "new");
+    assert_eq!(verdict(&site, "first", "new", &[]), "suspect");
+    assert_eq!(verdict(&site, "first", "new", &proof), "after-revocation");
+}
+
+#[test]
+fn status_says_whose_place_the_log_took() {
+    let mut site = site();
+    assert!(site.status().get("predecessor").is_none());
+    let (_, file) = ended(&mut site);
+    begun(&mut site, &file);
+    let predecessor = &site.status()["predecessor"];
+    assert_eq!(text(predecessor, "origin"), ORIGIN);
+    let size = &predecessor["size"];
+    let said = operator(&site, &["status"]).ok().stdout;
+    assert!(
+        said.contains(&format!("before   {ORIGIN}, {size} records\n")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_third_log_names_the_first_and_no_origin_comes_back() {
+    let mut site = site();
+    let (_, file) = ended(&mut site);
+    begun(&mut site, &file);
+    keep(&site, "new");
+    site.stop_daemon();
+    let (second, out) = (site.path("second"), site.path("second.json"));
+    fs::rename(site.state_dir(), &second).unwrap();
+    let _ = site.shard(&second, &out, &[]).ok();
+    let more = ["--continues", out.to_str().unwrap()];
+    for old in [ORIGIN, NEW] {
+        let refused = site.init(old, "pkcs11:object=log", &more);
+        assert!(refused.stderr.contains("split view"), "{refused:?}");
+    }
+    let _ = site
+        .init("sealwright.test/log3", "pkcs11:object=log", &more)
+        .ok();
+    site.start_daemon();
+    let predecessor = &site.status()["predecessor"];
+    assert_eq!(text(predecessor, "origin"), NEW);
+    assert_eq!(text(&predecessor["earlier"][0], "origin"), ORIGIN);
+    keep(&site, "third");
+    // Evidence from the first log, after two others.
+    let proof = ["--proof", "first.proof"];
+    assert_eq!(verdict(&site, "first", "third", &proof), "superseded");
+}
+
+#[test]
 fn the_first_records_say_where_the_log_comes_from() {
     let mut site = site();
     let before = site.status()["log"]["size"].as_u64().unwrap();

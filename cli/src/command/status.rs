@@ -1,7 +1,8 @@
 //! `sealwright status`.
 
 use sealwright_client::{
-    AnchorStatus, FreezeStatus, RotationAhead, Status, TokenStatus, WitnessStatus,
+    AnchorStatus, FreezeStatus, PredecessorStatus, RotationAhead, Status, TokenStatus,
+    WitnessStatus,
 };
 
 use crate::connect::Connection;
@@ -38,6 +39,9 @@ fn text(status: &Status) -> String {
         format!("policy   sha256:{}", status.policy_digest),
         format!("config   sha256:{}", status.config_digest),
     ];
+    if let Some(predecessor) = &status.predecessor {
+        lines.insert(3, before(predecessor));
+    }
     lines.extend(status.freezes.iter().map(freeze));
     lines.extend(status.rotations.iter().map(rotation));
     lines.extend(log.witnesses.iter().map(witness));
@@ -67,6 +71,13 @@ fn rotation(ahead: &RotationAhead) -> String {
         ahead.rotation_scheduled.as_ref(),
     );
     format!("rotate   {}: {what}", ahead.key)
+}
+
+fn before(old: &PredecessorStatus) -> String {
+    let PredecessorStatus { origin, size, .. } = old;
+    let why = old.because.as_ref();
+    let why = why.map_or_else(String::new, |why| format!(", not all of it: {why}"));
+    format!("before   {origin}, {size} records{why}")
 }
 
 fn witness(witness: &WitnessStatus) -> String {

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use sealwright_client::Key;
+use sealwright_client::{Key, PredecessorStatus};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
+use sealwright_core::record::FormerLog;
 use sealwright_core::spki::Spki;
 use sealwright_core::trust::jwk::{Jwk, JwkSet};
-use sealwright_core::trust::{Compromised, Document, Version};
+use sealwright_core::trust::{Compromised, Document, Log, Version};
 
 use super::enrol::purpose;
 use crate::clock;
@@ -60,11 +61,14 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             "--purpose goes with --format pem and jwks: a document holds keys of every purpose";
         return Err(Failure::local(why));
     }
-    let (keys, log_key) = args.connection.run(async |mut client| {
-        Ok::<_, Failure>((client.keys().await?, client.log_key().await?))
+    let (keys, log_key, status) = args.connection.run(async |mut client| {
+        let (keys, log_key) = (client.keys().await?, client.log_key().await?);
+        Ok::<_, Failure>((keys, log_key, client.status().await?))
     })?;
     let versions = wanted(keys, &args.keys)?;
-    let document = Document::new(clock::now(), &log_key, versions).map_err(Failure::not_good)?;
+    let former = status.predecessor.map_or_else(Vec::new, former_logs);
+    let document = Document::new(clock::now(), &log_key, former, versions);
+    let document = document.map_err(Failure::not_good)?;
     let purpose = args.purpose.unwrap_or(Purpose::Dsse);
     let text = match args.format {
         Format::Document => document.to_json().map_err(Failure::local)?,
@@ -86,6 +90,17 @@ fn wanted(keys: Vec<Key>, names: &[KeyName]) -> Result<Vec<(KeyName, Version)>, 
         .collect()
 }
 
+/// The logs whose place the log took, oldest first.
+fn former_logs(predecessor: PredecessorStatus) -> Vec<Log> {
+    let last = FormerLog {
+        origin: predecessor.origin,
+        vkey: predecessor.vkey,
+    };
+    let all = predecessor.earlier.into_iter().chain([last]);
+    all.map(|FormerLog { origin, vkey }| Log { origin, vkey })
+        .collect()
+}
+
 fn version(key: Key) -> Result<Version, Failure> {
     let spki = Spki::from_pem(&key.public_key_pem)
         .map_err(|e| Failure::NotGood(format!("{}: {e}", key.key)))?;
@@ -101,6 +116,7 @@ fn version(key: Key) -> Result<Version, Failure> {
         compromise: key.compromise.map(|compromise| Compromised {
             effective_time: compromise.effective_time,
             decided_index: compromise.decided_index,
+            log: compromise.log,
         }),
         succession: key.succession,
     })

@@ -54,8 +54,14 @@ pub(super) enum Rule {
 impl Policy {
     /// The policy that accepts the checkpoints of one log and asks for no witness.
     pub fn of_log(key: VerifierKey) -> Self {
+        Self::of_logs([key])
+    }
+
+    /// The policy that accepts the checkpoints of these logs and asks for no witness.
+    pub fn of_logs(keys: impl IntoIterator<Item = VerifierKey>) -> Self {
+        let logs = keys.into_iter().map(|key| Log { key, url: None });
         Self {
-            logs: vec![Log { key, url: None }],
+            logs: logs.collect(),
             ..Self::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Content, DOCUMENT_MAX, FORMAT, Version};
+use super::{Content, DOCUMENT_MAX, FORMAT, Log, Version};
 use crate::digest::Sha256Digest;
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::json::JsonError;
@@ -37,6 +37,9 @@ pub enum DocumentError {
         /// The name in the vkey.
         vkey: String,
     },
+    /// A log stands there twice.
+    #[error("the log {0} stands there twice")]
+    SecondLog(String),
     /// A key stands there twice.
     #[error("the key {0} stands there twice")]
     SecondKey(KeyName),
@@ -77,13 +80,12 @@ pub enum Contradiction {
 }
 
 pub(super) fn checked(content: Content) -> Result<Content, DocumentError> {
-    let log = &content.log;
-    let vkey: VerifierKey = log.vkey.parse()?;
-    if vkey.name() != log.origin {
-        return Err(DocumentError::Origin {
-            origin: log.origin.clone(),
-            vkey: vkey.name().to_owned(),
-        });
+    let mut logs = HashSet::new();
+    for log in std::iter::once(&content.log).chain(&content.former_logs) {
+        check_log(log)?;
+        if !logs.insert(&log.origin) {
+            return Err(DocumentError::SecondLog(log.origin.clone()));
+        }
     }
     let (mut names, mut spkis) = (HashSet::new(), HashSet::new());
     for key in &content.keys {
@@ -100,6 +102,17 @@ pub(super) fn checked(content: Content) -> Result<Content, DocumentError> {
         }
     }
     Ok(content)
+}
+
+fn check_log(log: &Log) -> Result<(), DocumentError> {
+    let vkey: VerifierKey = log.vkey.parse()?;
+    if vkey.name() == log.origin {
+        return Ok(());
+    }
+    Err(DocumentError::Origin {
+        origin: log.origin.clone(),
+        vkey: vkey.name().to_owned(),
+    })
 }
 
 fn check_version(

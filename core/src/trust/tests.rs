@@ -35,6 +35,18 @@ fn name(label: &str) -> KeyName {
     label.parse().unwrap()
 }
 
+fn former() -> Log {
+    let vkey = VerifierKey::new(
+        "wa.example.net/old",
+        crate::tlog::vkey::KeyType::Ed25519,
+        VKEY.parse::<VerifierKey>().unwrap().public_key(),
+    );
+    Log {
+        origin: "wa.example.net/old".to_owned(),
+        vkey: vkey.unwrap().to_string(),
+    }
+}
+
 fn two() -> Document {
     let old = Version {
         state: KeyState::Deactivated,
@@ -42,6 +54,7 @@ fn two() -> Document {
         compromise: Some(Compromised {
             effective_time: at(3),
             decided_index: 7,
+            log: None,
         }),
         ..version(1, 1)
     };
@@ -50,7 +63,8 @@ fn two() -> Document {
         ..version(2, 2)
     };
     let release = name("release");
-    Document::new(at(9), VKEY, [(release.clone(), new), (release, old)]).unwrap()
+    let versions = [(release.clone(), new), (release, old)];
+    Document::new(at(9), VKEY, vec![former()], versions).unwrap()
 }
 
 /// The document of [`two`], changed.
@@ -194,6 +208,22 @@ fn a_version_that_contradicts_itself_or_another_is_named() {
     ));
 }
 
+#[test]
+fn each_log_stands_there_once_and_under_the_name_of_its_key() {
+    let logs: Vec<_> = two().logs().map(|log| log.origin.clone()).collect();
+    assert_eq!(logs, ["wa.example.net/wlog", "wa.example.net/old"]);
+    let twice = changed(|document| document["former_logs"][0] = document["log"].clone());
+    assert!(
+        matches!(twice, Err(DocumentError::SecondLog(_))),
+        "{twice:?}"
+    );
+    let other = changed(|document| document["former_logs"][0]["origin"] = "another".into());
+    assert!(
+        matches!(other, Err(DocumentError::Origin { .. })),
+        "{other:?}"
+    );
+}
+
 fn any_version(number: u32, seed: u8) -> impl Strategy<Value = Version> {
     use KeyState::{Active, Deactivated, Destroyed, PreActive, Suspended};
     let states = prop::sample::select(vec![PreActive, Active, Suspended, Deactivated, Destroyed]);
@@ -211,6 +241,7 @@ fn any_version(number: u32, seed: u8) -> impl Strategy<Value = Version> {
                     |(millis, decided_index)| Compromised {
                         effective_time: time(millis),
                         decided_index,
+                        log: None,
                     },
                 ),
                 ..version(number, seed)
@@ -223,7 +254,7 @@ proptest! {
     #[test]
     fn every_document_comes_back_as_it_went(a in any_version(1, 1), b in any_version(4, 2), c in any_version(1, 3)) {
         let keys = [(name("a"), a), (name("a"), b), (name("other/c"), c)];
-        let document = Document::new(at(9), VKEY, keys).unwrap();
+        let document = Document::new(at(9), VKEY, Vec::new(), keys).unwrap();
         let text = document.to_json().unwrap();
         prop_assert_eq!(Document::parse(text.as_bytes()).unwrap(), document);
     }

@@ -1,5 +1,7 @@
 //! `GET /v1/status`: what an operator looks at first.
 
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::record::FormerLog;
 use serde::Serialize;
 
 use super::Call;
@@ -14,6 +16,8 @@ use crate::tokens::Service;
 struct Status {
     version: &'static str,
     origin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predecessor: Option<Predecessor>,
     principal: Principal,
     log: Log,
     policy_digest: String,
@@ -25,6 +29,19 @@ struct Status {
     /// Keys that the caller may see and that are to be rotated, by their rule or as scheduled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rotations: Vec<RotationAhead>,
+}
+
+/// The log whose place this one took.
+#[derive(Serialize)]
+struct Predecessor {
+    origin: String,
+    vkey: String,
+    size: u64,
+    root: Sha256Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<FormerLog>,
 }
 
 #[derive(Serialize)]
@@ -106,6 +123,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         origin: daemon.log_key.name().to_owned(),
+        predecessor: predecessor(daemon),
         principal: Principal {
             id: principal.id.clone(),
             tenant: principal.tenant.to_string(),
@@ -123,6 +141,20 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
         rotations: keys::rotations_ahead(call, &caller),
     };
     Ok(http::json(&status))
+}
+
+fn predecessor(daemon: &Daemon) -> Option<Predecessor> {
+    daemon.journal.with_state(|state| {
+        let predecessor = state.genesis()?.predecessor.as_deref()?.clone();
+        Some(Predecessor {
+            origin: predecessor.origin,
+            vkey: predecessor.vkey,
+            size: predecessor.size,
+            root: predecessor.root,
+            because: predecessor.because,
+            earlier: predecessor.earlier,
+        })
+    })
 }
 
 fn log(daemon: &Daemon) -> Log {

@@ -30,20 +30,31 @@ pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey,
     }
 }
 
-/// The logs and witnesses that count for `--proof` and `--log`; a trust document names its log.
+/// The logs and witnesses that count for `--proof` and `--log`; a trust document names its logs.
 pub(super) fn log_policy(args: &Args, trust: Option<&Document>) -> Result<Policy, Failure> {
     if let Some(path) = &args.policy {
         let bad = |e| Failure::Local(format!("{}: {e}", path.display()));
         return files::read_text(path)?.parse().map_err(bad);
     }
-    let given = args.log_key.as_deref();
-    let given = given.or_else(|| trust.map(|document| &*document.log().vkey));
-    let given =
-        given.ok_or_else(|| Failure::local("--proof and --log need --log-key or --policy"))?;
+    let given = match (args.log_key.as_deref(), trust) {
+        (Some(given), _) => given,
+        (None, Some(document)) => return logs_of(document),
+        (None, None) => {
+            return Err(Failure::local(
+                "--proof and --log need --log-key or --policy",
+            ));
+        }
+    };
     if let Ok(key) = given.parse::<VerifierKey>() {
         return Ok(Policy::of_log(key));
     }
     let text = files::read_text(Path::new(given))?;
     let bad = |e| Failure::Local(format!("{given}: {e}"));
     Ok(Policy::of_log(text.trim_end().parse().map_err(bad)?))
+}
+
+fn logs_of(document: &Document) -> Result<Policy, Failure> {
+    let keys = document.logs().map(|log| log.vkey.parse::<VerifierKey>());
+    let keys: Result<Vec<_>, _> = keys.collect();
+    Ok(Policy::of_logs(keys.map_err(Failure::local)?))
 }

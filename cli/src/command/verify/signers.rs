@@ -118,7 +118,7 @@ fn evidence(document: &Document, recorded: Option<&Recorded>) -> Result<Evidence
         return Ok(Evidence::default());
     };
     let (ours, theirs) = (&document.log().origin, &recorded.origin);
-    if ours != theirs {
+    if document.logs().all(|log| log.origin != *theirs) {
         return Err(Failure::NotGood(format!(
             "the record is in the log {theirs}, and the trust document is of {ours}"
         )));
