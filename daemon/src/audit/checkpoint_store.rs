@@ -193,9 +193,18 @@ impl Store {
     }
 }
 
-/// The cosignatures in `folder` by the size of their checkpoint, verified or not. No folder: none.
-pub fn cosignatures(folder: &Path) -> Result<BTreeMap<u64, Vec<NoteSignature>>, CheckpointError> {
-    let mut found: BTreeMap<u64, Vec<NoteSignature>> = BTreeMap::new();
+/// Cosignatures by the size of their checkpoint, verified or not, and what is wrong with those that cannot be read.
+#[derive(Debug, Default)]
+pub struct Cosignatures {
+    /// The lines.
+    pub lines: BTreeMap<u64, Vec<NoteSignature>>,
+    /// The files that hold none.
+    pub damaged: Vec<CheckpointError>,
+}
+
+/// Reads the cosignatures in `folder`. No folder: none.
+pub fn cosignatures(folder: &Path) -> Result<Cosignatures, CheckpointError> {
+    let mut found = Cosignatures::default();
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
         entries => entries.map_err(io_at(folder))?,
@@ -206,11 +215,13 @@ pub fn cosignatures(folder: &Path) -> Result<BTreeMap<u64, Vec<NoteSignature>>, 
             continue;
         };
         let text = std::fs::read_to_string(&path).map_err(io_at(&path))?;
-        let lines = NoteSignature::parse_lines(&text).map_err(|e| CheckpointError::Stored {
-            path: path.clone(),
-            reason: e.to_string(),
-        })?;
-        found.entry(size).or_default().extend(lines);
+        match NoteSignature::parse_lines(&text) {
+            Ok(lines) => found.lines.entry(size).or_default().extend(lines),
+            Err(e) => found.damaged.push(CheckpointError::Stored {
+                path,
+                reason: e.to_string(),
+            }),
+        }
     }
     Ok(found)
 }

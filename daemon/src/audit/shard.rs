@@ -10,11 +10,11 @@ use sealwright_core::record::{FormerLog, Predecessor};
 use sealwright_core::shard::{Shard, ShardError};
 use sealwright_core::state::State;
 use sealwright_core::tlog::merkle::leaf_hash;
-use sealwright_core::tlog::note::NoteError;
+use sealwright_core::tlog::note::{NoteError, NoteSignature};
 use sealwright_core::tlog::{Frontier, Note, VerifierKey};
 
 use super::checkpoint::{CheckpointError, log_verifier_key};
-use super::checkpoint_store::cosignatures;
+use super::checkpoint_store::{Cosignatures, cosignatures};
 use super::fsck::{Claims, Report, Scope, note_end};
 use super::old_journal::OldJournal;
 use super::reader::Batch;
@@ -130,7 +130,10 @@ pub fn read(old: &OldLog, progress: &mut dyn FnMut(u64)) -> Result<Read, ReadErr
     } = fold;
     let key = log_key(&state).ok_or_else(|| ReadError::Nothing(old.state_dir.clone()))??;
     let notes = judge(claims, &key, &state, old.cut.is_some(), &mut report)?;
-    let cited = Cited::of(notes, &old.state_dir.join("checkpoints"))?;
+    let Cosignatures { lines, damaged } = cosignatures(&old.state_dir.join("checkpoints"))?;
+    let damaged = damaged.iter().map(|error| format!("left behind: {error}"));
+    report.notes.extend(damaged);
+    let cited = Cited::of(notes, &lines)?;
     let predecessor = predecessor(&state, &key, &frontier, cited, old);
     Ok(Read {
         shard: Shard::new(predecessor, &state)?,
@@ -138,7 +141,7 @@ pub fn read(old: &OldLog, progress: &mut dyn FnMut(u64)) -> Result<Read, ReadErr
     })
 }
 
-/// The log as far as it is wanted.
+/// The log as far as it is wanted. A fold of its own: that of recovery goes on to the end of the batch, and of the log.
 struct Fold {
     wanted: Option<u64>,
     state: State,
@@ -242,8 +245,10 @@ struct Cited {
 }
 
 impl Cited {
-    fn of(mut notes: BTreeMap<u64, Note>, folder: &Path) -> Result<Self, ReadError> {
-        let lines = cosignatures(folder)?;
+    fn of(
+        mut notes: BTreeMap<u64, Note>,
+        lines: &BTreeMap<u64, Vec<NoteSignature>>,
+    ) -> Result<Self, ReadError> {
         let newest = notes.last_key_value().map(|(size, _)| *size);
         let mut sizes = lines.keys().rev();
         let cosigned = sizes.find(|size| notes.contains_key(size)).copied();
