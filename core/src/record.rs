@@ -20,7 +20,9 @@ use crate::uri::KeyUri;
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
-pub use self::shard::{BECAUSE_MAX, FormerLog, KeyInherited, Predecessor, PredecessorError};
+pub use self::shard::{
+    BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
+};
 
 /// Version of the body schema that this code writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -92,6 +94,9 @@ pub enum Event {
     /// Signing stopped, for a tenant or altogether.
     #[serde(rename = "freeze.set")]
     FreezeSet(FreezeChanged),
+    /// A freeze came from the log before this one.
+    #[serde(rename = "freeze.inherited")]
+    FreezeInherited(FreezeInherited),
     /// A freeze ended.
     #[serde(rename = "freeze.lifted")]
     FreezeLifted(FreezeChanged),
@@ -125,6 +130,7 @@ impl Event {
             Self::RotationCancelled(_) => "key.rotation-cancelled",
             Self::KeyCompromised(_) => "key.compromised",
             Self::FreezeSet(_) => "freeze.set",
+            Self::FreezeInherited(_) => "freeze.inherited",
             Self::FreezeLifted(_) => "freeze.lifted",
             Self::TokenSuspect(_) => "token.suspect",
             Self::TokenCleared(_) => "token.cleared",

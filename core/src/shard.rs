@@ -9,7 +9,7 @@ use crate::digest::Sha256Digest;
 use crate::json::{self, JsonError};
 use crate::key::KeyState;
 use crate::name::KeyName;
-use crate::record::{Genesis, KeyInherited, Predecessor, PredecessorError};
+use crate::record::{Event, FreezeInherited, Genesis, KeyInherited, Predecessor, PredecessorError};
 use crate::state::{State, StateError};
 
 /// What the member `format` says: kind and version of the file.
@@ -25,8 +25,19 @@ pub struct Shard {
     /// The policy in force at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_digest: Option<Sha256Digest>,
-    /// Its key versions, by name and number.
+    /// What comes over.
+    pub inheritance: Inheritance,
+}
+
+/// What a new log takes from an old one, each in a record of its own. Retries, approvals and reservations stay behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inheritance {
+    /// Every key version, by name and number.
     pub keys: Vec<KeyInherited>,
+    /// The freezes in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<FreezeInherited>,
 }
 
 /// The log's first records, before it has any: the file `genesis.json`.
@@ -35,9 +46,9 @@ pub struct Founding {
     /// The first.
     #[serde(flatten)]
     pub genesis: Genesis,
-    /// Those that follow it in a log with a predecessor.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<KeyInherited>,
+    /// What follows it in a log with a predecessor.
+    #[serde(default, skip_serializing_if = "Inheritance::is_empty")]
+    pub inheritance: Inheritance,
 }
 
 /// Why bytes are no shard file, or no log can begin with it.
@@ -54,20 +65,20 @@ pub enum ShardError {
     /// The old log as it is cited.
     #[error(transparent)]
     Predecessor(#[from] PredecessorError),
-    /// A version that cannot come over.
+    /// Something that cannot come over.
     #[error(transparent)]
-    Key(#[from] StateError),
-    /// A version is missing, or one too many.
-    #[error("it announces {announced} key versions and holds {found}")]
+    State(#[from] StateError),
+    /// Something is missing, or too much.
+    #[error("it announces {announced} records of key versions and freezes, and holds {found}")]
     Count {
         /// What the predecessor's part says.
         announced: u64,
         /// How many there are.
-        found: usize,
+        found: u64,
     },
-    /// The old log had not all of its own predecessor's key versions yet.
+    /// The old log had not all of its own predecessor's records yet.
     #[error(
-        "the log of {0} never got all key versions that its genesis announces: start its daemon once, or use the file \
+        "the log of {0} never got all that its genesis announces: start its daemon once, or use the file \
          that it was begun with"
     )]
     Unfinished(String),
@@ -82,23 +93,19 @@ impl Shard {
     /// # Errors
     /// [`ShardError`]: `predecessor` contradicts itself.
     pub fn new(mut predecessor: Predecessor, state: &State) -> Result<Self, ShardError> {
-        let origin = &predecessor.origin;
         if state.to_inherit() > 0 {
-            return Err(ShardError::Unfinished(origin.clone()));
+            return Err(ShardError::Unfinished(predecessor.origin));
         }
-        let keys = state.keys();
-        let keys: Vec<_> = keys
-            .map(|(_, version)| KeyInherited::of(version, origin))
-            .collect();
-        predecessor.versions = keys.len() as u64;
+        let inheritance = Inheritance::of(state, &predecessor.origin);
+        predecessor.inherited = inheritance.len();
         predecessor.suspect_tokens = state.suspect_tokens().iter().cloned().collect();
         predecessor.check_citation()?;
-        check_keys(&predecessor, &keys)?;
+        inheritance.check(&predecessor)?;
         Ok(Self {
             format: FORMAT.to_owned(),
             predecessor,
             policy_digest: state.policy_digest(),
-            keys,
+            inheritance,
         })
     }
 
@@ -118,7 +125,7 @@ impl Shard {
         }
         let shard: Self = json::from_slice(bytes)?;
         shard.predecessor.check(origin)?;
-        check_keys(&shard.predecessor, &shard.keys)?;
+        shard.inheritance.check(&shard.predecessor)?;
         Ok(shard)
     }
 
@@ -141,27 +148,63 @@ impl Founding {
         match &self.genesis.predecessor {
             Some(predecessor) => {
                 predecessor.check(&self.genesis.origin)?;
-                check_keys(predecessor, &self.keys)
+                self.inheritance.check(predecessor)
             }
-            None if self.keys.is_empty() => Ok(()),
+            None if self.inheritance.is_empty() => Ok(()),
             None => Err(ShardError::Count {
                 announced: 0,
-                found: self.keys.len(),
+                found: self.inheritance.len(),
             }),
         }
     }
 }
 
-fn check_keys(predecessor: &Predecessor, keys: &[KeyInherited]) -> Result<(), ShardError> {
-    let (announced, found) = (predecessor.versions, keys.len());
-    if announced != found as u64 {
-        return Err(ShardError::Count { announced, found });
+impl Inheritance {
+    fn of(state: &State, origin: &str) -> Self {
+        let keys = state
+            .keys()
+            .map(|(_, version)| KeyInherited::of(version, origin));
+        let in_force = state
+            .freezes()
+            .filter_map(|(scope, freeze)| Some((scope, freeze?)));
+        let freezes = in_force.map(|(scope, freeze)| FreezeInherited {
+            scope: scope.clone(),
+            since: freeze.since,
+            reason: freeze.reason.clone(),
+            by: freeze.by.clone(),
+        });
+        Self {
+            keys: keys.collect(),
+            freezes: freezes.collect(),
+        }
     }
-    State::check_inheritance(keys)?;
-    let mut names = HashSet::new();
-    let mut active = keys.iter().filter(|key| key.state == KeyState::Active);
-    match active.find(|key| !names.insert(&key.enrolment.key.key)) {
-        Some(second) => Err(ShardError::SecondActive(second.enrolment.key.key.clone())),
-        None => Ok(()),
+
+    /// What is recorded, in order: no key comes under a freeze.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        let keys = self.keys.iter().cloned();
+        let keys = keys.map(|key| Event::KeyInherited(Box::new(key)));
+        keys.chain(self.freezes.iter().cloned().map(Event::FreezeInherited))
+    }
+
+    fn len(&self) -> u64 {
+        self.keys.len() as u64 + self.freezes.len() as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn check(&self, predecessor: &Predecessor) -> Result<(), ShardError> {
+        let (announced, found) = (predecessor.inherited, self.len());
+        if announced != found {
+            return Err(ShardError::Count { announced, found });
+        }
+        State::check_inheritance(self.events())?;
+        let mut names = HashSet::new();
+        let mut active = self.keys.iter().filter(|key| key.state == KeyState::Active);
+        match active.find(|key| !names.insert(&key.enrolment.key.key)) {
+            Some(second) => Err(ShardError::SecondActive(second.enrolment.key.key.clone())),
+            None => Ok(()),
+        }
     }
 }

@@ -34,7 +34,7 @@ pub struct State {
     next_index: u64,
     last_time: Timestamp,
     genesis: Option<Genesis>,
-    /// Key versions that came from the log before this one.
+    /// Records that came from the log before this one.
     inherited: u64,
     keys: BTreeMap<KeyName, BTreeMap<u32, KeyVersion>>,
     suspect_tokens: BTreeSet<String>,
@@ -195,17 +195,20 @@ pub enum StateError {
     /// The log before this one cannot be it.
     #[error("the genesis record cites a log whose place it cannot take: {0}")]
     Predecessor(#[from] PredecessorError),
-    /// A key version came over that was not announced.
+    /// More came over than was announced.
     #[error(
-        "key {0} comes from the log before this one, and all that genesis announces are here already"
+        "record {seq} comes from the log before this one, and all that genesis announces are here already"
     )]
-    NotAnnounced(KeyVersionId),
-    /// Something else before all key versions came over.
-    #[error("record {seq} comes before {missing} key versions that genesis announces")]
+    NotAnnounced {
+        /// The record.
+        seq: u64,
+    },
+    /// Something else before all came over.
+    #[error("record {seq} comes before {missing} records that genesis announces")]
     NotAllInherited {
         /// The record.
         seq: u64,
-        /// Versions that are still to come.
+        /// Records that are still to come.
         missing: u64,
     },
     /// What is said of the version's life cannot be.
@@ -348,7 +351,7 @@ impl State {
         self.check_place(record)?;
         match &record.event {
             Event::Genesis(genesis) => self.begin(genesis)?,
-            Event::KeyInherited(inherited) => self.inherit(record, inherited)?,
+            Event::KeyInherited(_) | Event::FreezeInherited(_) => self.inherit(record)?,
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,

@@ -9,8 +9,9 @@ use sealwright_core::identity::PeerCred;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::record::{
-    Actor, Event, Genesis, KeyChanged, KeyCompromised, KeyEnrolled, KeyInherited, KeyRotated,
-    LogKey, LogRecovered, Predecessor, PredecessorError, Record, SCHEMA_VERSION, TokenMark,
+    Actor, Event, FreezeChanged, Genesis, KeyChanged, KeyCompromised, KeyEnrolled, KeyInherited,
+    KeyRotated, LogKey, LogRecovered, Predecessor, PredecessorError, Record, SCHEMA_VERSION,
+    TokenMark,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::shard::{Founding, Shard, ShardError};
@@ -53,7 +54,7 @@ fn predecessor(size: u64) -> Predecessor {
         checkpoint: Some(note(OLD, size, ROOT)),
         witnessed: None,
         because: None,
-        versions: 0,
+        inherited: 0,
         suspect_tokens: Vec::new(),
         earlier: Vec::new(),
     }
@@ -134,13 +135,25 @@ fn succession() -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// release#1 compromised, #2 in use after it, #3 waiting; `other#1` suspended; a suspect token.
+fn frozen(scope: &str) -> Event {
+    Event::FreezeSet(FreezeChanged {
+        scope: scope.to_owned().try_into().unwrap(),
+        reason: "incident 43".to_owned(),
+        by: by(),
+    })
+}
+
+/// release#1 compromised, #2 in use after it, #3 waiting; `other#1` suspended; a suspect token; a freeze that
+/// was lifted and one in force.
 fn old_log() -> State {
     let mut state = State::default();
     push(&mut state, Event::Genesis(genesis(OLD, None))).unwrap();
     let suspect = TokenMark {
         token: "usb".to_owned(),
         reason: "lied".to_owned(),
+    };
+    let Event::FreezeSet(lifted) = frozen("tenant:other") else {
+        panic!("no freeze")
     };
     for event in [
         enrolled("release#1"),
@@ -164,6 +177,9 @@ fn old_log() -> State {
             by: by(),
         }),
         Event::TokenSuspect(suspect),
+        frozen("tenant:other"),
+        Event::FreezeLifted(lifted),
+        frozen("all"),
     ] {
         push(&mut state, event).unwrap();
     }
@@ -177,27 +193,35 @@ fn shard() -> Shard {
 
 fn founding() -> Founding {
     let Shard {
-        predecessor, keys, ..
+        predecessor,
+        inheritance,
+        ..
     } = shard();
     Founding {
         genesis: genesis(NEW, Some(predecessor)),
-        keys,
+        inheritance,
     }
-}
-
-fn inherited(key: &KeyInherited) -> Event {
-    Event::KeyInherited(Box::new(key.clone()))
 }
 
 /// The new log with its first records.
 fn begun() -> State {
-    let Founding { genesis, keys } = founding();
+    let Founding {
+        genesis,
+        inheritance,
+    } = founding();
     let mut state = State::default();
     push(&mut state, Event::Genesis(genesis)).unwrap();
-    for key in &keys {
-        push(&mut state, inherited(key)).unwrap();
+    for event in inheritance.events() {
+        push(&mut state, event).unwrap();
     }
     state
+}
+
+fn thaw(state: &mut State) {
+    let Event::FreezeSet(lifted) = frozen("all") else {
+        panic!("no freeze")
+    };
+    push(state, Event::FreezeLifted(lifted)).unwrap();
 }
 
 fn version<'s>(state: &'s State, key: &str) -> &'s sealwright_core::key::KeyVersion {
@@ -238,9 +262,36 @@ fn nothing_is_released_before_an_operator_resumes_the_key() {
     for index in 0..=state.next_index() {
         assert!(state.check_release(&id, index).is_err());
     }
+    let frozen = push(&mut state, changed("release#2", KeyEvent::Resume)).unwrap_err();
+    assert!(matches!(frozen, StateError::Frozen { .. }), "{frozen}");
+    thaw(&mut state);
     push(&mut state, changed("release#2", KeyEvent::Resume)).unwrap();
     let since = version(&state, "release#2").state_index;
     state.check_release(&id, since).unwrap();
+}
+
+#[test]
+fn a_freeze_in_force_stays_in_force_and_one_that_was_lifted_stays_behind() {
+    let mut state = begun();
+    let in_force = |state: &State| {
+        let in_force = state
+            .freezes()
+            .filter_map(|(scope, freeze)| Some((scope.clone(), freeze?.clone())));
+        in_force.collect::<Vec<_>>()
+    };
+    let [(scope, freeze)] = &in_force(&state)[..] else {
+        panic!("{:?}", in_force(&state))
+    };
+    let old = in_force(&old_log());
+    assert_eq!((scope, freeze.since), (&old[0].0, old[0].1.since));
+    assert_eq!((freeze.index, freeze.reason.as_str()), (5, "incident 43"));
+    let error = push(&mut state, enrolled("new#1")).unwrap_err();
+    assert!(
+        matches!(error, StateError::Frozen { index: 5, .. }),
+        "{error}"
+    );
+    thaw(&mut state);
+    push(&mut state, enrolled("new#1")).unwrap();
 }
 
 #[test]
@@ -258,13 +309,16 @@ fn a_compromise_names_the_log_that_recorded_it_and_binds_in_the_new_one() {
 
 #[test]
 fn nothing_else_is_recorded_before_all_versions_came_over() {
-    let Founding { genesis, keys } = founding();
+    let Founding {
+        genesis,
+        inheritance,
+    } = founding();
     let mut state = State::default();
     push(&mut state, Event::Genesis(genesis)).unwrap();
-    assert_eq!(state.to_inherit(), 4);
+    assert_eq!(state.to_inherit(), 5);
     let early = push(&mut state, enrolled("new#1")).unwrap_err();
     assert!(
-        matches!(early, StateError::NotAllInherited { missing: 4, .. }),
+        matches!(early, StateError::NotAllInherited { missing: 5, .. }),
         "{early}"
     );
     // But for what a crash left behind.
@@ -274,22 +328,29 @@ fn nothing_else_is_recorded_before_all_versions_came_over() {
         bytes: 1,
     };
     push(&mut state, Event::LogRecovered(torn)).unwrap();
-    for key in &keys {
-        push(&mut state, inherited(key)).unwrap();
+    for event in inheritance.events() {
+        push(&mut state, event).unwrap();
     }
-    assert_eq!((state.to_inherit(), state.inherited()), (0, 4));
-    let late = push(&mut state, inherited(&keys[0])).unwrap_err();
-    assert!(matches!(late, StateError::NotAnnounced(_)), "{late}");
-    push(&mut state, enrolled("new#1")).unwrap();
+    assert_eq!((state.to_inherit(), state.inherited()), (0, 5));
+    let late = push(&mut state, inheritance.events().next().unwrap()).unwrap_err();
+    assert!(
+        matches!(late, StateError::NotAnnounced { seq: 7 }),
+        "{late}"
+    );
+    push(&mut state, changed("other#1", KeyEvent::Deactivate)).unwrap();
 }
 
 #[test]
 fn a_first_log_inherits_nothing() {
     let mut state = State::default();
     push(&mut state, Event::Genesis(genesis(NEW, None))).unwrap();
-    let key = &founding().keys[0];
-    let error = push(&mut state, inherited(key)).unwrap_err();
-    assert!(matches!(error, StateError::NotAnnounced(_)), "{error}");
+    for event in founding().inheritance.events() {
+        let error = push(&mut state, event).unwrap_err();
+        assert!(
+            matches!(error, StateError::NotAnnounced { seq: 1 }),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -376,9 +437,9 @@ fn less_than_was_signed_needs_a_reason() {
 fn versions_that_cannot_come_over_are_refused_by_their_own_words() {
     let refused = |change: &dyn Fn(&mut Vec<KeyInherited>)| {
         let mut founding = founding();
-        change(&mut founding.keys);
-        let keys = founding.keys.len() as u64;
-        founding.genesis.predecessor.as_mut().unwrap().versions = keys;
+        change(&mut founding.inheritance.keys);
+        let records = founding.inheritance.events().count() as u64;
+        founding.genesis.predecessor.as_mut().unwrap().inherited = records;
         founding.check().unwrap_err().to_string()
     };
     // In order: other#1, release#1, release#2, release#3.
@@ -408,14 +469,14 @@ fn versions_that_cannot_come_over_are_refused_by_their_own_words() {
         assert!(said.contains(words), "{words}: {said}");
     }
     let mut short = founding();
-    short.keys.pop();
+    short.inheritance.keys.pop();
     let error = short.check().unwrap_err();
     assert!(
         matches!(
             error,
             ShardError::Count {
-                announced: 4,
-                found: 3
+                announced: 5,
+                found: 4
             }
         ),
         "{error}"
@@ -452,11 +513,11 @@ proptest! {
     fn a_damaged_shard_file_is_refused_or_begins_a_log(position in any::<prop::sample::Index>(), byte in 0_u8..128) {
         let mut text = shard().to_json().unwrap().into_bytes();
         *position.get_mut(&mut text) = byte;
-        if let Ok(Shard { predecessor, keys, .. }) = Shard::parse(&text, NEW) {
+        if let Ok(Shard { predecessor, inheritance, .. }) = Shard::parse(&text, NEW) {
             let mut state = State::default();
             push(&mut state, Event::Genesis(genesis(NEW, Some(predecessor)))).unwrap();
-            for key in &keys {
-                push(&mut state, inherited(key)).unwrap();
+            for event in inheritance.events() {
+                push(&mut state, event).unwrap();
             }
             prop_assert_eq!(state.to_inherit(), 0);
         }

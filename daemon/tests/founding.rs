@@ -12,7 +12,7 @@ use sealwright_core::journal::SEGMENT_MIN;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::record::{DaemonStarted, Event, Genesis, KeyInherited, Predecessor};
 use sealwright_core::scheme::Scheme;
-use sealwright_core::shard::Founding;
+use sealwright_core::shard::{Founding, Inheritance};
 use sealwright_core::spki::Spki;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::VerifierKey;
@@ -43,6 +43,7 @@ fn key(number: u32) -> KeyInherited {
         active_until: None,
         compromise: None,
         succession: None,
+        signatures: 0,
     }
 }
 
@@ -62,7 +63,7 @@ fn founding() -> Founding {
         checkpoint: None,
         witnessed: None,
         because: Some("it signed none".to_owned()),
-        versions: 3,
+        inherited: 3,
         suspect_tokens: Vec::new(),
         earlier: Vec::new(),
     };
@@ -71,7 +72,10 @@ fn founding() -> Founding {
             predecessor: Some(Box::new(predecessor)),
             ..genesis
         },
-        keys: [1, 2, 3].map(key).to_vec(),
+        inheritance: Inheritance {
+            keys: [1, 2, 3].map(key).to_vec(),
+            freezes: Vec::new(),
+        },
     }
 }
 
@@ -117,8 +121,7 @@ impl Host {
     fn cut_off_after(&self, founding: &Founding, keys: usize) {
         let folder = self.path().join("journal");
         fs::create_dir(&folder).unwrap();
-        let inherited = founding.keys.iter().take(keys).cloned();
-        let inherited = inherited.map(|key| Event::KeyInherited(Box::new(key)));
+        let inherited = founding.inheritance.events().take(keys);
         let genesis = Event::Genesis(founding.genesis.clone());
         support::segments::write(&folder, std::iter::once(genesis).chain(inherited));
     }
@@ -184,7 +187,7 @@ fn without_the_file_a_log_that_lacks_versions_does_not_go_on() {
     fs::remove_file(host.path().join("genesis.json")).unwrap();
     let said = refused(&host);
     assert!(
-        said.contains("2 key versions in it are not in the log yet"),
+        said.contains("2 records in it are not in the log yet"),
         "{said}"
     );
     let mut other = founding.clone();
@@ -211,13 +214,13 @@ fn a_file_that_contradicts_itself_begins_nothing() {
         assert_eq!(journal.count(), 0, "{said}");
         said
     };
-    let said = broken(&|founding| founding.keys.truncate(2));
+    let said = broken(&|founding| founding.inheritance.keys.truncate(2));
     assert!(
-        said.contains("announces 3 key versions and holds 2"),
+        said.contains("announces 3 records of key versions and freezes, and holds 2"),
         "{said}"
     );
     let said = broken(&|founding| founding.genesis.origin = "example.test/old".to_owned());
     assert!(said.contains("split view"), "{said}");
     let said = broken(&|founding| founding.genesis.predecessor = None);
-    assert!(said.contains("announces 0 key versions"), "{said}");
+    assert!(said.contains("announces 0 records"), "{said}");
 }

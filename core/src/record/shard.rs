@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FreezeScope;
 use crate::digest::Sha256Digest;
 use crate::key::{Compromise, Enrolment, KeyState, KeyVersion};
 use crate::time::Timestamp;
@@ -36,8 +37,9 @@ pub struct Predecessor {
     /// Why less than the whole log was taken over, or why without a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// How many `key.inherited` records follow, before anything else is recorded.
-    pub versions: u64,
+    /// How many records of what comes over follow, before anything else is recorded: `key.inherited`, then
+    /// `freeze.inherited`.
+    pub inherited: u64,
     /// Tokens that were marked suspect; they stay so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspect_tokens: Vec<String>,
@@ -78,6 +80,22 @@ pub struct KeyInherited {
     /// The succession statement by which its predecessor named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succession: Option<String>,
+    /// Signatures of it that were released.
+    #[serde(default)]
+    pub signatures: u64,
+}
+
+/// A freeze that was in force at the predecessor's end, and stays so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeInherited {
+    /// What is frozen.
+    pub scope: FreezeScope,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// The principal who set it.
+    pub by: String,
 }
 
 /// Why a log cannot take another one's place.
@@ -218,6 +236,7 @@ impl KeyInherited {
             active_until: version.active_until,
             compromise,
             succession: version.succession.clone(),
+            signatures: version.signatures,
         }
     }
 
@@ -236,6 +255,7 @@ impl KeyInherited {
             active_until: self.active_until,
             compromise: self.compromise.clone(),
             succession: self.succession.clone(),
+            signatures: self.signatures,
         }
     }
 }

@@ -69,19 +69,27 @@ impl State {
         record: &Record,
         set: &FreezeChanged,
     ) -> Result<(), StateError> {
-        let scope = &set.scope;
+        let freeze = Freeze {
+            index: record.seq,
+            since: record.time,
+            reason: set.reason.clone(),
+            by: set.by.principal.clone(),
+        };
+        self.set_freeze(&set.scope, freeze)
+    }
+
+    pub(super) fn set_freeze(
+        &mut self,
+        scope: &FreezeScope,
+        freeze: Freeze,
+    ) -> Result<(), StateError> {
         if let Some(freeze) = self.freeze_of(scope) {
             let (scope, index) = (scope.clone(), freeze.index);
             return Err(StateError::AlreadyFrozen { scope, index });
         }
         let mark = self.freezes.entry(scope.clone()).or_default();
-        mark.newest = record.seq;
-        mark.now = Some(Freeze {
-            index: record.seq,
-            since: record.time,
-            reason: set.reason.clone(),
-            by: set.by.principal.clone(),
-        });
+        mark.newest = freeze.index;
+        mark.now = Some(freeze);
         Ok(())
     }
 

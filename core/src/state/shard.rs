@@ -1,12 +1,12 @@
-//! How a log that takes another one's place begins: genesis, then every key version that comes over, then all else.
+//! How a log that takes another one's place begins: genesis, then all that comes over, then all else.
 
-use super::{State, StateError};
+use super::{Freeze, State, StateError};
 use crate::dsse::Envelope;
 use crate::key::KeyState;
-use crate::record::{Event, Genesis, KeyInherited, Record};
+use crate::record::{Event, FreezeInherited, Genesis, KeyInherited, Record};
 
 impl State {
-    /// How many key versions came from the log before this one.
+    /// How many records of what comes from the log before this one there are.
     pub fn inherited(&self) -> u64 {
         self.inherited
     }
@@ -15,27 +15,27 @@ impl State {
     pub fn to_inherit(&self) -> u64 {
         let genesis = self.genesis.as_ref();
         let predecessor = genesis.and_then(|genesis| genesis.predecessor.as_ref());
-        let announced = predecessor.map_or(0, |predecessor| predecessor.versions);
+        let announced = predecessor.map_or(0, |predecessor| predecessor.inherited);
         announced.saturating_sub(self.inherited)
     }
 
-    /// Whether these versions could come over, one after the other.
+    /// Whether these records could come over, one after the other.
     ///
     /// # Errors
     /// [`StateError`]: the first that could not.
-    pub fn check_inheritance(keys: &[KeyInherited]) -> Result<(), StateError> {
+    pub fn check_inheritance(mut events: impl Iterator<Item = Event>) -> Result<(), StateError> {
         let mut state = Self::default();
-        keys.iter().try_for_each(|key| state.take_over(0, key))
+        events.try_for_each(|event| state.take_over(0, &event))
     }
 
     pub(super) fn check_opening(&self, record: &Record) -> Result<(), StateError> {
         let (seq, missing) = (record.seq, self.to_inherit());
         match &record.event {
-            Event::KeyInherited(inherited) if missing == 0 => {
-                Err(StateError::NotAnnounced(inherited.enrolment.key.clone()))
+            Event::KeyInherited(_) | Event::FreezeInherited(_) if missing == 0 => {
+                Err(StateError::NotAnnounced { seq })
             }
             // A torn batch is recorded before anything else is written over it.
-            Event::KeyInherited(_) | Event::LogRecovered(_) => Ok(()),
+            Event::KeyInherited(_) | Event::FreezeInherited(_) | Event::LogRecovered(_) => Ok(()),
             _ if missing > 0 => Err(StateError::NotAllInherited { seq, missing }),
             _ => Ok(()),
         }
@@ -52,17 +52,21 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn inherit(
-        &mut self,
-        record: &Record,
-        key: &KeyInherited,
-    ) -> Result<(), StateError> {
-        self.take_over(record.seq, key)?;
+    pub(super) fn inherit(&mut self, record: &Record) -> Result<(), StateError> {
+        self.take_over(record.seq, &record.event)?;
         self.inherited += 1;
         Ok(())
     }
 
-    fn take_over(&mut self, index: u64, inherited: &KeyInherited) -> Result<(), StateError> {
+    fn take_over(&mut self, index: u64, event: &Event) -> Result<(), StateError> {
+        match event {
+            Event::KeyInherited(key) => self.take_over_key(index, key),
+            Event::FreezeInherited(freeze) => self.take_over_freeze(index, freeze),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_over_key(&mut self, index: u64, inherited: &KeyInherited) -> Result<(), StateError> {
         self.check_enrolment(&inherited.enrolment)?;
         let key = &inherited.enrolment.key;
         check_life(inherited).map_err(|why| StateError::Life {
@@ -72,6 +76,20 @@ impl State {
         let versions = self.keys.entry(key.key.clone()).or_default();
         versions.insert(key.version, inherited.version(index));
         Ok(())
+    }
+
+    fn take_over_freeze(
+        &mut self,
+        index: u64,
+        inherited: &FreezeInherited,
+    ) -> Result<(), StateError> {
+        let freeze = Freeze {
+            index,
+            since: inherited.since,
+            reason: inherited.reason.clone(),
+            by: inherited.by.clone(),
+        };
+        self.set_freeze(&inherited.scope, freeze)
     }
 }
 

@@ -74,12 +74,12 @@ impl FoundingFile {
         Ok(())
     }
 
-    /// Records the key versions that come over, from where a start before this one was cut off.
+    /// Records what comes over, from where a start before this one was cut off.
     pub(super) async fn finish(self, journal: &Journal) -> Result<(), OpenError> {
         let done = journal.with_state(State::inherited);
         let done = usize::try_from(done).unwrap_or(usize::MAX);
-        for key in self.founding.keys.into_iter().skip(done) {
-            let _ = journal.record(Event::KeyInherited(Box::new(key))).await?;
+        for event in self.founding.inheritance.events().skip(done) {
+            let _ = journal.record(event).await?;
         }
         // Removed only now: a crash in between leaves a file that the next start ignores, since the journal has all
         // that is in it.

@@ -254,11 +254,9 @@ impl Facts {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }
             Event::FreezeSet(changed) | Event::FreezeLifted(changed) => {
-                facts.principals.push(changed.by.principal.clone());
-                if let FreezeScope::Tenant(tenant) = &changed.scope {
-                    facts.tenants.push(tenant.to_string());
-                }
+                facts.about_freeze(&changed.scope, &changed.by.principal)
             }
+            Event::FreezeInherited(freeze) => facts.about_freeze(&freeze.scope, &freeze.by),
             Event::DenialsSummarised(denials) => {
                 facts.principals.push(denials.principal.clone());
                 facts.tenants.push(denials.tenant.to_string());
@@ -277,6 +275,13 @@ impl Facts {
         self.keys.push(key.to_string());
         self.tenants.push(key.tenant().to_string());
         self.principals.push(principal.to_owned());
+    }
+
+    fn about_freeze(&mut self, scope: &FreezeScope, principal: &str) {
+        self.principals.push(principal.to_owned());
+        if let FreezeScope::Tenant(tenant) = scope {
+            self.tenants.push(tenant.to_string());
+        }
     }
 }
 

@@ -90,15 +90,15 @@ pub enum OpenError {
         /// What is wrong.
         reason: String,
     },
-    /// The log begins with key versions of another one, and not all of them are in it.
+    /// The log begins with records of another one, and not all of them are in it.
     #[error(
-        "{path} is gone, and {missing} key versions in it are not in the log yet: put the file back, or clear the state \
+        "{path} is gone, and {missing} records in it are not in the log yet: put the file back, or clear the state \
          directory and run `sealwright init --continues` again"
     )]
     Founding {
         /// The file.
         path: PathBuf,
-        /// Versions that are missing.
+        /// Records that are missing.
         missing: u64,
     },
     /// The log is not the one that was signed.

@@ -293,7 +293,7 @@ fn predecessor(
         checkpoint: cited.checkpoint,
         witnessed: cited.witnessed,
         because: old.cut.as_ref().map(|(_, because)| because.clone()),
-        versions: 0,
+        inherited: 0,
         suspect_tokens: Vec::new(),
         earlier,
     }

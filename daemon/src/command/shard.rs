@@ -51,7 +51,8 @@ struct Done<'d> {
     origin: &'d str,
     size: u64,
     root: Sha256Digest,
-    versions: u64,
+    versions: usize,
+    freezes: usize,
     notes: &'d [String],
 }
 
@@ -112,7 +113,8 @@ fn write(out: &Path, shard: &Shard, notes: &[String], json: bool) -> io::Result<
         origin: &old.origin,
         size: old.size,
         root: old.root,
-        versions: old.versions,
+        versions: shard.inheritance.keys.len(),
+        freezes: shard.inheritance.freezes.len(),
         notes,
     };
     if json {
@@ -137,6 +139,9 @@ fn print(done: &Done<'_>) {
         println!("note: {note}");
     }
     println!("{origin}: {} records, root {}", done.size, done.root);
-    println!("{file}: {} key versions, sha256 {}", done.versions, done.sha256);
+    println!(
+        "{file}: {} key versions, sha256 {}",
+        done.versions, done.sha256
+    );
     println!("next: `sealwright init --continues {file} --origin` ANOTHER ORIGIN THAN {origin} …");
 }

@@ -112,9 +112,10 @@ fn genesis(
         policy_digest,
         predecessor: shard.map(|shard| Box::new(shard.predecessor.clone())),
     };
+    let inheritance = shard.map(|shard| shard.inheritance.clone());
     let founding = Founding {
         genesis,
-        keys: shard.map_or_else(Vec::new, |shard| shard.keys.clone()),
+        inheritance: inheritance.unwrap_or_default(),
     };
     let text = serde_json::to_vec_pretty(&founding).map_err(Failure::local)?;
     files::create(&plan.genesis, &text, 0o600, args.daemon_user)?;
