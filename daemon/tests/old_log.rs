@@ -309,6 +309,29 @@ fn an_older_copy_is_found_by_a_checkpoint_that_covers_more() {
 }
 
 #[test]
+fn an_older_copy_of_everything_is_found_by_a_checkpoint_that_was_kept_elsewhere() {
+    let old = old_log();
+    let kept = old.path().join("kept");
+    fs::rename(sign(&old, ORIGIN, RECORDS + 1, [1; 32]), &kept).unwrap();
+    sign(&old, ORIGIN, RECORDS, root(&old, RECORDS));
+    taken(&from(&old)).unwrap();
+    let beside = |old: OldLog| OldLog {
+        outside: vec![kept.clone()],
+        ..old
+    };
+    let error = taken(&beside(from(&old))).unwrap_err().to_string();
+    assert!(
+        error.contains("kept covers 72 records, and the journal has 71"),
+        "{error}"
+    );
+    let cited = taken(&beside(cut(&old, RECORDS)))
+        .unwrap()
+        .shard
+        .predecessor;
+    assert!(cited.checkpoint.unwrap().contains("\n72\n"));
+}
+
+#[test]
 fn a_checkpoint_of_another_key_counts_for_nothing() {
     let old = old_log();
     let path = sign(&old, "example.test/other", RECORDS, root(&old, RECORDS));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// In the order in which one host can go through them.
-const RUNBOOKS: [&str; 10] = [
+const RUNBOOKS: [&str; 11] = [
     "first-start",
     "wrong-pin",
     "token-out-of-service",
@@ -18,10 +18,11 @@ const RUNBOOKS: [&str; 10] = [
     "suspend-a-key",
     "rotate-a-key",
     "revoke-compromised",
+    "restore",
 ];
 
 /// What a person does between two blocks, by words of the later one.
-const BEFORE: [(&str, &str); 4] = [
+const BEFORE: [(&str, &str); 6] = [
     (
         "cp -a /var/lib/sealwright",
         "sealwright audit checkpoint --output kept-checkpoint",
@@ -32,6 +33,15 @@ const BEFORE: [(&str, &str); 4] = [
         "touch /var/lib/sealwright-hsm/login-pending",
     ),
     ("keys deactivate", "as operator"),
+    (
+        "mv /var/lib/sealwright /var/lib/sealwright.old\n",
+        "sealwright audit checkpoint --output kept-checkpoint",
+    ),
+    // The new host has no log.
+    (
+        "sha256sum /srv/sealwright-move.json\nsealwright init",
+        "mv /var/lib/sealwright /var/lib/sealwright.on-the-old-host",
+    ),
 ];
 
 #[test]

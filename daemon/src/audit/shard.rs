@@ -27,6 +27,8 @@ pub struct OldLog {
     pub state_dir: PathBuf,
     /// Where segments lie that the state directory lacks.
     pub archive: Option<PathBuf>,
+    /// Checkpoints that were kept elsewhere: the log must contain them too.
+    pub outside: Vec<PathBuf>,
     /// How many records to take, and why not all; the rest may be damaged or gone.
     pub cut: Option<(u64, String)>,
 }
@@ -116,6 +118,7 @@ pub fn read(old: &OldLog, progress: &mut dyn FnMut(u64)) -> Result<Read, ReadErr
     }
     let scope = Scope {
         state_dir: old.state_dir.clone(),
+        outside: old.outside.clone(),
         ..Scope::default()
     };
     let mut report = Report::default();

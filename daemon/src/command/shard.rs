@@ -31,6 +31,9 @@ pub struct Args {
     /// Where `sealwrightd archive` put segments that the state directory lacks.
     #[arg(long, value_name = "FOLDER")]
     archive: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere: the log must contain it. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
     /// Take the first N records only, because what follows is damaged or gone.
     #[arg(long, value_name = "N", requires = "because")]
     sound_to: Option<u64>,
@@ -65,6 +68,7 @@ pub fn run(args: Args) -> io::Result<ExitCode> {
     let old = OldLog {
         state_dir: args.from,
         archive: args.archive,
+        outside: args.checkpoint,
         cut: args.sound_to.zip(args.because),
     };
     let mut told = 0;
