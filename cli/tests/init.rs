@@ -161,6 +161,37 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
+fn the_public_log_key_of_an_older_log_makes_way() {
+    let host = Host::new();
+    let older = Log::new(6).vkey.to_string();
+    host.folder.write("etc/log.vkey", &older);
+    host.init(&["--yes"]).expect(0);
+    assert_eq!(host.read("etc/log.vkey"), format!("{}\n", host.log.vkey));
+}
+
+#[test]
+fn a_log_takes_the_place_of_no_file_that_is_none() {
+    let host = Host::new();
+    let file = host.folder.join("shard.json");
+    let continues = ["--yes", "--continues", &file];
+    assert!(
+        host.init(&continues)
+            .expect(2)
+            .stderr
+            .contains("cannot read")
+    );
+    for (text, why) in [("{}", "`format` says"), ("", "cannot be read")] {
+        host.folder.write("shard.json", text);
+        let refused = host.init(&continues).expect(2);
+        assert!(
+            refused.stderr.contains("shard.json") && refused.stderr.contains(why),
+            "{refused:?}"
+        );
+    }
+    assert!(!host.exists("state") && !host.exists("driver-args"));
+}
+
+#[test]
 fn a_key_that_is_not_the_confirmed_one_writes_nothing() {
     let host = Host::new();
     let other = Key::new(1).spki().sha256().to_string();

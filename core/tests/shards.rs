@@ -9,9 +9,9 @@ use sealwright_core::identity::PeerCred;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::record::{
-    Actor, Event, FreezeChanged, Genesis, KeyChanged, KeyCompromised, KeyEnrolled, KeyInherited,
-    KeyRotated, LogKey, LogRecovered, Predecessor, PredecessorError, Record, SCHEMA_VERSION,
-    TokenMark,
+    Actor, BECAUSE_MAX, Event, FreezeChanged, Genesis, KeyChanged, KeyCompromised, KeyEnrolled,
+    KeyInherited, KeyRotated, LogKey, LogRecovered, Predecessor, PredecessorError, Record,
+    SCHEMA_VERSION, TokenMark,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::shard::{Founding, Shard, ShardError};
@@ -421,6 +421,13 @@ fn less_than_was_signed_needs_a_reason() {
     cut.check(NEW).unwrap();
     cut.because = Some(" ".to_owned());
     assert_eq!(cut.check(NEW), Err(PredecessorError::Because(0)));
+    cut.because = Some("x".repeat(BECAUSE_MAX));
+    cut.check(NEW).unwrap();
+    cut.because = Some("x".repeat(BECAUSE_MAX + 1));
+    assert_eq!(
+        cut.check(NEW),
+        Err(PredecessorError::Because(BECAUSE_MAX + 1))
+    );
     let mut unsigned = predecessor(5);
     unsigned.checkpoint = None;
     let error = unsigned.check(NEW).unwrap_err();
@@ -443,7 +450,8 @@ fn versions_that_cannot_come_over_are_refused_by_their_own_words() {
         founding.check().unwrap_err().to_string()
     };
     // In order: other#1, release#1, release#2, release#3.
-    let cases: [(&str, &dyn Fn(&mut Vec<KeyInherited>)); 9] = [
+    type Harm<'h> = (&'h str, &'h dyn Fn(&mut Vec<KeyInherited>));
+    let cases: [Harm<'_>; 9] = [
         ("the next version of this key is 1", &|k| drop(k.remove(1))),
         ("enrolled already as", &|k| {
             k[1].enrolment.spki = k[0].enrolment.spki.clone();
