@@ -6,13 +6,17 @@
 
 use std::path::PathBuf;
 
-use sealwright_client::{Client, ClientError, DescribedKey, Generate, Key};
+use sealwright_client::{Client, ClientError, DescribedKey, Generate, Key, Rotated};
 use sealwright_core::digest::Sha256Digest;
+use sealwright_core::dsse::{Envelope, TrustedKey};
 use sealwright_core::key::KeyState;
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::scheme::Scheme;
+use sealwright_core::spki::Spki;
+use sealwright_core::succession;
 use sealwright_core::time::Timestamp;
 use sealwright_core::uri::KeyUri;
+use serde_json::value::RawValue;
 
 use super::enrol::Enrolment;
 use crate::clock;
@@ -80,8 +84,10 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
 fn switch(prepare: Prepare<'_>, output: Output) -> Result<(), Failure> {
     let args = prepare.args;
     let rotated = args.connection.clone().run(async |mut client| {
-        let to = prepare.successor(&mut client).await?;
-        Ok::<_, Failure>(client.rotate_key(&to, &args.reason).await?)
+        match prepare.successor(&mut client).await? {
+            Successor::Waits(to) => Ok(client.rotate_key(&to, &args.reason).await?),
+            Successor::Signs(versions, to) => rotated_before(&versions, to),
+        }
     })?;
     if let Some(path) = &args.output {
         files::write_product(path, rotated.succession.get().as_bytes())?;
@@ -98,6 +104,35 @@ fn switch(prepare: Prepare<'_>, output: Output) -> Result<(), Failure> {
     }
 }
 
+/// The answer of the rotation by which `to` came to sign, from what is kept of it: it was lost on its way.
+fn rotated_before(versions: &[Key], to: Key) -> Result<Rotated, Failure> {
+    let statement = to.succession.as_ref().map(serde_json::to_string);
+    let Some(statement) = statement.transpose().map_err(Failure::local)? else {
+        return Err(signs_already(&to));
+    };
+    let named_by = |version: &&Key| {
+        let spki = Spki::from_pem(&version.public_key_pem).ok()?;
+        let key = TrustedKey::with_default_scheme(spki).ok()?;
+        let link = Envelope::parse(statement.as_bytes()).ok()?;
+        succession::follow(&key, [link]).ok()
+    };
+    let from = versions.iter().find(|version| named_by(version).is_some());
+    let from = from.ok_or_else(|| signs_already(&to))?.key.clone();
+    let succession = RawValue::from_string(statement).map_err(Failure::local)?;
+    Ok(Rotated {
+        from,
+        to,
+        succession,
+    })
+}
+
+fn signs_already(key: &Key) -> Failure {
+    let (key, uri) = (&key.key, &key.uri);
+    Failure::NotGood(format!(
+        "{key}, which is {uri}, signs already; name another --uri"
+    ))
+}
+
 fn schedule(prepare: Prepare<'_>, at: Timestamp, output: Output) -> Result<(), Failure> {
     let args = prepare.args;
     // The daemon decides by its own clock; this keeps a key from being made for nothing.
@@ -106,9 +141,12 @@ fn schedule(prepare: Prepare<'_>, at: Timestamp, output: Output) -> Result<(), F
         return Err(Failure::Local(why));
     }
     let (from, to) = args.connection.clone().run(async |mut client| {
-        let to = prepare.successor(&mut client).await?;
+        let to = match prepare.successor(&mut client).await? {
+            Successor::Waits(to) => to,
+            Successor::Signs(_, key) => return Err(signs_already(&key)),
+        };
         let from = client.schedule_rotation(&to, at, &args.reason).await?;
-        Ok::<_, Failure>((from, to))
+        Ok((from, to))
     })?;
     output.answer(&from, || {
         let from = &from.key;
@@ -131,9 +169,16 @@ struct Prepare<'a> {
     confirmation: Confirmation,
 }
 
+/// How far an earlier attempt got.
+enum Successor {
+    /// Enrolled for what the old key signs, and not active yet.
+    Waits(KeyVersionId),
+    /// It took over already; with all versions of the key.
+    Signs(Vec<Key>, Key),
+}
+
 impl Prepare<'_> {
-    /// The successor, which is enrolled for what the old key signs and not active yet.
-    async fn successor(&self, client: &mut Client) -> Result<KeyVersionId, Failure> {
+    async fn successor(&self, client: &mut Client) -> Result<Successor, Failure> {
         let name = &self.args.key;
         let versions = client.key(name).await?;
         let old = versions.iter().find(|v| v.state == KeyState::Active);
@@ -142,21 +187,28 @@ impl Prepare<'_> {
             Failure::NotGood(why)
         })?;
         let token = self.args.token.as_ref().unwrap_or(&old.token);
-        let waiting = versions.iter().find(|version| {
-            version.state == KeyState::PreActive
-                && version.token == *token
-                && version.uri == self.uri
-        });
-        match waiting {
-            Some(version) => Ok(version.key.clone()),
-            None => Ok(self.enrolled(client, old, token).await?.key),
+        let scheme = self.args.scheme.unwrap_or(old.scheme);
+        let found = self.found_or_made(client, token, scheme).await?;
+        // By its public key: a token may know it under a longer address than it was made under.
+        let known = versions.iter().find(|v| v.spki_sha256 == found.spki_sha256);
+        match known {
+            Some(known) if known.state == KeyState::PreActive => {
+                Ok(Successor::Waits(known.key.clone()))
+            }
+            Some(known) if known.state == KeyState::Active => {
+                let known = known.clone();
+                Ok(Successor::Signs(versions, known))
+            }
+            _ => {
+                let enrolment = self.enrolment(old, token, scheme);
+                let made = enrolment.carry_out(client, found).await??;
+                Ok(Successor::Waits(made.key))
+            }
         }
     }
 
-    async fn enrolled(&self, client: &mut Client, old: &Key, token: &str) -> Result<Key, Failure> {
-        let scheme = self.args.scheme.unwrap_or(old.scheme);
-        let found = self.found_or_made(client, token, scheme).await?;
-        let successor = Enrolment {
+    fn enrolment(&self, old: &Key, token: &str, scheme: Scheme) -> Enrolment {
+        Enrolment {
             key: self.args.key.to_string(),
             token: token.to_owned(),
             confirmation: self.confirmation,
@@ -165,8 +217,7 @@ impl Prepare<'_> {
             payload_types: Some(old.payload_types.clone()),
             certificate: None,
             activate: false,
-        };
-        successor.carry_out(client, found).await?
+        }
     }
 
     async fn found_or_made(

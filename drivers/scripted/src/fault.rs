@@ -45,6 +45,8 @@ faults! {
     CrashBeforeSign = "crash-before-sign",
     /// The process dies after it signed, before it answers.
     CrashAfterSign = "crash-after-sign",
+    /// The process dies after it made a key, before it answers.
+    CrashAfterGenerate = "crash-after-generate",
     /// The process dies by SIGABRT, as by a fault in vendor code.
     Abort = "abort",
     /// Greets, and then reads nothing.

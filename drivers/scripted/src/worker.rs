@@ -92,6 +92,9 @@ impl Generate for Worker {
         }
         self.store
             .make(name, Algorithm::of(spec.scheme, spec.rsa_bits)?)?;
+        if self.switch.now() == Fault::CrashAfterGenerate {
+            std::process::exit(1);
+        }
         self.describe(&spec.uri)
     }
 }

@@ -110,6 +110,7 @@ fn broken_rule(fault: Fault) -> &'static str {
             "the descriptor says what is configured"
         }
         Fault::Lost | Fault::HangWithoutReading => "health answers",
+        Fault::CrashAfterGenerate => "a made key is found and signs",
         Fault::IgnoreCancel => "a cancelled request ends, and the next one works",
         _ => "every scheme signs, and the signature verifies",
     }
