@@ -29,7 +29,8 @@ pub struct Shard {
     pub inheritance: Inheritance,
 }
 
-/// What a new log takes from an old one, each in a record of its own. Retries, approvals and reservations stay behind.
+/// What a new log takes from an old one, each in a record of its own. Approvals, reservations, schedules and retries stay
+/// behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inheritance {
