@@ -86,7 +86,7 @@ fn switch(prepare: Prepare<'_>, output: Output) -> Result<(), Failure> {
     let rotated = args.connection.clone().run(async |mut client| {
         match prepare.successor(&mut client).await? {
             Successor::Waits(to) => Ok(client.rotate_key(&to, &args.reason).await?),
-            Successor::Signs(versions, to) => rotated_before(&versions, to),
+            Successor::Signs(versions, to) => rotated_before(&versions, *to),
         }
     })?;
     if let Some(path) = &args.output {
@@ -174,7 +174,7 @@ enum Successor {
     /// Enrolled for what the old key signs, and not active yet.
     Waits(KeyVersionId),
     /// It took over already; with all versions of the key.
-    Signs(Vec<Key>, Key),
+    Signs(Vec<Key>, Box<Key>),
 }
 
 impl Prepare<'_> {
@@ -197,7 +197,7 @@ impl Prepare<'_> {
             }
             Some(known) if known.state == KeyState::Active => {
                 let known = known.clone();
-                Ok(Successor::Signs(versions, known))
+                Ok(Successor::Signs(versions, Box::new(known)))
             }
             _ => {
                 let enrolment = self.enrolment(old, token, scheme);
