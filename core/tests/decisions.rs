@@ -2,66 +2,27 @@
 //! when a signature may still leave.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/fold.rs"]
+mod support;
+
 use std::time::Instant;
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
-use sealwright_core::identity::{PeerCred, Principal, Role};
-use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose};
+use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Action, Answer, Demands, Denial, Permit, PolicyEngine, Question, Resource, SignFacts,
-    SignIntent, admit, authorise,
+    Answer, Demands, Denial, Permit, SignFacts, SignIntent, admit, authorise,
 };
-use sealwright_core::record::{
-    Actor, Event, Genesis, KeyChanged, KeyCompromised, KeyEnrolled, KeyRotated, LogKey, Record,
-    SCHEMA_VERSION, TokenMark,
-};
+use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;
-use sealwright_core::spki::Spki;
 use sealwright_core::state::{State, StateError};
 use sealwright_core::succession::PREDICATE_TYPE;
 use sealwright_core::time::Timestamp;
-
-const STATEMENT: &str = "application/vnd.in-toto+json";
-
-/// Answers every question the same way.
-struct Fixed {
-    answer: Answer,
-    names: &'static str,
-}
-
-impl PolicyEngine for Fixed {
-    fn decide(&self, _: &Question<'_>) -> Answer {
-        self.answer.clone()
-    }
-
-    fn could_allow(&self, _: &Principal, _: Action, _: &Resource<'_>) -> bool {
-        matches!(self.answer, Answer::Allow { .. })
-    }
-
-    fn names_predicate_type(&self, predicate_type: &str) -> bool {
-        self.names == predicate_type
-    }
-
-    fn digest(&self) -> Sha256Digest {
-        Sha256Digest([7; 32])
-    }
-}
-
-fn allow() -> Fixed {
-    demanding(Demands::default())
-}
-
-fn demanding(demands: Demands) -> Fixed {
-    Fixed {
-        answer: Answer::Allow {
-            policies: vec!["p".to_owned()],
-            demands,
-        },
-        names: "",
-    }
-}
+use support::{
+    Fixed, PEER, STATEMENT, allow, changed, compromised, demanding, enrolled, enrolment, genesis,
+    principal, push, rotated, state, state_of,
+};
 
 fn deny(errors: &[&str]) -> Fixed {
     let errors = errors.iter().map(ToString::to_string).collect();
@@ -72,102 +33,6 @@ fn deny(errors: &[&str]) -> Fixed {
         },
         names: "",
     }
-}
-
-const PEER: PeerCred = PeerCred {
-    uid: 1,
-    gid: 1,
-    pid: 1,
-};
-
-fn principal(tenant: &str) -> Principal {
-    let roles = vec![Role::Client];
-    Principal {
-        id: "spiffe://test/ci".to_owned(),
-        tenant: tenant.parse().unwrap(),
-        roles,
-    }
-}
-
-fn by() -> Actor {
-    Actor {
-        principal: "spiffe://test/op".to_owned(),
-        peer: PEER,
-    }
-}
-
-fn enrolment(key: &str, purpose: Purpose) -> Enrolment {
-    let key: KeyVersionId = key.parse().unwrap();
-    let payload_types = match purpose {
-        Purpose::Dsse => vec![STATEMENT.to_owned()],
-        _ => Vec::new(),
-    };
-    Enrolment {
-        // Distinct keys have distinct bytes.
-        spki: Spki::from_der(key.to_string().into_bytes()),
-        key,
-        token: "hsm".to_owned(),
-        uri: "pkcs11:object=release".parse().unwrap(),
-        scheme: Scheme::EcdsaP256Sha256,
-        purpose,
-        payload_types,
-        evidence: EvidenceGrade::Claimed,
-        certificate: None,
-    }
-}
-
-fn enrolled(key: &str, purpose: Purpose) -> Event {
-    Event::KeyEnrolled(KeyEnrolled {
-        enrolment: enrolment(key, purpose),
-        by: by(),
-    })
-}
-
-fn changed(key: &str, event: KeyEvent) -> Event {
-    let key = key.parse().unwrap();
-    Event::KeyChanged(KeyChanged {
-        key,
-        event,
-        reason: String::new(),
-        by: by(),
-    })
-}
-
-fn genesis() -> Event {
-    let log_key = LogKey {
-        token: "hsm".to_owned(),
-        uri: "pkcs11:object=log".parse().unwrap(),
-        spki: Spki::from_der(vec![0]),
-        scheme: Scheme::Ed25519,
-    };
-    Event::Genesis(Genesis {
-        origin: "test/log".to_owned(),
-        log_key,
-        operators: Vec::new(),
-        approvers: Vec::new(),
-        approvals_required: 0,
-        policy_digest: Sha256Digest::default(),
-        predecessor: None,
-    })
-}
-
-fn push(state: &mut State, event: Event) -> Result<(), StateError> {
-    let seq = state.next_index();
-    state.apply(&Record {
-        v: SCHEMA_VERSION,
-        seq,
-        time: Timestamp::from_unix_millis(seq.cast_signed() + 1),
-        event,
-    })
-}
-
-/// Genesis and the events, all accepted.
-fn state(events: impl IntoIterator<Item = Event>) -> State {
-    let mut state = State::default();
-    for event in std::iter::once(genesis()).chain(events) {
-        push(&mut state, event).unwrap();
-    }
-    state
 }
 
 fn active(purpose: Purpose) -> State {
@@ -473,29 +338,6 @@ fn every_record_survives_its_json() {
         KeyState::Active,
         KeyState::PreActive.after(KeyEvent::Activate).unwrap()
     );
-}
-
-fn rotated(from: &str, to: &str) -> Event {
-    Event::KeyRotated(Box::new(KeyRotated {
-        from: from.parse().unwrap(),
-        to: to.parse().unwrap(),
-        succession: "{}".to_owned(),
-        reason: String::new(),
-        by: by(),
-    }))
-}
-
-fn compromised(key: &str, effective_time: i64) -> Event {
-    Event::KeyCompromised(KeyCompromised {
-        key: key.parse().unwrap(),
-        effective_time: Timestamp::from_unix_millis(effective_time),
-        reason: "found on a pastebin".to_owned(),
-        by: by(),
-    })
-}
-
-fn state_of(state: &State, key: &str) -> KeyState {
-    state.version(&key.parse().unwrap()).unwrap().state
 }
 
 #[test]
