@@ -16,8 +16,8 @@ use serde_json::json;
 use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
-    Consistency, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, Generate, Key, KeyList,
-    RecordPage, RecordQuery, RecordView, Rotated, Status,
+    ClockAccepted, Consistency, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, Generate,
+    Key, KeyList, RecordPage, RecordQuery, RecordView, Rotated, Status,
 };
 
 impl Client {
@@ -123,6 +123,12 @@ impl Client {
         self.post::<serde_json::Value>(&path, &json!({ "reason": reason }))
             .await
             .map(|_| ())
+    }
+
+    /// Says that a clock which the daemon doubts is right.
+    pub async fn accept_clock(&mut self, reason: &str) -> Result<ClockAccepted, ClientError> {
+        self.post("/v1/clock/accept", &json!({ "reason": reason }))
+            .await
     }
 
     /// Stops all use of the keys in `scope`.

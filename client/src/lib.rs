@@ -29,7 +29,8 @@ pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
-    AnchorStatus, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, FreezeStatus, Generate,
-    Key, LogStatus, PredecessorStatus, PrincipalStatus, RecordPage, RecordQuery, RecordView,
-    Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus, WitnessStatus,
+    AnchorStatus, ClockAccepted, CosignaturesTaken, DescribedKey, Enrol, FreezeChange,
+    FreezeStatus, Generate, Key, LogStatus, PredecessorStatus, PrincipalStatus, RecordPage,
+    RecordQuery, RecordView, Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus,
+    WitnessStatus,
 };

@@ -34,6 +34,9 @@ pub struct Status {
     /// Freezes in force that concern the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<FreezeStatus>,
+    /// Why the host's clock is not believed, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
     /// Keys that are due for rotation, or soon will be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationAhead>,
@@ -66,6 +69,15 @@ pub struct ScheduledRotation {
     /// Why it was not done although its time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// That a clock in doubt was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockAccepted {
+    /// What it said.
+    pub wall: Timestamp,
+    /// The record that says so.
+    pub record: u64,
 }
 
 /// A freeze in force.

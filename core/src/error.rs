@@ -75,6 +75,10 @@ codes! {
     AlreadyFrozen = "already_frozen", 409, "It is frozen already";
     /// The end of a freeze that is not.
     NotFrozen = "not_frozen", 409, "It is not frozen; `sealwright status` shows what is";
+    /// The host's clock went somewhere that it cannot have come to by itself.
+    ClockInDoubt = "clock_in_doubt", 409, "The host's clock cannot be believed, and this depends on the time; see `sealwright status` and docs/runbooks/audit.md";
+    /// A clock that nobody doubts.
+    ClockNotInDoubt = "clock_not_in_doubt", 409, "Nobody doubts the host's clock";
     /// The key changed between permission and record.
     Discarded = "discarded", 409, "The key changed while the request was in flight; the signature was thrown away, try again";
     /// Too many requests wait for this token.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bundle;
+pub mod clock;
 pub mod digest;
 pub mod dsse;
 pub mod error;

@@ -1,5 +1,6 @@
 //! What the audit log says: record bodies (schema in `docs/audit-record.md`) and the leaf that commits to one.
 
+mod clock;
 mod freeze;
 mod keys;
 mod schedule;
@@ -17,6 +18,7 @@ use crate::statement::Subject;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
+pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
@@ -82,6 +84,15 @@ pub enum Event {
     /// See [`KeyRotated`].
     #[serde(rename = "key.rotated")]
     KeyRotated(Box<KeyRotated>),
+    /// See [`ClockDoubted`].
+    #[serde(rename = "clock.doubted")]
+    ClockDoubted(ClockDoubted),
+    /// See [`ClockBelieved`].
+    #[serde(rename = "clock.believed")]
+    ClockBelieved(ClockBelieved),
+    /// See [`ClockAccepted`].
+    #[serde(rename = "clock.accepted")]
+    ClockAccepted(ClockAccepted),
     /// See [`RotationScheduled`].
     #[serde(rename = "key.rotation-scheduled")]
     RotationScheduled(RotationScheduled),
@@ -126,6 +137,9 @@ impl Event {
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
             Self::KeyRotated(_) => "key.rotated",
+            Self::ClockDoubted(_) => "clock.doubted",
+            Self::ClockBelieved(_) => "clock.believed",
+            Self::ClockAccepted(_) => "clock.accepted",
             Self::RotationScheduled(_) => "key.rotation-scheduled",
             Self::RotationCancelled(_) => "key.rotation-cancelled",
             Self::KeyCompromised(_) => "key.compromised",

@@ -1,5 +1,6 @@
 //! The daemon's state as a fold over the journal. Recovery and normal work call the same [`State::apply`].
 
+mod clock;
 mod freeze;
 mod keys;
 mod schedule;
@@ -20,6 +21,7 @@ use crate::record::{
 };
 use crate::time::Timestamp;
 
+use self::clock::ClockState;
 pub use self::freeze::Freeze;
 use self::freeze::Freezes;
 pub use self::schedule::Schedule;
@@ -39,6 +41,7 @@ pub struct State {
     keys: BTreeMap<KeyName, BTreeMap<u32, KeyVersion>>,
     suspect_tokens: BTreeSet<String>,
     freezes: Freezes,
+    clock: ClockState,
     schedules: BTreeMap<KeyName, Schedule>,
     policy_digest: Option<Sha256Digest>,
     config_digest: Option<Sha256Digest>,
@@ -360,6 +363,9 @@ impl State {
             Event::ConfigActivated(activated) => self.config_digest = Some(activated.digest),
             Event::FreezeSet(set) => self.freeze(record, set)?,
             Event::FreezeLifted(lifted) => self.thaw(lifted)?,
+            Event::ClockDoubted(doubted) => self.doubt_clock(doubted.doubt),
+            Event::ClockBelieved(_) => self.believe_clock(),
+            Event::ClockAccepted(accepted) => self.accept_clock(record, accepted),
             Event::KeyGenerateIntent(intent) => self.check_thawed(intent.key.key.tenant())?,
             Event::TokenSuspect(mark) => {
                 self.suspect_tokens.insert(mark.token.clone());
@@ -376,7 +382,7 @@ impl State {
             Event::DaemonStarted(_) | Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
         self.next_index = record.seq + 1;
-        self.last_time = record.time;
+        self.note_time(record);
         Ok(())
     }
 

@@ -1,16 +1,33 @@
-//! The one place that reads clocks.
+//! The one place that reads clocks, and what is decided by time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sealwright_core::clock::{Basis, Doubt, Reading};
+use sealwright_core::error::Code;
+use sealwright_core::record::{ClockBelieved, ClockDoubted, Event};
+use sealwright_core::state::State;
 use sealwright_core::time::Timestamp;
 
-/// Wall time, as a parameter.
+use crate::audit::writer::{Journal, RecordError};
+use crate::daemon::Daemon;
+use crate::refusal::Refusal;
+
+/// Wall time and time since boot, as parameters.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// CLOCK_BOOTTIME in milliseconds, suspend included: tells a clock step from downtime.
+    fn boottime_ms(&self) -> u64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
+        seconds.saturating_mul(1000).saturating_add(millis)
+    }
 }
 
-/// The system's wall clock.
+/// The system's clocks.
 pub struct SystemClock;
 
 impl Clock for SystemClock {
@@ -22,10 +39,176 @@ impl Clock for SystemClock {
     }
 }
 
-/// Milliseconds since boot, suspend included: tells a clock step from downtime.
-pub fn boottime_ms() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
-    seconds.saturating_mul(1000).saturating_add(millis)
+/// How long a believed moment is compared with: long enough that a clock is not led away in many small steps, short
+/// enough that one which is slewed (at most 500 in a million) stays within what is allowed.
+const BELIEVED_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// The wall clock and how far it is believed.
+pub struct TrustedClock {
+    clock: Arc<dyn Clock>,
+    // Held for the comparison only.
+    basis: Mutex<Basis>,
+}
+
+impl TrustedClock {
+    /// A clock in a daemon that starts with `basis` from its log.
+    pub fn starting(clock: Arc<dyn Clock>, basis: Basis) -> Self {
+        Self {
+            clock,
+            basis: Mutex::new(basis),
+        }
+    }
+
+    /// Wall time, or why it is not believed.
+    pub fn now(&self) -> Result<Timestamp, Doubt> {
+        let now = self.reading();
+        let mut basis = self.basis.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(doubt) = basis.judge(now) {
+            return Err(doubt);
+        }
+        let is_old = match *basis {
+            Basis::Recorded(_) | Basis::Doubted(_) => true,
+            Basis::Believed(then) => {
+                let age = now.boottime_ms.saturating_sub(then.boottime_ms);
+                u128::from(age) > BELIEVED_FOR.as_millis()
+            }
+        };
+        if is_old {
+            *basis = Basis::Believed(now);
+        }
+        Ok(now.wall)
+    }
+
+    /// Believes what the clock says from now on.
+    pub fn accept(&self) {
+        let now = self.reading();
+        *self.basis.lock().unwrap_or_else(PoisonError::into_inner) = Basis::Believed(now);
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            wall: self.clock.now(),
+            boottime_ms: self.clock.boottime_ms(),
+        }
+    }
+}
+
+impl From<Doubt> for Refusal {
+    fn from(doubt: Doubt) -> Self {
+        Self::bad_input(Code::ClockInDoubt, doubt.to_string())
+    }
+}
+
+/// Between two looks at the clock.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Records when the clock stops being believed, and when it is again, until the daemon stops.
+pub async fn watch(daemon: Arc<Daemon>) {
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = daemon.stopped() => return,
+        }
+        let now = daemon.trusted_clock.now();
+        if let Err(error) = note(&daemon.journal, now).await {
+            tracing::error!(%error, "what is wrong with the clock cannot be recorded");
+        }
+    }
+}
+
+/// Records what changed about the clock, if anything did. A start does it before its own record, whose time may be as
+/// wrong as the clock: without the doubt in front of it the next start would take that time for true.
+pub async fn note(journal: &Journal, now: Result<Timestamp, Doubt>) -> Result<(), RecordError> {
+    let is_doubted = journal.with_state(State::is_clock_doubted);
+    let event = match now {
+        Err(doubt) if !is_doubted => {
+            tracing::error!(%doubt, "what depends on the time waits");
+            Event::ClockDoubted(ClockDoubted { doubt })
+        }
+        Ok(wall) if is_doubted => {
+            tracing::info!(%wall, "the host's clock is believed again");
+            Event::ClockBelieved(ClockBelieved { wall })
+        }
+        _ => return Ok(()),
+    };
+    journal.record(event).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    /// Both clocks in milliseconds.
+    #[derive(Default)]
+    struct Hands {
+        wall: AtomicI64,
+        boot: AtomicI64,
+    }
+
+    impl Hands {
+        fn pass(&self, millis: i64) {
+            self.wall.fetch_add(millis, Relaxed);
+            self.boot.fetch_add(millis, Relaxed);
+        }
+    }
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(self.wall.load(Relaxed))
+        }
+
+        fn boottime_ms(&self) -> u64 {
+            self.boot.load(Relaxed).unsigned_abs()
+        }
+    }
+
+    const YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
+
+    fn running() -> (Arc<Hands>, TrustedClock) {
+        let hands = Arc::new(Hands::default());
+        hands.pass(50 * YEAR);
+        let recorded = hands.now();
+        let basis = Basis::Recorded(recorded);
+        let clock = TrustedClock::starting(Arc::clone(&hands) as Arc<dyn Clock>, basis);
+        assert_eq!(clock.now(), Ok(recorded));
+        (hands, clock)
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_a_year_is_doubted_until_it_is_set_back_or_accepted() {
+        for step in [YEAR, -YEAR] {
+            let (hands, clock) = running();
+            hands.wall.fetch_add(step, Relaxed);
+            assert!(clock.now().is_err());
+            hands.wall.fetch_sub(step, Relaxed);
+            assert!(clock.now().is_ok());
+            hands.wall.fetch_add(step, Relaxed);
+            clock.accept();
+            assert!(clock.now().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_led_away_in_small_steps_is_doubted() {
+        let (hands, clock) = running();
+        let mut doubted = false;
+        for _ in 0..5 {
+            hands.pass(60_000);
+            hands.wall.fetch_add(50_000, Relaxed);
+            doubted |= clock.now().is_err();
+        }
+        assert!(doubted);
+    }
+
+    #[test]
+    fn a_clock_that_is_slewed_for_a_month_is_believed() {
+        let (hands, clock) = running();
+        for _ in 0..30 * 24 * 60 {
+            hands.pass(60_000);
+            hands.wall.fetch_add(30, Relaxed);
+            assert!(clock.now().is_ok());
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
 use crate::authn::{Directory, Tls};
 use crate::body::Budget;
-use crate::clock::Clock;
+use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
 use crate::failpoints::Failpoints;
@@ -70,6 +70,8 @@ pub struct Daemon {
     pub log_key: VerifierKey,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// The same, for what is decided by time.
+    pub trusted_clock: TrustedClock,
     /// What became of the scheduled rotations that are due.
     pub scheduled: Attempts,
     /// Where a test wants this process to die.

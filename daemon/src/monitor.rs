@@ -130,6 +130,8 @@ fn gauges(daemon: &Daemon) {
     if let Some(age) = daemon.witnesses.age(daemon.clock.now()) {
         metrics::gauge!("sealwright_witness_quorum_age_seconds").set(age as f64);
     }
+    let is_doubted = daemon.trusted_clock.now().is_err();
+    metrics::gauge!("sealwright_clock_in_doubt").set(f64::from(u8::from(is_doubted)));
     freeze_gauges(daemon);
     rotation::alerts::gauges(daemon);
     for (name, status) in daemon.tokens.statuses() {

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_core::state::State;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_policy::{CedarPolicy, PolicyError};
 use tokio::net::UnixListener;
@@ -25,7 +26,7 @@ use crate::audit::writer::RecordError;
 use crate::audit::{self, Audit, OpenError, Settings};
 use crate::authn::{Directory, Tls, TlsError};
 use crate::body::Budget;
-use crate::clock::{self, Clock, SystemClock};
+use crate::clock::{self, Clock, SystemClock, TrustedClock};
 use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
@@ -162,7 +163,10 @@ async fn serve(config: Config) -> Result<(), RunError> {
         low_water_bytes: config.state.low_water_bytes,
     };
     let audit = audit::open(&settings, Arc::clone(&clock), Arc::clone(&failpoints)).await?;
-    begin_run(&audit, policy.digest(), config.digest).await?;
+    let basis = audit.journal.with_state(State::clock_basis);
+    let trusted_clock = TrustedClock::starting(Arc::clone(&clock), basis);
+    clock::note(&audit.journal, trusted_clock.now()).await?;
+    begin_run(&audit, &*clock, policy.digest(), config.digest).await?;
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
     let signer = log_signer(&audit, &tokens)?;
@@ -197,6 +201,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tiles,
         log_key,
         clock,
+        trusted_clock,
         failpoints,
         verifier: AwsLcVerifier,
         stopping: watch::Sender::new(false),
@@ -208,6 +213,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     tokio::spawn(watch_anchor(Arc::clone(&daemon)));
+    tokio::spawn(clock::watch(Arc::clone(&daemon)));
     tokio::spawn(rotation::schedule::run(Arc::clone(&daemon)));
     tokio::spawn(rotation::alerts::warn_daily(Arc::clone(&daemon)));
     until_stopped(daemon, metrics).await?;
@@ -232,12 +238,13 @@ fn install_metrics() -> PrometheusHandle {
 /// The records that begin a run; policy and configuration only where they are not those in force already.
 async fn begin_run(
     audit: &Audit,
+    clock: &dyn Clock,
     policy: Sha256Digest,
     config: Sha256Digest,
 ) -> Result<(), RunError> {
     let started = DaemonStarted {
         run_id: uuid::Uuid::now_v7().to_string(),
-        boottime_ms: clock::boottime_ms(),
+        boottime_ms: clock.boottime_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let journal = &audit.journal;

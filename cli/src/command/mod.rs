@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod audit;
+mod clock;
 mod completions;
 mod compromise;
 mod doctor;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Look after tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// The host's clock.
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Stop all signing with the keys of a tenant, or with all of them, at once.
     Freeze(freeze::Args),
     /// Lift a freeze.
@@ -85,6 +89,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(command),
         Command::Policy(command) => policy::run(command, output),
         Command::Token(command) => token::run(command, output),
+        Command::Clock(command) => clock::run(command, output),
         Command::Freeze(args) => freeze::freeze(args, output),
         Command::Thaw(args) => freeze::thaw(args, output),
         Command::Status(args) => status::run(args, output),

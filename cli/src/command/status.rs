@@ -43,6 +43,7 @@ fn text(status: &Status) -> String {
         lines.insert(3, before(predecessor));
     }
     lines.extend(status.freezes.iter().map(freeze));
+    lines.extend(status.clock.iter().map(|doubt| format!("CLOCK    {doubt}")));
     lines.extend(status.rotations.iter().map(rotation));
     lines.extend(log.witnesses.iter().map(witness));
     if log.anchor.quorum > 0 {

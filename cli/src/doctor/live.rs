@@ -72,6 +72,7 @@ fn refused(error: &ClientError) -> Finding {
 fn running(status: &Status) -> Vec<Finding> {
     let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
     findings.extend(status.freezes.iter().map(frozen));
+    findings.extend(status.clock.iter().map(|doubt| doubted(doubt)));
     findings.extend(status.rotations.iter().flat_map(to_rotate));
     if status.log.state != "ok" {
         let state = &status.log.state;
@@ -86,6 +87,11 @@ fn running(status: &Status) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn doubted(doubt: &str) -> Finding {
+    let next = "set the clock right, or `sealwright clock accept`; docs/runbooks/audit.md";
+    Finding::new("clock.in-doubt", "clock".to_owned(), doubt, next)
 }
 
 fn frozen(freeze: &FreezeStatus) -> Finding {

@@ -33,9 +33,14 @@ pub(super) async fn post(
         reason,
     } = read_json(call, body).await?;
     check_reason(&reason)?;
+    // A time that the operator names is as good as ever: a key is revoked whatever the clock does.
+    let effective_time = match effective_time {
+        Some(time) => time,
+        None => call.daemon.trusted_clock.now()?,
+    };
     let compromised = KeyCompromised {
         key: id.clone(),
-        effective_time: effective_time.unwrap_or_else(|| call.daemon.clock.now()),
+        effective_time,
         reason,
         by: actor(&caller),
     };

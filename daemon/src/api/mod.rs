@@ -2,6 +2,7 @@
 
 mod anchor;
 mod audit;
+mod clock;
 mod compromise;
 mod device_keys;
 mod enrol;
@@ -91,6 +92,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     match segments.as_slice() {
         ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
+        ["v1", "clock", "accept"] if post => clock::accept(call, body).await,
         ["v1", "freeze"] if post => freeze::set(call, body).await,
         ["v1", "freeze", "lift"] if post => freeze::lift(call, body).await,
         ["v1", "keys"] if get => keys::list(call, None),
@@ -138,6 +140,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
 pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/sign"),
     ("GET", "/v1/status"),
+    ("POST", "/v1/clock/accept"),
     ("POST", "/v1/freeze"),
     ("POST", "/v1/freeze/lift"),
     ("GET", "/v1/keys"),

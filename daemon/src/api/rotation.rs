@@ -79,6 +79,7 @@ pub(super) async fn schedule(
     let name = managed_key(call, &caller, name)?;
     let Schedule { to, at, reason } = read_json(call, body).await?;
     check_reason(&reason)?;
+    call.daemon.trusted_clock.now()?;
     let from = active(call, &name)?;
     let scheduled = RotationScheduled {
         from: from.clone(),

@@ -26,6 +26,9 @@ struct Status {
     /// Freezes in force that concern the caller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     freezes: Vec<FreezeView>,
+    /// Why the host's clock is not believed, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<String>,
     /// Keys that the caller may see and that are to be rotated, by their rule or as scheduled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rotations: Vec<RotationAhead>,
@@ -138,6 +141,11 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
             .map(|(name, status)| token(daemon, name, status))
             .collect(),
         freezes: freeze::views(call, &caller),
+        clock: daemon
+            .trusted_clock
+            .now()
+            .err()
+            .map(|doubt| doubt.to_string()),
         rotations: keys::rotations_ahead(call, &caller),
     };
     Ok(http::json(&status))

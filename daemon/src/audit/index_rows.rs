@@ -253,6 +253,9 @@ impl Facts {
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }
+            Event::ClockAccepted(accepted) => {
+                facts.principals.push(accepted.by.principal.clone());
+            }
             Event::FreezeSet(changed) | Event::FreezeLifted(changed) => {
                 facts.about_freeze(&changed.scope, &changed.by.principal)
             }

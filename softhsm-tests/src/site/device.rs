@@ -24,7 +24,7 @@ pub enum Device {
     /// A software TPM, and the serial its driver found.
     Swtpm(Swtpm, String),
     /// A reader with a card in it.
-    Piv(VirtualReader, VirtualPiv),
+    Piv(Box<VirtualReader>, VirtualPiv),
     /// The scripted driver needs none.
     Scripted,
 }
@@ -41,7 +41,7 @@ impl Device {
             Kind::Piv => {
                 let reader = VirtualReader::start();
                 let card = reader.insert(PIV_SERIAL.parse().expect("a number"));
-                Self::Piv(reader, card)
+                Self::Piv(Box::new(reader), card)
             }
             Kind::Scripted => Self::Scripted,
         }

@@ -1,0 +1,51 @@
+//! `POST /v1/clock/accept`: an operator says that a clock in doubt is right.
+
+use hyper::body::Incoming;
+use sealwright_core::error::Code;
+use sealwright_core::permit::{Action, Resource};
+use sealwright_core::record::{ClockAccepted, Event};
+use sealwright_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, actor, check_reason, read_json};
+use crate::http::{self, Answer};
+use crate::refusal::Refusal;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accept {
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    wall: Timestamp,
+    record: u64,
+}
+
+pub(super) async fn accept(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+    let caller = call.caller()?;
+    let tenant = Resource::Tenant(&caller.principal.tenant);
+    call.check(&caller, Action::Operate, tenant)?;
+    let Accept { reason } = read_json(call, body).await?;
+    check_reason(&reason)?;
+    let daemon = call.daemon;
+    if let Ok(wall) = daemon.trusted_clock.now() {
+        let detail = format!("the host's clock says {wall}, and nothing speaks against it");
+        return Err(Refusal::bad_input(Code::ClockNotInDoubt, detail));
+    }
+    let wall = daemon.clock.now();
+    let accepted = ClockAccepted {
+        wall,
+        reason,
+        by: actor(&caller),
+    };
+    let recorded = daemon
+        .journal
+        .record(Event::ClockAccepted(accepted))
+        .await?;
+    // A crash before this line: the next start compares with what was recorded.
+    daemon.trusted_clock.accept();
+    let record = recorded.index();
+    Ok(http::json(&Accepted { wall, record }))
+}
