@@ -79,6 +79,10 @@ codes! {
     ClockInDoubt = "clock_in_doubt", 409, "The host's clock cannot be believed, and this depends on the time; see `sealwright status` and docs/runbooks/audit.md";
     /// A clock that nobody doubts.
     ClockNotInDoubt = "clock_not_in_doubt", 409, "Nobody doubts the host's clock";
+    /// A name that is signed once has been signed with other digests.
+    AlreadyReleased = "already_released", 409, "A subject of this name was signed with other digests, and this key signs each name once; see detail";
+    /// No further name can be reserved.
+    ReservationsFull = "reservations_full", 409, "The key signs each name once and has no room for new names; sign them with another key";
     /// The key changed between permission and record.
     Discarded = "discarded", 409, "The key changed while the request was in flight; the signature was thrown away, try again";
     /// Too many requests wait for this token.

@@ -1,6 +1,7 @@
 //! Permission as a value: made only here, carried by move, spent by the signing stage.
 
 mod demands;
+mod once;
 
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
 pub use self::demands::Demands;
+pub use self::once::{ONCE_SUBJECTS_BYTES_MAX, OnceError};
 
 /// Leave to sign one message with one key version, once.
 ///
@@ -350,6 +352,9 @@ pub enum Denial {
     /// Policy says yes, if others approve.
     #[error("the policy demands {0} approval(s) of this request; nothing was done")]
     ApprovalRequired(u32),
+    /// Policy says yes, once, and the payload cannot be told from others.
+    #[error(transparent)]
+    Once(#[from] OnceError),
 }
 
 fn explain(policies: &[String], errors: &[String]) -> String {
@@ -375,6 +380,7 @@ impl Denial {
             Self::Rotation(error) => error.code(),
             Self::Succession(_) => Code::InvalidRequest,
             Self::ApprovalRequired(_) => Code::ApprovalRequired,
+            Self::Once(error) => error.code(),
             Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
                 Code::Denied
             }
@@ -498,7 +504,7 @@ pub fn authorise(
         sign: Some(intent.facts),
         now: intent.now,
     };
-    grant(
+    let permit = grant(
         policy,
         &question,
         state.permit_index(&key, version),
@@ -506,7 +512,11 @@ pub fn authorise(
         version,
         intent.pae_sha256,
         intent.deadline,
-    )
+    )?;
+    if permit.demands.once {
+        once::check(&intent.facts)?;
+    }
+    Ok(permit)
 }
 
 /// A rotation, as far as policy is concerned.

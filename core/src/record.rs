@@ -3,6 +3,7 @@
 mod clock;
 mod freeze;
 mod keys;
+mod once;
 mod schedule;
 mod shard;
 
@@ -21,6 +22,7 @@ use crate::uri::KeyUri;
 pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
+pub use self::once::SignIntended;
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
     BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
@@ -66,6 +68,9 @@ pub enum Event {
     /// A configuration came into force.
     #[serde(rename = "config.activated")]
     ConfigActivated(Activated),
+    /// See [`SignIntended`].
+    #[serde(rename = "sign.intent")]
+    SignIntended(Box<SignIntended>),
     /// A signing request ended, one way or the other.
     #[serde(rename = "sign")]
     Sign(Box<SignRecord>),
@@ -131,6 +136,7 @@ impl Event {
             Self::LogRecovered(_) => "log.recovered",
             Self::PolicyActivated(_) => "policy.activated",
             Self::ConfigActivated(_) => "config.activated",
+            Self::SignIntended(_) => "sign.intent",
             Self::Sign(_) => "sign",
             Self::KeyEnrolled(_) => "key.enrolled",
             Self::KeyInherited(_) => "key.inherited",
@@ -206,6 +212,9 @@ pub struct DaemonStarted {
     pub boottime_ms: u64,
     /// Version of the program.
     pub version: String,
+    /// The `sign.intent` records that no record of the run before closed: a device may hold their signatures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_intents: Vec<u64>,
 }
 
 /// A torn last batch was cut off: it was never acknowledged.
@@ -331,6 +340,15 @@ pub struct SignRecord {
     /// An earlier record of the same request, where this is a retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<u64>,
+    /// The policy has each subject signed once: a release reserves their names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
+    /// The [`SignIntended`] record that this one closes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<u64>,
+    /// The approval by which names that stood for other digests were signed once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amends: Option<u64>,
     /// The policy that decided.
     pub policy_digest: Sha256Digest,
     /// The configuration it ran under.

@@ -3,6 +3,7 @@
 mod clock;
 mod freeze;
 mod keys;
+mod reservations;
 mod schedule;
 mod shard;
 
@@ -24,6 +25,8 @@ use crate::time::Timestamp;
 use self::clock::ClockState;
 pub use self::freeze::Freeze;
 use self::freeze::Freezes;
+use self::reservations::Reservations;
+pub use self::reservations::{OnceConflict, RESERVATIONS_MAX, Reserved};
 pub use self::schedule::Schedule;
 
 /// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
@@ -46,6 +49,7 @@ pub struct State {
     policy_digest: Option<Sha256Digest>,
     config_digest: Option<Sha256Digest>,
     retries: Retries,
+    reservations: Reservations,
 }
 
 /// The journal holds a record that cannot follow those before it.
@@ -222,6 +226,9 @@ pub enum StateError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A name that is signed once stands for something else.
+    #[error(transparent)]
+    Once(#[from] OnceConflict),
 }
 
 impl StateError {
@@ -231,6 +238,7 @@ impl StateError {
             Self::Frozen { .. } => Code::Frozen,
             Self::AlreadyFrozen { .. } => Code::AlreadyFrozen,
             Self::NotFrozen(_) => Code::NotFrozen,
+            Self::Once(conflict) => conflict.code(),
             _ => Code::InvalidRequest,
         }
     }
@@ -238,12 +246,28 @@ impl StateError {
 
 /// A signature may not be released any more; the writer asks right before it accepts the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("key {key} left the state its permit was made in ({now})")]
-pub struct ReleaseConflict {
-    /// The version.
-    pub key: KeyVersionId,
-    /// What it is now.
-    pub now: String,
+pub enum ReleaseConflict {
+    /// The key's state.
+    #[error("key {key} left the state its permit was made in ({now})")]
+    Key {
+        /// The version.
+        key: KeyVersionId,
+        /// What it is now.
+        now: String,
+    },
+    /// A subject's name.
+    #[error(transparent)]
+    Once(#[from] OnceConflict),
+}
+
+impl ReleaseConflict {
+    /// What the client is told.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Key { .. } => Code::Discarded,
+            Self::Once(conflict) => conflict.code(),
+        }
+    }
 }
 
 impl State {
@@ -329,7 +353,7 @@ impl State {
         key: &KeyVersionId,
         state_index: u64,
     ) -> Result<(), ReleaseConflict> {
-        let conflict = |now: String| ReleaseConflict {
+        let conflict = |now: String| ReleaseConflict::Key {
             key: key.clone(),
             now,
         };
@@ -373,13 +397,16 @@ impl State {
             Event::TokenCleared(mark) => {
                 self.suspect_tokens.remove(&mark.token);
             }
+            Event::SignIntended(intended) => self.intend(record, intended)?,
             Event::Sign(sign) => {
+                self.settle(record.seq, sign)?;
                 self.retries.note(record.seq, sign);
                 self.count_signatures(sign);
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
-            Event::DaemonStarted(_) | Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
+            Event::DaemonStarted(_) => self.forget_open_intents(),
+            Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
         self.next_index = record.seq + 1;
         self.note_time(record);

@@ -198,7 +198,8 @@ impl Daemon {
     /// Records a request that ended without a signature; returns the record's index if it got one.
     ///
     /// Callers without an identity are not recorded. Refusals beyond the rate are counted instead, and so is
-    /// everything while the log cannot take more: a flood of requests must not use up the last room.
+    /// everything while the log cannot take more: a flood of requests must not use up the last room. What closes an
+    /// intent is always recorded, or its names would stay reserved.
     pub async fn record_refusal(&self, draft: SignRecord, refusal: &Refusal) -> Option<u64> {
         if refusal.recorded.is_some() || draft.principal.is_empty() {
             return refusal.recorded;
@@ -210,6 +211,7 @@ impl Daemon {
         let (now, time) = (Instant::now(), self.clock.now());
         let is_limited = matches!(refusal.outcome, Outcome::Denied | Outcome::Failed);
         let has_room = self.log_takes_more().is_ok();
+        let is_limited = is_limited && draft.intent.is_none();
         if is_limited && !self.denials.is_recorded(who, has_room, now, time) {
             return None;
         }

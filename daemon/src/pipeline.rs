@@ -14,7 +14,7 @@ use sealwright_core::error::Code;
 use sealwright_core::key::KeyState;
 use sealwright_core::name::KeyName;
 use sealwright_core::permit::{self, Permit, SignFacts, SignIntent};
-use sealwright_core::record::{INLINE_SUBJECTS_MAX, Outcome, SignRecord};
+use sealwright_core::record::{Event, INLINE_SUBJECTS_MAX, Outcome, SignIntended, SignRecord};
 use sealwright_core::sign::{ToBeSigned, Unverified, VerifiedSignature};
 use sealwright_core::statement::{self, Accept, Predicate, StatementSummary};
 
@@ -102,11 +102,12 @@ async fn release(
     draft: &mut SignRecord,
 ) -> Result<Recorded<Sealed>, Refusal> {
     let permits = authorise(daemon, inspected, draft)?;
-    let claims = permits.iter().map(Claim::of).collect();
+    let claims: Vec<Claim> = permits.iter().map(Claim::of).collect();
     let sealed = match daemon.earlier(&inspected.retry_key(&permits), draft)? {
         Earlier::Sealed(sealed) => sealed,
         Earlier::No(turn) => {
             let to_be_signed = prepare(daemon, permits, inspected)?;
+            intend(daemon, &claims, draft).await?;
             let unverified = sign_on_token(daemon, to_be_signed).await?;
             let verified = verify(daemon, unverified)?;
             turn.keep(seal_envelope(daemon, verified, inspected))
@@ -156,6 +157,9 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         subjects_sha256: None,
         idempotency_sha256: None,
         retry_of: None,
+        once: false,
+        intent: None,
+        amends: None,
         policy_digest: daemon.policy.current().digest(),
         config_digest: daemon.config.digest,
     }
@@ -341,6 +345,7 @@ fn authorise(
     daemon.failpoints.reach("authorise");
     let policy = daemon.policy.current();
     draft.policy_digest = policy.digest();
+    draft.intent = None;
     let now = daemon.clock.now();
     let mut permits = Vec::with_capacity(inspected.received.keys.len());
     let received = &inspected.received;
@@ -365,6 +370,7 @@ fn authorise(
         draft.spki_sha256 = Some(first.spki().sha256());
         draft.scheme = Some(first.scheme());
     }
+    draft.once = permits.iter().any(|permit| permit.demands().once);
     Ok(permits)
 }
 
@@ -380,6 +386,29 @@ fn prepare(
         Ok(ToBeSigned::dsse(permit, &pae, inspected.pae_sha256)?)
     });
     prepared.collect()
+}
+
+/// Before a device is used for what is signed once: reserves the names, so that no second signature for them is made
+/// meanwhile. If we crash after it, the next start says that the device may hold one.
+async fn intend(daemon: &Daemon, claims: &[Claim], draft: &mut SignRecord) -> Result<(), Refusal> {
+    if !draft.once {
+        return Ok(());
+    }
+    let intended = SignIntended {
+        request_id: draft.request_id.clone(),
+        tenant: draft.tenant.clone(),
+        principal: draft.principal.clone(),
+        peer: draft.peer,
+        keys: claims.iter().map(|claim| claim.key.clone()).collect(),
+        pae_sha256: draft.pae_sha256.unwrap_or_default(),
+        subjects: draft.subjects.clone(),
+        amends: draft.amends,
+        policy_digest: draft.policy_digest,
+        config_digest: draft.config_digest,
+    };
+    let event = Event::SignIntended(Box::new(intended));
+    draft.intent = Some(daemon.journal.record(event).await?.index());
+    Ok(())
 }
 
 async fn sign_on_token(

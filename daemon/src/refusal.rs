@@ -107,10 +107,16 @@ impl From<RecordError> for Refusal {
             RecordError::Poisoned => Self::failed(Code::LogPoisoned, reason),
             RecordError::Full => Self::failed(Code::LogFull, reason),
             RecordError::Closed => Self::failed(Code::ShuttingDown, reason),
-            RecordError::Discarded { index, .. } => Self {
+            RecordError::Discarded {
+                index,
+                code,
+                reason: why,
+            } => Self {
                 outcome: Outcome::Discarded,
                 recorded: Some(index),
-                ..Self::failed(Code::Discarded, reason)
+                // The title of the plain code says it all; the others name what is in the way.
+                detail: (code != Code::Discarded).then_some(why),
+                ..Self::failed(code, reason)
             },
             RecordError::State(error) => Self::bad_input(error.code(), reason),
             RecordError::TooLarge(_) | RecordError::Encoding => {

@@ -242,12 +242,20 @@ async fn begin_run(
     policy: Sha256Digest,
     config: Sha256Digest,
 ) -> Result<(), RunError> {
+    let journal = &audit.journal;
+    let open: Vec<u64> = journal.with_state(|state| state.open_intents().collect());
+    for intent in &open {
+        tracing::warn!(
+            record = intent,
+            "sealwrightd ended while this request was signed: a signature may exist in the device's memory, none was released; its names stay reserved for its digests"
+        );
+    }
     let started = DaemonStarted {
         run_id: uuid::Uuid::now_v7().to_string(),
         boottime_ms: clock.boottime_ms(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        open_intents: open,
     };
-    let journal = &audit.journal;
     let _ = journal.record(Event::DaemonStarted(started)).await?;
     let (old_policy, old_config) =
         journal.with_state(|state| (state.policy_digest(), state.config_digest()));

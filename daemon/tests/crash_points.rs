@@ -220,6 +220,7 @@ async fn send(journal: Journal, n: u64, padding: usize) -> Result<u64, RecordErr
         run_id: "x".repeat(padding),
         boottime_ms: n,
         version: "test".to_owned(),
+        open_intents: Vec::new(),
     });
     journal.record(event).await.map(|recorded| recorded.index())
 }

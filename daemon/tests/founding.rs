@@ -139,6 +139,7 @@ impl Host {
             run_id: "run".to_owned(),
             boottime_ms: 1,
             version: "test".to_owned(),
+            open_intents: Vec::new(),
         });
         let recorded = self.runtime.block_on(audit.journal.record(started));
         assert_eq!(recorded.unwrap().index(), 4);

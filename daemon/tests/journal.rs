@@ -26,6 +26,7 @@ fn note(n: u64, padding: usize) -> Event {
         run_id: "x".repeat(padding),
         boottime_ms: n,
         version: "test".to_owned(),
+        open_intents: Vec::new(),
     })
 }
 

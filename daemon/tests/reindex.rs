@@ -63,6 +63,7 @@ fn a_rebuilt_index_equals_the_old_one() {
                     run_id: n.to_string(),
                     boottime_ms: n,
                     version: "test".to_owned(),
+                    open_intents: Vec::new(),
                 }))
                 .await
                 .unwrap();

@@ -81,6 +81,7 @@ impl Log {
                             run_id: "run".to_owned(),
                             boottime_ms: n,
                             version: "test".to_owned(),
+                            open_intents: Vec::new(),
                         })
                     };
                     self.runtime

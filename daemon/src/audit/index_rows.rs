@@ -15,6 +15,7 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::{Chain, Entry};
 use sealwright_core::name::KeyName;
 use sealwright_core::record::{Event, FreezeScope, Record, SALT_LEN};
+use sealwright_core::statement::Subject;
 
 use super::index::Query;
 use super::index::Stored;
@@ -222,14 +223,16 @@ impl Facts {
                     .collect();
                 facts.principals.push(sign.principal.clone());
                 facts.tenants.push(sign.tenant.to_string());
-                facts.subjects = sign
-                    .subjects
-                    .iter()
-                    .flat_map(|s| s.digests.values().cloned())
-                    .collect();
+                facts.subjects = digests(&sign.subjects);
                 if let Ok(serde_json::Value::String(outcome)) = serde_json::to_value(sign.outcome) {
                     facts.outcomes.push(outcome);
                 }
+            }
+            Event::SignIntended(intended) => {
+                facts.keys = intended.keys.iter().map(|id| id.key.to_string()).collect();
+                facts.principals.push(intended.principal.clone());
+                facts.tenants.push(intended.tenant.to_string());
+                facts.subjects = digests(&intended.subjects);
             }
             Event::KeyEnrolled(enrolled) => {
                 facts.about_key(&enrolled.enrolment.key.key, &enrolled.by.principal)
@@ -286,6 +289,11 @@ impl Facts {
             self.tenants.push(tenant.to_string());
         }
     }
+}
+
+fn digests(subjects: &[Subject]) -> Vec<String> {
+    let digests = subjects.iter().map(|subject| subject.digests.values());
+    digests.flatten().cloned().collect()
 }
 
 #[cfg(test)]

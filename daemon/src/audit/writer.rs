@@ -13,7 +13,7 @@ use sealwright_core::journal::{BATCH_MAX, BODY_MAX, Chain, Entry, batch_len};
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{self, Event, Leaf, Record, SALT_LEN, SCHEMA_VERSION, SignRecord};
-use sealwright_core::state::{State, StateError};
+use sealwright_core::state::{ReleaseConflict, State, StateError};
 use sealwright_core::tlog::Hash;
 use sealwright_core::tlog::merkle::leaf_hash;
 use tokio::sync::oneshot;
@@ -89,11 +89,13 @@ pub enum RecordError {
         "the disk has no room for the journal's next segment; free space on the state directory"
     )]
     Full,
-    /// The key changed while the signature was made. A `discarded` record was written instead.
+    /// The key or a reserved name changed while the signature was made. A `discarded` record was written instead.
     #[error("discarded, see record {index}: {reason}")]
     Discarded {
         /// The `discarded` record.
         index: u64,
+        /// What the client is told.
+        code: Code,
         /// What changed.
         reason: String,
     },
@@ -344,10 +346,11 @@ impl Writer {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let conflict = claims
             .iter()
-            .find_map(|claim| state.check_release(&claim.key, claim.state_index).err());
+            .find_map(|claim| state.check_release(&claim.key, claim.state_index).err())
+            .or_else(|| taken(&state, &event));
         let event = match (&conflict, event) {
             (Some(conflict), Event::Sign(sign)) => {
-                Event::Sign(Box::new(discarded(*sign, conflict.to_string())))
+                Event::Sign(Box::new(discarded(*sign, conflict)))
             }
             (_, event) => event,
         };
@@ -374,6 +377,7 @@ impl Writer {
             None => Ok(record.seq),
             Some(conflict) => Err(RecordError::Discarded {
                 index: record.seq,
+                code: conflict.code(),
                 reason: conflict.to_string(),
             }),
         }
@@ -440,11 +444,21 @@ fn answer(replies: Vec<Reply>) {
     }
 }
 
+/// Whether a name that `event` would release has come to stand for something else.
+fn taken(state: &State, event: &Event) -> Option<ReleaseConflict> {
+    match event {
+        Event::Sign(sign) if sign.outcome == record::Outcome::Signed => {
+            state.check_once(sign).err().map(ReleaseConflict::Once)
+        }
+        _ => None,
+    }
+}
+
 /// The record of a signature that was thrown away: nothing of it is kept.
-fn discarded(mut sign: SignRecord, reason: String) -> SignRecord {
+fn discarded(mut sign: SignRecord, conflict: &ReleaseConflict) -> SignRecord {
     sign.outcome = record::Outcome::Discarded;
-    sign.code = Some(Code::Discarded);
-    sign.reason = Some(reason);
+    sign.code = Some(conflict.code());
+    sign.reason = Some(conflict.to_string());
     sign.signature_sha256.clear();
     sign.envelope_sha256 = None;
     sign
@@ -459,7 +473,8 @@ fn encode(record: &Record) -> Result<Entry, RecordError> {
     Ok(Entry { leaf, salt, body })
 }
 
-/// Subjects with very long names are left out rather than lose the record: their count and digest stay.
+/// Subjects with very long names are left out rather than lose the record: their count and digest stay. Not where they
+/// reserve names: such a record is small enough, or was refused.
 fn encode_body(record: &Record) -> Result<Vec<u8>, RecordError> {
     let to_json = |record| serde_json::to_vec(record).map_err(|_| RecordError::Encoding);
     let body = to_json(record)?;
@@ -467,7 +482,9 @@ fn encode_body(record: &Record) -> Result<Vec<u8>, RecordError> {
         return Ok(body);
     }
     let mut shorter = record.clone();
-    if let Event::Sign(sign) = &mut shorter.event {
+    if let Event::Sign(sign) = &mut shorter.event
+        && !sign.once
+    {
         sign.subjects.clear();
     }
     let body = to_json(&shorter)?;

@@ -23,6 +23,7 @@ pub fn three_segments(folder: &Path, genesis: Event) {
             run_id: "x".repeat(100_000),
             boottime_ms: n,
             version: "test".to_owned(),
+            open_intents: Vec::new(),
         })
     };
     let events = std::iter::once(genesis).chain((1..RECORDS).map(started));

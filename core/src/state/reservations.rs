@@ -1,0 +1,380 @@
+//! Names that a key signs once: each stands for one set of digests, since it was signed or might have been.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{State, StateError};
+use crate::digest::Sha256Digest;
+use crate::error::Code;
+use crate::name::KeyName;
+use crate::record::{Outcome, Record, SignIntended, SignRecord};
+use crate::statement::Subject;
+
+/// Names that one key can reserve; each takes about 120 bytes of memory and 98 of a snapshot. Beyond it new names are
+/// refused for good: releasing an old one would let it be signed again. Never lowered: journals up to it exist.
+pub const RESERVATIONS_MAX: usize = 1_000_000;
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserved {
+    /// SHA-256 of the canonical JSON of the subject's digests.
+    pub digests: Sha256Digest,
+    /// The `sign` record that released it, or the `sign.intent` that reserved it.
+    pub index: u64,
+    /// Whether a signature was released.
+    pub is_released: bool,
+}
+
+/// A name cannot be reserved. The client is told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OnceConflict {
+    /// The name stands for other digests.
+    #[error(
+        "key {key} signs each subject once, and {name:?} {} with other digests, see record {index}; give the new digests a new name", how(.is_released)
+    )]
+    AlreadyReleased {
+        /// The key.
+        key: KeyName,
+        /// The subject's name.
+        name: String,
+        /// See [`Reserved::index`].
+        index: u64,
+        /// Whether that record released it.
+        is_released: bool,
+    },
+    /// No further name.
+    #[error(
+        "key {0} signs each subject once and has reserved {RESERVATIONS_MAX} names, which is all it can; sign new names with another key"
+    )]
+    Full(KeyName),
+}
+
+fn how(is_released: &bool) -> &'static str {
+    match is_released {
+        true => "was released",
+        false => "is being signed or may have been",
+    }
+}
+
+impl OnceConflict {
+    /// What the client is told.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::AlreadyReleased { .. } => Code::AlreadyReleased,
+            Self::Full(_) => Code::ReservationsFull,
+        }
+    }
+}
+
+/// SHA-256 of a subject's name, so that a long one takes no more memory than a short one.
+type NameHash = Sha256Digest;
+
+/// Per key, so that one key's releases neither concern nor crowd out another's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Reservations {
+    by_key: BTreeMap<KeyName, Names>,
+    /// Intents that no record has closed, with the names that each was the first to reserve.
+    open: BTreeMap<u64, Vec<(KeyName, NameHash)>>,
+}
+
+impl State {
+    /// What `name` stands for, if `key` has reserved it.
+    pub fn reserved(&self, key: &KeyName, name: &str) -> Option<Reserved> {
+        let names = self.reservations.by_key.get(key)?;
+        names.get(&hash_of(name)).copied()
+    }
+
+    /// How many names `key` has reserved.
+    pub fn reserved_count(&self, key: &KeyName) -> usize {
+        let names = self.reservations.by_key.get(key);
+        names.map_or(0, |names| names.count)
+    }
+
+    /// Intents that no record has closed: requests in flight, or those of a daemon that is gone.
+    pub fn open_intents(&self) -> impl Iterator<Item = u64> {
+        self.reservations.open.keys().copied()
+    }
+
+    /// Whether `sign`, if it is one of those that sign once, may be released.
+    pub fn check_once(&self, sign: &SignRecord) -> Result<(), OnceConflict> {
+        if !sign.once {
+            return Ok(());
+        }
+        self.reservations
+            .check(keys_of(sign), &sign.subjects, sign.amends.is_some())
+    }
+
+    pub(super) fn intend(
+        &mut self,
+        record: &Record,
+        intended: &SignIntended,
+    ) -> Result<(), StateError> {
+        let keys = || intended.keys.iter().map(|id| &id.key);
+        let amends = intended.amends.is_some();
+        self.reservations
+            .check(keys(), &intended.subjects, amends)?;
+        let mut first = Vec::new();
+        for (key, subject) in pairs(keys(), &intended.subjects) {
+            let new = reserved(subject, record.seq, false);
+            if self.reservations.add(key, subject, new, |_| false) {
+                first.push((key.clone(), name_hash(subject)));
+            }
+        }
+        self.reservations.open.insert(record.seq, first);
+        Ok(())
+    }
+
+    /// Takes in how a request that signs once ended: a release keeps its names, and so does what may be a signature in a
+    /// device's memory; where there is none, they are free again.
+    pub(super) fn settle(&mut self, seq: u64, sign: &SignRecord) -> Result<(), StateError> {
+        if !sign.once {
+            return Ok(());
+        }
+        let is_released = sign.outcome == Outcome::Signed;
+        if is_released {
+            self.check_once(sign)?;
+        }
+        let reservations = &mut self.reservations;
+        let intent = sign.intent.unwrap_or(seq);
+        let first = reservations.open.remove(&intent).unwrap_or_default();
+        if !is_released && sign.outcome != Outcome::OutcomeUnknown {
+            reservations.free(first, intent);
+            return Ok(());
+        }
+        for (key, subject) in pairs(keys_of(sign), &sign.subjects) {
+            let new = reserved(subject, seq, is_released);
+            let replaces =
+                |old: &Reserved| is_released && (!old.is_released || old.digests != new.digests);
+            reservations.add(key, subject, new, replaces);
+        }
+        Ok(())
+    }
+
+    /// A new run: requests of the one before are over. What they reserved stays.
+    pub(super) fn forget_open_intents(&mut self) {
+        self.reservations.open.clear();
+    }
+}
+
+impl Reservations {
+    fn check<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a KeyName>,
+        subjects: &[Subject],
+        amends: bool,
+    ) -> Result<(), OnceConflict> {
+        for key in keys {
+            let empty = Names::default();
+            let names = self.by_key.get(key).unwrap_or(&empty);
+            let mut new = 0;
+            for subject in subjects {
+                match names.get(&name_hash(subject)) {
+                    None => new += 1,
+                    Some(old) if old.digests == digests_hash(subject) || amends => {}
+                    Some(old) => {
+                        return Err(OnceConflict::AlreadyReleased {
+                            key: key.clone(),
+                            name: subject.name.clone().unwrap_or_default(),
+                            index: old.index,
+                            is_released: old.is_released,
+                        });
+                    }
+                }
+            }
+            if names.count + new > RESERVATIONS_MAX {
+                return Err(OnceConflict::Full(key.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reserves a name that is free, or whose holder `replaces` accepts. Returns whether it did.
+    fn add(
+        &mut self,
+        key: &KeyName,
+        subject: &Subject,
+        new: Reserved,
+        replaces: impl Fn(&Reserved) -> bool,
+    ) -> bool {
+        let names = self.by_key.entry(key.clone()).or_default();
+        let hash = name_hash(subject);
+        let takes = names.get(&hash).is_none_or(replaces);
+        if takes {
+            names.insert(hash, new);
+        }
+        takes
+    }
+
+    /// Frees what `intent` was the first to reserve, unless another request has released it since.
+    fn free(&mut self, first: Vec<(KeyName, NameHash)>, intent: u64) {
+        for (key, hash) in first {
+            let Some(names) = self.by_key.get_mut(&key) else {
+                continue;
+            };
+            let held = names.get(&hash);
+            if held.is_some_and(|held| held.index == intent && !held.is_released) {
+                names.remove(&hash);
+            }
+        }
+    }
+}
+
+fn keys_of(sign: &SignRecord) -> impl Iterator<Item = &KeyName> {
+    let further = sign.further_keys.iter().map(|used| &used.key);
+    sign.key.iter().chain(further)
+}
+
+fn pairs<'a>(
+    keys: impl Iterator<Item = &'a KeyName>,
+    subjects: &'a [Subject],
+) -> impl Iterator<Item = (&'a KeyName, &'a Subject)> {
+    keys.flat_map(move |key| subjects.iter().map(move |subject| (key, subject)))
+}
+
+fn reserved(subject: &Subject, index: u64, is_released: bool) -> Reserved {
+    Reserved {
+        digests: digests_hash(subject),
+        index,
+        is_released,
+    }
+}
+
+fn hash_of(name: &str) -> NameHash {
+    Sha256Digest::of(&[name.as_bytes()])
+}
+
+fn name_hash(subject: &Subject) -> NameHash {
+    hash_of(subject.name.as_deref().unwrap_or_default())
+}
+
+/// Algorithms are ASCII and sorted, digests hex: serde_json's text is the canonical one.
+fn digests_hash(subject: &Subject) -> Sha256Digest {
+    Sha256Digest::of(&[&serde_json::to_vec(&subject.digests).unwrap_or_default()])
+}
+
+/// The names of one key, in 256 parts by the first byte of the hash. The state is copied for every snapshot: only parts
+/// that change after it are copied with their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Names {
+    parts: BTreeMap<u8, Arc<BTreeMap<NameHash, Reserved>>>,
+    count: usize,
+}
+
+impl Names {
+    fn get(&self, hash: &NameHash) -> Option<&Reserved> {
+        self.parts.get(&hash.0[0])?.get(hash)
+    }
+
+    fn insert(&mut self, hash: NameHash, reserved: Reserved) {
+        let part = Arc::make_mut(self.parts.entry(hash.0[0]).or_default());
+        self.count += usize::from(part.insert(hash, reserved).is_none());
+    }
+
+    fn remove(&mut self, hash: &NameHash) {
+        if let Some(part) = self.parts.get_mut(&hash.0[0]) {
+            let was_there = Arc::make_mut(part).remove(hash).is_some();
+            self.count -= usize::from(was_there);
+            if part.is_empty() {
+                self.parts.remove(&hash.0[0]);
+            }
+        }
+    }
+}
+
+/// Bytes of a name in a snapshot: its hash, that of its digests, index, whether it was released.
+const NAME_BYTES: usize = 32 + 32 + 8 + 1;
+
+/// Base64 of all of them, in the order of their hashes.
+impl Serialize for Names {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(self.count * NAME_BYTES);
+        for (hash, reserved) in self.parts.values().flat_map(|part| part.iter()) {
+            bytes.extend_from_slice(&hash.0);
+            bytes.extend_from_slice(&reserved.digests.0);
+            bytes.extend_from_slice(&reserved.index.to_le_bytes());
+            bytes.push(u8::from(reserved.is_released));
+        }
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
+        let (entries, rest) = bytes.as_chunks::<NAME_BYTES>();
+        if !rest.is_empty() || entries.len() > RESERVATIONS_MAX {
+            return Err(de::Error::custom("not a list of reserved names"));
+        }
+        let mut names = Self::default();
+        for entry in entries {
+            let (hash, rest) = entry.split_at(32);
+            let (digests, rest) = rest.split_at(32);
+            let (index, is_released) = rest.split_at(8);
+            let digest = |bytes: &[u8]| bytes.try_into().map(Sha256Digest).unwrap_or_default();
+            let reserved = Reserved {
+                digests: digest(digests),
+                index: u64::from_le_bytes(index.try_into().unwrap_or_default()),
+                is_released: is_released == [1],
+            };
+            names.insert(digest(hash), reserved);
+        }
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn subject(name: &str) -> Subject {
+        Subject {
+            digests: BTreeMap::from([("sha256".to_owned(), "00".to_owned())]),
+            name: Some(name.to_owned()),
+        }
+    }
+
+    #[test]
+    fn one_name_more_than_the_limit_is_refused_and_a_known_one_is_not() {
+        let key: KeyName = "default/release".parse().unwrap();
+        let mut reservations = Reservations::default();
+        let known = subject("known");
+        reservations.add(&key, &known, reserved(&known, 1, true), |_| false);
+        reservations.by_key.get_mut(&key).unwrap().count = RESERVATIONS_MAX - 1;
+        let check = |subjects: &[Subject]| reservations.check([&key].into_iter(), subjects, false);
+        assert_eq!(check(&[known.clone(), subject("a")]), Ok(()));
+        let error = check(&[known, subject("a"), subject("b")]).unwrap_err();
+        assert_eq!(error, OnceConflict::Full(key.clone()));
+        assert_eq!(error.code(), Code::ReservationsFull);
+    }
+
+    proptest! {
+        #[test]
+        fn reservations_are_the_same_after_a_snapshot(
+            names in proptest::collection::vec((0u8..9, any::<[u8; 32]>(), any::<u64>(), any::<bool>()), 0..60),
+        ) {
+            let mut state = State::default();
+            let key: KeyName = "default/release".parse().unwrap();
+            for (first, digests, index, is_released) in names {
+                let reserved = Reserved { digests: Sha256Digest(digests), index, is_released };
+                let mut hash = digests;
+                hash[0] = first;
+                state.reservations.by_key.entry(key.clone()).or_default().insert(Sha256Digest(hash), reserved);
+            }
+            state.reservations.open.insert(7, vec![(key, Sha256Digest([1; 32]))]);
+            let text = serde_json::to_string(&state).unwrap();
+            prop_assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+        }
+
+        #[test]
+        fn no_text_that_stands_for_names_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let text = serde_json::to_string(&STANDARD.encode(&bytes)).unwrap();
+            let _ = serde_json::from_str::<Names>(&text);
+        }
+    }
+}
