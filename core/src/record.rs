@@ -22,7 +22,7 @@ use crate::uri::KeyUri;
 pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
-pub use self::once::SignIntended;
+pub use self::once::{NamesInherited, SignIntended};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
     BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
@@ -80,6 +80,9 @@ pub enum Event {
     /// A key version came from the log before this one. See [`KeyInherited`].
     #[serde(rename = "key.inherited")]
     KeyInherited(Box<KeyInherited>),
+    /// See [`NamesInherited`].
+    #[serde(rename = "names.inherited")]
+    NamesInherited(NamesInherited),
     /// A key version changed its state.
     #[serde(rename = "key.state")]
     KeyChanged(KeyChanged),
@@ -140,6 +143,7 @@ impl Event {
             Self::Sign(_) => "sign",
             Self::KeyEnrolled(_) => "key.enrolled",
             Self::KeyInherited(_) => "key.inherited",
+            Self::NamesInherited(_) => "names.inherited",
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
             Self::KeyRotated(_) => "key.rotated",

@@ -9,7 +9,9 @@ use crate::digest::Sha256Digest;
 use crate::json::{self, JsonError};
 use crate::key::KeyState;
 use crate::name::KeyName;
-use crate::record::{Event, FreezeInherited, Genesis, KeyInherited, Predecessor, PredecessorError};
+use crate::record::{
+    Event, FreezeInherited, Genesis, KeyInherited, NamesInherited, Predecessor, PredecessorError,
+};
 use crate::state::{State, StateError};
 
 /// What the member `format` says: kind and version of the file.
@@ -29,13 +31,15 @@ pub struct Shard {
     pub inheritance: Inheritance,
 }
 
-/// What a new log takes from an old one, each in a record of its own. Approvals, reservations, schedules and retries stay
-/// behind.
+/// What a new log takes from an old one, each in a record of its own. Approvals, schedules and retries stay behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inheritance {
     /// Every key version, by name and number.
     pub keys: Vec<KeyInherited>,
+    /// Names that are signed once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NamesInherited>,
     /// The freezes in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<FreezeInherited>,
@@ -70,7 +74,9 @@ pub enum ShardError {
     #[error(transparent)]
     State(#[from] StateError),
     /// Something is missing, or too much.
-    #[error("it announces {announced} records of key versions and freezes, and holds {found}")]
+    #[error(
+        "it announces {announced} records of key versions, names and freezes, and holds {found}"
+    )]
     Count {
         /// What the predecessor's part says.
         announced: u64,
@@ -176,6 +182,7 @@ impl Inheritance {
         });
         Self {
             keys: keys.collect(),
+            names: state.names_to_inherit(),
             freezes: freezes.collect(),
         }
     }
@@ -184,11 +191,13 @@ impl Inheritance {
     pub fn events(&self) -> impl Iterator<Item = Event> {
         let keys = self.keys.iter().cloned();
         let keys = keys.map(|key| Event::KeyInherited(Box::new(key)));
-        keys.chain(self.freezes.iter().cloned().map(Event::FreezeInherited))
+        let names = self.names.iter().cloned().map(Event::NamesInherited);
+        keys.chain(names)
+            .chain(self.freezes.iter().cloned().map(Event::FreezeInherited))
     }
 
     fn len(&self) -> u64 {
-        self.keys.len() as u64 + self.freezes.len() as u64
+        (self.keys.len() + self.names.len() + self.freezes.len()) as u64
     }
 
     fn is_empty(&self) -> bool {

@@ -226,6 +226,9 @@ pub enum StateError {
         /// What is wrong.
         why: &'static str,
     },
+    /// Names that come over are none.
+    #[error("the names that come over with {0} cannot be read, or one of them stands there twice")]
+    Names(KeyName),
     /// A name that is signed once stands for something else.
     #[error(transparent)]
     Once(#[from] OnceConflict),
@@ -378,7 +381,9 @@ impl State {
         self.check_place(record)?;
         match &record.event {
             Event::Genesis(genesis) => self.begin(genesis)?,
-            Event::KeyInherited(_) | Event::FreezeInherited(_) => self.inherit(record)?,
+            Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_) => {
+                self.inherit(record)?
+            }
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,

@@ -74,6 +74,7 @@ fn founding() -> Founding {
         },
         inheritance: Inheritance {
             keys: [1, 2, 3].map(key).to_vec(),
+            names: Vec::new(),
             freezes: Vec::new(),
         },
     }
@@ -217,7 +218,7 @@ fn a_file_that_contradicts_itself_begins_nothing() {
     };
     let said = broken(&|founding| founding.inheritance.keys.truncate(2));
     assert!(
-        said.contains("announces 3 records of key versions and freezes, and holds 2"),
+        said.contains("announces 3 records of key versions, names and freezes, and holds 2"),
         "{said}"
     );
     let said = broken(&|founding| founding.genesis.origin = "example.test/old".to_owned());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
 use crate::identity::PeerCred;
-use crate::name::{KeyVersionId, Tenant};
+use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::statement::Subject;
 
 /// A statement whose subjects are signed once is about to go to a device: if no `sign` record names this one, a
@@ -32,4 +32,14 @@ pub struct SignIntended {
     pub policy_digest: Sha256Digest,
     /// The configuration it runs under.
     pub config_digest: Sha256Digest,
+}
+
+/// Names of one key that come from the log before this one, with what they stand for; a key with many has several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesInherited {
+    /// The key.
+    pub key: KeyName,
+    /// Base64 of 65 bytes for each: SHA-256 of the name, SHA-256 of its digests' canonical JSON, and 1 where it was
+    /// released, 0 where it may have been signed.
+    pub names: String,
 }

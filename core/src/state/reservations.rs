@@ -11,7 +11,7 @@ use super::{State, StateError};
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::name::KeyName;
-use crate::record::{Outcome, Record, SignIntended, SignRecord};
+use crate::record::{NamesInherited, Outcome, Record, SignIntended, SignRecord};
 use crate::statement::Subject;
 
 /// Names that one key can reserve; each takes about 120 bytes of memory and 98 of a snapshot. Beyond it new names are
@@ -72,6 +72,11 @@ impl OnceConflict {
 
 /// SHA-256 of a subject's name, so that a long one takes no more memory than a short one.
 type NameHash = Sha256Digest;
+
+/// Bytes of a name in `names.inherited`.
+const INHERITED_BYTES: usize = 32 + 32 + 1;
+/// Names in one such record: about 90 KB of it.
+const INHERITED_MAX: usize = 1000;
 
 /// Per key, so that one key's releases neither concern nor crowd out another's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +156,61 @@ impl State {
                 |old: &Reserved| is_released && (!old.is_released || old.digests != new.digests);
             reservations.add(key, subject, new, replaces);
         }
+        Ok(())
+    }
+
+    /// What a log that takes this one's place begins with.
+    pub(crate) fn names_to_inherit(&self) -> Vec<NamesInherited> {
+        let mut all = Vec::new();
+        for (key, names) in &self.reservations.by_key {
+            let each: Vec<_> = names.iter().collect();
+            all.extend(each.chunks(INHERITED_MAX).map(|chunk| {
+                let bytes = chunk.iter().flat_map(|(hash, reserved)| {
+                    let is_released = u8::from(reserved.is_released);
+                    hash.0
+                        .into_iter()
+                        .chain(reserved.digests.0)
+                        .chain([is_released])
+                });
+                NamesInherited {
+                    key: key.clone(),
+                    names: STANDARD.encode(bytes.collect::<Vec<u8>>()),
+                }
+            }));
+        }
+        all
+    }
+
+    /// In this log `index` is the record that stands for them.
+    pub(super) fn take_over_names(
+        &mut self,
+        index: u64,
+        inherited: &NamesInherited,
+    ) -> Result<(), StateError> {
+        let bad = || StateError::Names(inherited.key.clone());
+        let bytes = STANDARD.decode(&inherited.names).map_err(|_| bad())?;
+        let (entries, rest) = bytes.as_chunks::<INHERITED_BYTES>();
+        if !rest.is_empty() {
+            return Err(bad());
+        }
+        let known = self.reservations.by_key.get(&inherited.key);
+        let mut names = known.cloned().unwrap_or_default();
+        for entry in entries {
+            let (hash, rest) = entry.split_at(32);
+            let (digests, is_released) = rest.split_at(32);
+            let hash = digest_from(hash);
+            if names.get(&hash).is_some() || names.count >= RESERVATIONS_MAX {
+                return Err(bad());
+            }
+            let reserved = Reserved {
+                digests: digest_from(digests),
+                index,
+                is_released: is_released == [1],
+            };
+            names.insert(hash, reserved);
+        }
+        let by_key = &mut self.reservations.by_key;
+        by_key.insert(inherited.key.clone(), names);
         Ok(())
     }
 
@@ -265,6 +325,10 @@ struct Names {
 }
 
 impl Names {
+    fn iter(&self) -> impl Iterator<Item = (&NameHash, &Reserved)> {
+        self.parts.values().flat_map(|part| part.iter())
+    }
+
     fn get(&self, hash: &NameHash) -> Option<&Reserved> {
         self.parts.get(&hash.0[0])?.get(hash)
     }
@@ -285,6 +349,11 @@ impl Names {
     }
 }
 
+/// Of exactly 32 bytes.
+fn digest_from(bytes: &[u8]) -> Sha256Digest {
+    bytes.try_into().map(Sha256Digest).unwrap_or_default()
+}
+
 /// Bytes of a name in a snapshot: its hash, that of its digests, index, whether it was released.
 const NAME_BYTES: usize = 32 + 32 + 8 + 1;
 
@@ -292,7 +361,7 @@ const NAME_BYTES: usize = 32 + 32 + 8 + 1;
 impl Serialize for Names {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::with_capacity(self.count * NAME_BYTES);
-        for (hash, reserved) in self.parts.values().flat_map(|part| part.iter()) {
+        for (hash, reserved) in self.iter() {
             bytes.extend_from_slice(&hash.0);
             bytes.extend_from_slice(&reserved.digests.0);
             bytes.extend_from_slice(&reserved.index.to_le_bytes());
@@ -315,13 +384,12 @@ impl<'de> Deserialize<'de> for Names {
             let (hash, rest) = entry.split_at(32);
             let (digests, rest) = rest.split_at(32);
             let (index, is_released) = rest.split_at(8);
-            let digest = |bytes: &[u8]| bytes.try_into().map(Sha256Digest).unwrap_or_default();
             let reserved = Reserved {
-                digests: digest(digests),
+                digests: digest_from(digests),
                 index: u64::from_le_bytes(index.try_into().unwrap_or_default()),
                 is_released: is_released == [1],
             };
-            names.insert(digest(hash), reserved);
+            names.insert(digest_from(hash), reserved);
         }
         Ok(names)
     }
@@ -351,6 +419,37 @@ mod tests {
         let error = check(&[known, subject("a"), subject("b")]).unwrap_err();
         assert_eq!(error, OnceConflict::Full(key.clone()));
         assert_eq!(error.code(), Code::ReservationsFull);
+    }
+
+    #[test]
+    fn a_log_that_takes_anothers_place_begins_with_all_of_its_names() {
+        let key: KeyName = "default/release".parse().unwrap();
+        let mut old = State::default();
+        for n in 0..=INHERITED_MAX {
+            let subject = subject(&n.to_string());
+            let new = reserved(&subject, 7, n % 2 == 0);
+            old.reservations.add(&key, &subject, new, |_| false);
+        }
+        let coming = old.names_to_inherit();
+        assert_eq!(coming.len(), 2);
+        let mut new = State::default();
+        for (index, names) in (3..).zip(&coming) {
+            new.take_over_names(index, names).unwrap();
+        }
+        assert_eq!(new.reserved_count(&key), INHERITED_MAX + 1);
+        for n in 0..=INHERITED_MAX {
+            let (was, is) = (
+                old.reserved(&key, &n.to_string()),
+                new.reserved(&key, &n.to_string()),
+            );
+            let (was, is) = (was.unwrap(), is.unwrap());
+            assert_eq!((was.digests, was.is_released), (is.digests, is.is_released));
+            assert!((3..5).contains(&is.index), "a record of the new log");
+        }
+        let before = new.clone();
+        let again = new.take_over_names(9, &coming[1]);
+        assert_eq!(again, Err(StateError::Names(key)));
+        assert_eq!(new, before);
     }
 
     proptest! {

@@ -31,11 +31,16 @@ impl State {
     pub(super) fn check_opening(&self, record: &Record) -> Result<(), StateError> {
         let (seq, missing) = (record.seq, self.to_inherit());
         match &record.event {
-            Event::KeyInherited(_) | Event::FreezeInherited(_) if missing == 0 => {
+            Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_)
+                if missing == 0 =>
+            {
                 Err(StateError::NotAnnounced { seq })
             }
             // A torn batch is recorded before anything else is written over it.
-            Event::KeyInherited(_) | Event::FreezeInherited(_) | Event::LogRecovered(_) => Ok(()),
+            Event::KeyInherited(_)
+            | Event::NamesInherited(_)
+            | Event::FreezeInherited(_)
+            | Event::LogRecovered(_) => Ok(()),
             _ if missing > 0 => Err(StateError::NotAllInherited { seq, missing }),
             _ => Ok(()),
         }
@@ -61,6 +66,7 @@ impl State {
     fn take_over(&mut self, index: u64, event: &Event) -> Result<(), StateError> {
         match event {
             Event::KeyInherited(key) => self.take_over_key(index, key),
+            Event::NamesInherited(names) => self.take_over_names(index, names),
             Event::FreezeInherited(freeze) => self.take_over_freeze(index, freeze),
             _ => Ok(()),
         }

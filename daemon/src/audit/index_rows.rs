@@ -259,6 +259,10 @@ impl Facts {
             Event::ClockAccepted(accepted) => {
                 facts.principals.push(accepted.by.principal.clone());
             }
+            Event::NamesInherited(names) => {
+                facts.keys.push(names.key.to_string());
+                facts.tenants.push(names.key.tenant().to_string());
+            }
             Event::FreezeSet(changed) | Event::FreezeLifted(changed) => {
                 facts.about_freeze(&changed.scope, &changed.by.principal)
             }

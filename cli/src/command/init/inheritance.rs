@@ -17,7 +17,7 @@ pub(super) fn note(
     policy_digest: Sha256Digest,
     notes: &mut Vec<String>,
 ) {
-    let (old, Inheritance { keys, freezes }) = (&shard.predecessor, &shard.inheritance);
+    let (old, Inheritance { keys, freezes, .. }) = (&shard.predecessor, &shard.inheritance);
     let (origin, size, versions) = (&old.origin, old.size, keys.len());
     notes.push(format!(
         "{versions} key versions come from {origin}, which ended with {size} records"
