@@ -17,7 +17,7 @@ use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
     ClockAccepted, Consistency, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, Generate,
-    Key, KeyList, RecordPage, RecordQuery, RecordView, Rotated, Status,
+    Key, KeyList, PublishedTrust, RecordPage, RecordQuery, RecordView, Revocation, Rotated, Status,
 };
 
 impl Client {
@@ -114,6 +114,30 @@ impl Client {
             None => json!({ "reason": reason }),
         };
         self.post(&path, &body).await
+    }
+
+    /// Has the active version of `signed_by` (or of the key itself) say that a compromised version is revoked.
+    pub async fn state_revocation(
+        &mut self,
+        id: &KeyVersionId,
+        signed_by: Option<&KeyName>,
+    ) -> Result<Revocation, ClientError> {
+        let path = format!("/v1/keys/{}/{}/revocation", id.key, id.version);
+        let body = signed_by.map_or(json!({}), |name| json!({ "signed_by": name }));
+        self.post(&path, &body).await
+    }
+
+    /// Publishes the tenant's next trust document, signed by the active version of `signed_by`.
+    pub async fn publish_trust(
+        &mut self,
+        signed_by: &KeyName,
+        valid_until: Option<Timestamp>,
+    ) -> Result<PublishedTrust, ClientError> {
+        let body = match valid_until {
+            Some(time) => json!({ "signed_by": signed_by, "valid_until": time }),
+            None => json!({ "signed_by": signed_by }),
+        };
+        self.post("/v1/trust", &body).await
     }
 
     /// Takes the suspicion from a token, after somebody looked into it.

@@ -30,7 +30,7 @@ pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
     AnchorStatus, ClockAccepted, CosignaturesTaken, DescribedKey, Enrol, FreezeChange,
-    FreezeStatus, Generate, Key, LogStatus, PredecessorStatus, PrincipalStatus, RecordPage,
-    RecordQuery, RecordView, Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus,
-    WitnessStatus,
+    FreezeStatus, Generate, Key, LogStatus, PredecessorStatus, PrincipalStatus, PublishedTrust,
+    RecordPage, RecordQuery, RecordView, Revocation, Rotated, RotationAhead, ScheduledRotation,
+    Status, TokenStatus, WitnessStatus,
 };

@@ -295,6 +295,30 @@ pub struct Rotated {
     pub succession: Box<RawValue>,
 }
 
+/// A revocation statement that was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Revocation {
+    /// The version that is revoked.
+    pub key: KeyVersionId,
+    /// The version that says so.
+    pub signed_by: KeyVersionId,
+    /// The statement, a DSSE envelope.
+    pub statement: Box<RawValue>,
+}
+
+/// A trust document that was published.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PublishedTrust {
+    /// Its number.
+    pub serial: u64,
+    /// The version that signed it.
+    pub signed_by: KeyVersionId,
+    /// SHA-256 of the document, the envelope's payload.
+    pub document_sha256: Sha256Digest,
+    /// The document in its DSSE envelope.
+    pub envelope: Box<RawValue>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct KeyList {
     pub(crate) keys: Vec<Key>,

@@ -20,6 +20,7 @@ pub mod name;
 pub mod permit;
 pub mod predicate;
 pub mod record;
+pub mod revocation;
 pub mod rotation;
 pub mod scheme;
 pub mod shard;

@@ -2,6 +2,7 @@
 
 mod demands;
 mod once;
+mod publication;
 
 use std::time::Instant;
 
@@ -11,22 +12,26 @@ use crate::error::Code;
 use crate::identity::{PeerCred, Principal};
 use crate::key::{KeyState, KeyVersion, Purpose};
 use crate::name::{KeyName, KeyVersionId, Tenant};
+use crate::revocation;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::state::{State, StateError};
 use crate::statement::{PAYLOAD_TYPE, Subject};
 use crate::succession;
 use crate::time::Timestamp;
+use crate::trust;
 use crate::uri::KeyUri;
 
 pub use self::demands::Demands;
 pub use self::once::{ONCE_SUBJECTS_BYTES_MAX, OnceError};
+pub use publication::{
+    PermittedDocument, PermittedRevocation, SpeechIntent, authorise_revocation, authorise_trust,
+};
 
 /// Leave to sign one message with one key version, once.
 ///
-/// There is no public constructor and no `Clone`: whoever holds a permit got it from [`authorise`] (or, for the
-/// one message of a rotation, from [`authorise_rotation`]) and loses
-/// it by using it.
+/// There is no public constructor and no `Clone`: whoever holds a permit got it from [`authorise`] (or, for what the daemon
+/// says itself, from one of the other `authorise_…` here) and loses it by using it.
 ///
 /// ```
 /// # use sealwright_core::{digest::Sha256Digest, dsse::Pae, permit::Permit, sign::ToBeSigned};
@@ -332,15 +337,18 @@ pub enum Denial {
     /// Neither program nor policy knows the predicate type.
     #[error("no policy names predicate type {0:?}, and its required members are not known")]
     PredicateType(String),
-    /// A statement that only the daemon makes: a client could name any key as a successor with it.
-    #[error("statements of type {0} are made by the daemon alone, when a key is rotated")]
+    /// A statement that only the daemon makes: a client could say anything about keys with it.
+    #[error("statements of type {0} are made by the daemon alone")]
     Reserved(&'static str),
-    /// The rotation is not possible.
+    /// A payload type that only the daemon signs, for the same reason.
+    #[error("payloads of type {0} are made by the daemon alone")]
+    ReservedPayload(&'static str),
+    /// The step is not possible as things are.
     #[error(transparent)]
-    Rotation(Box<StateError>),
-    /// The succession statement cannot be made.
-    #[error("the succession statement cannot be made: {0}")]
-    Succession(String),
+    NotPossible(Box<StateError>),
+    /// What the daemon would say itself cannot be put together.
+    #[error("the statement cannot be made: {0}")]
+    Statement(String),
     /// Policy says no.
     #[error("policy denies it: {}", explain(.policies, .errors))]
     Policy {
@@ -375,10 +383,10 @@ impl Denial {
             Self::UnknownKey(_) => Code::UnknownKey,
             Self::Frozen(_) => Code::Frozen,
             Self::NotActive { .. } => Code::KeyNotActive,
-            Self::PayloadType { .. } => Code::UnsupportedPayloadType,
+            Self::PayloadType { .. } | Self::ReservedPayload(_) => Code::UnsupportedPayloadType,
             Self::PredicateType(_) | Self::Reserved(_) => Code::UnsupportedPredicateType,
-            Self::Rotation(error) => error.code(),
-            Self::Succession(_) => Code::InvalidRequest,
+            Self::NotPossible(error) => error.code(),
+            Self::Statement(_) => Code::InvalidRequest,
             Self::ApprovalRequired(_) => Code::ApprovalRequired,
             Self::Once(error) => error.code(),
             Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
@@ -406,6 +414,9 @@ pub struct SignIntent<'a> {
     /// When the caller stops waiting.
     pub deadline: Instant,
 }
+
+/// Predicate types of the daemon's own statements.
+const RESERVED: [&str; 2] = [succession::PREDICATE_TYPE, revocation::PREDICATE_TYPE];
 
 /// Looks up the version of `key` that signs, without asking policy: `admit` and [`authorise`] share it.
 pub fn signing_version<'s>(
@@ -473,6 +484,9 @@ pub fn authorise(
     let (key, version) = signing_version(state, intent.principal, intent.key)?;
     let enrolment = &version.enrolment;
     let payload_type = intent.facts.payload_type;
+    if payload_type == trust::PAYLOAD_TYPE {
+        return Err(Denial::ReservedPayload(trust::PAYLOAD_TYPE));
+    }
     if !enrolment
         .payload_types
         .iter()
@@ -483,8 +497,11 @@ pub fn authorise(
             payload_type: payload_type.to_owned(),
         });
     }
-    if intent.facts.predicate_type == Some(succession::PREDICATE_TYPE) {
-        return Err(Denial::Reserved(succession::PREDICATE_TYPE));
+    if let Some(reserved) = RESERVED
+        .iter()
+        .find(|t| intent.facts.predicate_type == Some(t))
+    {
+        return Err(Denial::Reserved(reserved));
     }
     let unknown = intent
         .facts
@@ -543,7 +560,7 @@ pub fn authorise_rotation(
     policy: &dyn PolicyEngine,
     intent: &RotationIntent<'_>,
 ) -> Result<(Permit, Vec<u8>), Denial> {
-    let not_possible = |e| Denial::Rotation(Box::new(e));
+    let not_possible = |e| Denial::NotPossible(Box::new(e));
     state
         .check_rotation(intent.from, intent.to)
         .map_err(not_possible)?;
@@ -554,7 +571,7 @@ pub fn authorise_rotation(
     let (from, to) = (known(intent.from)?, known(intent.to)?);
     let log = state.genesis().map_or("", |genesis| &genesis.origin);
     let statement = succession::statement(log, &from.enrolment, &to.enrolment, intent.now)
-        .map_err(|e| Denial::Succession(e.to_string()))?;
+        .map_err(|e| Denial::Statement(e.to_string()))?;
     let pae = Pae {
         payload_type: PAYLOAD_TYPE,
         payload: &statement,

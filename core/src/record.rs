@@ -4,6 +4,7 @@ mod clock;
 mod freeze;
 mod keys;
 mod once;
+mod publications;
 mod schedule;
 mod shard;
 
@@ -23,6 +24,7 @@ pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 pub use self::once::{NamesInherited, SignIntended};
+pub use self::publications::{KeyRevocation, TrustPublished};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
     BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
@@ -110,6 +112,12 @@ pub enum Event {
     /// See [`KeyCompromised`].
     #[serde(rename = "key.compromised")]
     KeyCompromised(KeyCompromised),
+    /// See [`KeyRevocation`].
+    #[serde(rename = "key.revocation")]
+    KeyRevocation(Box<KeyRevocation>),
+    /// See [`TrustPublished`].
+    #[serde(rename = "trust.published")]
+    TrustPublished(TrustPublished),
     /// Signing stopped, for a tenant or altogether.
     #[serde(rename = "freeze.set")]
     FreezeSet(FreezeChanged),
@@ -153,6 +161,8 @@ impl Event {
             Self::RotationScheduled(_) => "key.rotation-scheduled",
             Self::RotationCancelled(_) => "key.rotation-cancelled",
             Self::KeyCompromised(_) => "key.compromised",
+            Self::KeyRevocation(_) => "key.revocation",
+            Self::TrustPublished(_) => "trust.published",
             Self::FreezeSet(_) => "freeze.set",
             Self::FreezeInherited(_) => "freeze.inherited",
             Self::FreezeLifted(_) => "freeze.lifted",

@@ -3,6 +3,7 @@
 mod clock;
 mod freeze;
 mod keys;
+mod publications;
 mod reservations;
 mod schedule;
 mod shard;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::key::{IllegalTransition, KeyState, KeyVersion};
-use crate::name::{KeyName, KeyVersionId};
+use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::record::{
     Event, FreezeScope, Genesis, Outcome, PredecessorError, Record, SCHEMA_VERSION, SignRecord,
 };
@@ -50,6 +51,7 @@ pub struct State {
     config_digest: Option<Sha256Digest>,
     retries: Retries,
     reservations: Reservations,
+    publications: publications::Publications,
 }
 
 /// The journal holds a record that cannot follow those before it.
@@ -176,6 +178,27 @@ pub enum StateError {
         /// The version that was named.
         to: KeyVersionId,
     },
+    /// A revocation of a version that nobody called compromised.
+    #[error("key {0} is not compromised; `sealwright keys revoke {0}` says so first")]
+    NotCompromised(KeyVersionId),
+    /// A revocation statement about what was decided before the newest finding.
+    #[error("key {0} was moved to an earlier time meanwhile; have the statement made once more")]
+    RevocationOutdated(KeyVersionId),
+    /// What a version said is not released: it does not sign any more.
+    #[error(
+        "key {key} is {state:?} by now, and what it signed is thrown away; name one that is active"
+    )]
+    NotSigning {
+        /// The version.
+        key: KeyVersionId,
+        /// Its state.
+        state: KeyState,
+    },
+    /// A trust document that says what is not so any more.
+    #[error(
+        "a key of tenant {0} changed, or another trust document was published, meanwhile; publish once more"
+    )]
+    TrustOutdated(Tenant),
     /// A compromise in the future.
     #[error(
         "key {0} cannot be compromised from a time in the future; to stop it before then, suspend it"
@@ -410,6 +433,8 @@ impl State {
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
+            Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,
+            Event::TrustPublished(published) => self.publish_trust(published)?,
             Event::DaemonStarted(_) => self.forget_open_intents(),
             Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }

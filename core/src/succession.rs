@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 /// Of a succession statement.
 pub const PREDICATE_TYPE: &str = "https://sealwright.dev/succession/v1";
 
-/// One end of a succession.
+/// A key version as statements name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
@@ -30,6 +30,16 @@ pub struct End {
     pub key: KeyVersionId,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub spki_sha256: Sha256Digest,
+}
+
+impl End {
+    /// The version that was enrolled.
+    pub fn of(enrolment: &Enrolment) -> Self {
+        Self {
+            key: enrolment.key.clone(),
+            spki_sha256: enrolment.spki.sha256(),
+        }
+    }
 }
 
 /// What the predicate says.
@@ -60,14 +70,10 @@ pub fn statement(
     to: &Enrolment,
     time: Timestamp,
 ) -> Result<Vec<u8>, StatementError> {
-    let end = |enrolment: &Enrolment| End {
-        key: enrolment.key.clone(),
-        spki_sha256: enrolment.spki.sha256(),
-    };
     let predicate = Predicate {
         log: log.to_owned(),
-        from: end(from),
-        to: end(to),
+        from: End::of(from),
+        to: End::of(to),
         public_key: STANDARD.encode(to.spki.der()),
         scheme: to.scheme,
         time,

@@ -1,9 +1,12 @@
 //! The trust document: every version of every key with its life, for those who verify (`docs/trust-document.md`).
 //!
-//! It is data and carries no signature: whoever verifies with it trusts the way it came.
+//! By itself it is data: whoever verifies with it trusts the way it came. Published, it is the payload of an envelope
+//! that one of the tenant's keys signed ([`signed`]).
 
 mod check;
+mod fold;
 pub mod jwk;
+pub mod signed;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::dsse::TrustedKey;
 use crate::json::{self, JsonError};
 use crate::key::{KeyState, Purpose};
-use crate::name::{KeyName, KeyVersionId};
+use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::time::Timestamp;
@@ -24,6 +27,9 @@ pub use check::{Contradiction, DocumentError};
 
 /// What the member `format` says: kind and version of the document.
 pub const FORMAT: &str = "https://sealwright.dev/trust/v1";
+
+/// DSSE payload type of a published document. Nobody gets it signed but the daemon itself.
+pub const PAYLOAD_TYPE: &str = "application/vnd.sealwright.trust+json";
 
 /// The longest document in bytes: some ten thousand versions.
 pub const DOCUMENT_MAX: usize = 16 << 20;
@@ -38,10 +44,25 @@ pub struct Document(Content);
 struct Content {
     format: String,
     time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published: Option<Published>,
     log: Log,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former_logs: Vec<Log>,
     keys: Vec<Key>,
+}
+
+/// What only a published document says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Whose keys it lists, all of them.
+    pub tenant: Tenant,
+    /// From 1, one more with each document of the tenant: who has seen one takes no earlier one.
+    pub serial: u64,
+    /// When to stop relying on it, where its publisher said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
 }
 
 /// The log that the keys' signatures are recorded in.
@@ -138,6 +159,17 @@ impl Document {
         former_logs: Vec<Log>,
         versions: impl IntoIterator<Item = (KeyName, Version)>,
     ) -> Result<Self, DocumentError> {
+        Self::with(time, None, vkey, former_logs, versions)
+    }
+
+    /// The same, to be published where `published` says so.
+    fn with(
+        time: Timestamp,
+        published: Option<Published>,
+        vkey: &str,
+        former_logs: Vec<Log>,
+        versions: impl IntoIterator<Item = (KeyName, Version)>,
+    ) -> Result<Self, DocumentError> {
         let vkey = vkey.trim_end();
         let origin = vkey.parse::<VerifierKey>()?.name().to_owned();
         let mut keys: BTreeMap<KeyName, Vec<Version>> = BTreeMap::new();
@@ -151,6 +183,7 @@ impl Document {
         check::checked(Content {
             format: FORMAT.to_owned(),
             time,
+            published,
             log: Log {
                 origin,
                 vkey: vkey.to_owned(),
@@ -194,6 +227,11 @@ impl Document {
     /// When it was made, by the clock of whoever made it: later events are not in it.
     pub fn time(&self) -> Timestamp {
         self.0.time
+    }
+
+    /// What it says as a published one; `None` for one that was only exported.
+    pub fn published(&self) -> Option<&Published> {
+        self.0.published.as_ref()
     }
 
     /// The log.

@@ -17,8 +17,8 @@ use sealwright_core::permit::{
 use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::state::{State, StateError};
-use sealwright_core::succession::PREDICATE_TYPE;
 use sealwright_core::time::Timestamp;
+use sealwright_core::{revocation, succession};
 use support::{
     Fixed, PEER, STATEMENT, allow, changed, compromised, demanding, enrolled, enrolment, genesis,
     principal, push, rotated, state, state_of,
@@ -123,6 +123,14 @@ fn each_reason_not_to_sign_has_its_own_code() {
         code(&good, &allow(), "default", upper),
         Code::UnsupportedPayloadType
     );
+    // Whatever a key was enrolled for.
+    let trust = SignFacts {
+        payload_type: sealwright_core::trust::PAYLOAD_TYPE,
+        ..FACTS
+    };
+    let refused = ask(&good, &allow(), "default", trust).unwrap_err();
+    assert!(matches!(refused, Denial::ReservedPayload(_)), "{refused}");
+    assert_eq!(refused.code(), Code::UnsupportedPayloadType);
     let unknown = SignFacts {
         predicate_known: false,
         ..FACTS
@@ -162,18 +170,21 @@ fn an_unknown_predicate_type_is_signed_where_policy_names_it() {
 }
 
 #[test]
-fn no_client_has_a_succession_statement_signed_whatever_policy_says() {
-    let succession = SignFacts {
-        predicate_type: Some(PREDICATE_TYPE),
-        predicate_known: false,
-        ..FACTS
-    };
-    let naming = Fixed {
-        names: PREDICATE_TYPE,
-        ..allow()
-    };
-    let denial = ask(&active(Purpose::Dsse), &naming, "default", succession).unwrap_err();
-    assert_eq!(denial.code(), Code::UnsupportedPredicateType);
+fn no_client_has_a_statement_about_keys_signed_whatever_policy_says() {
+    for reserved in [succession::PREDICATE_TYPE, revocation::PREDICATE_TYPE] {
+        let statement = SignFacts {
+            predicate_type: Some(reserved),
+            predicate_known: false,
+            ..FACTS
+        };
+        let naming = Fixed {
+            names: reserved,
+            ..allow()
+        };
+        let denial = ask(&active(Purpose::Dsse), &naming, "default", statement).unwrap_err();
+        assert_eq!(denial, Denial::Reserved(reserved));
+        assert_eq!(denial.code(), Code::UnsupportedPredicateType);
+    }
 }
 
 #[test]

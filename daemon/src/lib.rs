@@ -20,6 +20,7 @@ pub mod http;
 pub mod listen;
 pub mod log_proof;
 pub mod monitor;
+mod own_words;
 pub mod panics;
 pub mod pipeline;
 pub mod policy;

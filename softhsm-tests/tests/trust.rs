@@ -61,7 +61,18 @@ fn verdict(setting: &Setting, name: &str, more: &[&str]) -> (Option<i32>, String
     let file = format!("{name}.json");
     let run = setting.site.sealwright(
         CI,
-        &[&["--json", "verify", &file, "--trust", "trust.json"], more].concat(),
+        &[
+            &[
+                "--json",
+                "verify",
+                &file,
+                "--trust",
+                "trust.json",
+                "--trust-unsigned",
+            ],
+            more,
+        ]
+        .concat(),
     );
     let answer = run.json();
     assert_eq!(answer["verified"], run.code == Some(0), "{run:?}");
@@ -104,7 +115,14 @@ fn each_old_signature_gets_its_verdict_after_a_rotation_and_a_compromise() {
     let run = setting.site.sealwright(
         CI,
         &[
-            &["--json", "verify", "early.json", "--trust", "trust.json"],
+            &[
+                "--json",
+                "verify",
+                "early.json",
+                "--trust",
+                "trust.json",
+                "--trust-unsigned",
+            ],
             &with_policy[..],
         ]
         .concat(),
@@ -204,6 +222,7 @@ fn a_record_in_another_log_is_no_evidence() {
         "a.json",
         "--trust",
         "other.json",
+        "--trust-unsigned",
         "--proof",
         "a.proof",
     ];
@@ -234,6 +253,7 @@ fn a_payload_with_a_bad_verdict_is_not_written() {
             "a.json",
             "--trust",
             "trust.json",
+            "--trust-unsigned",
             "--payload-out",
             "payload",
         ],
@@ -313,6 +333,11 @@ fn wrong_usage_of_trust_is_named() {
         (
             &["--trust", "trust.json", "--scheme", "ed25519"],
             "cannot be used with",
+        ),
+        (&["--trust", "trust.json"], "trust.json: is not signed"),
+        (
+            &["--trust", "trust.json", "--trust-key", "trust.json"],
+            "trust.json: is not signed",
         ),
         (&[], "--trust"),
     ];

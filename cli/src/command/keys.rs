@@ -6,7 +6,7 @@ use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
 use serde_json::json;
 
-use super::{compromise, enrol, rotate};
+use super::{enrol, revocation, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::{Output, table};
@@ -34,7 +34,8 @@ pub(crate) enum Command {
     Deactivate(Change),
     /// Let a successor take over: make or find it, enrol it, switch, now or at a time.
     Rotate(rotate::Args),
-    Revoke(compromise::Args),
+    Revoke(revocation::Revoke),
+    Revocation(revocation::Restate),
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +81,8 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Resume(args) => change(args, KeyEvent::Resume, output),
         Command::Deactivate(args) => change(args, KeyEvent::Deactivate, output),
         Command::Rotate(args) => rotate::run(args, output),
-        Command::Revoke(args) => compromise::run(args, output),
+        Command::Revoke(args) => revocation::revoke(args, output),
+        Command::Revocation(args) => revocation::restate(args, output),
     }
 }
 

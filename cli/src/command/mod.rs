@@ -3,7 +3,6 @@
 mod audit;
 mod clock;
 mod completions;
-mod compromise;
 mod doctor;
 mod enrol;
 mod freeze;
@@ -12,6 +11,7 @@ mod keys;
 mod man;
 mod pki;
 mod policy;
+mod revocation;
 mod rotate;
 mod sign;
 mod status;

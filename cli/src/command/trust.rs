@@ -7,6 +7,7 @@ use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
 use sealwright_core::record::FormerLog;
 use sealwright_core::spki::Spki;
+use sealwright_core::time::Timestamp;
 use sealwright_core::trust::jwk::{Jwk, JwkSet};
 use sealwright_core::trust::{Compromised, Document, Log, Version};
 
@@ -24,8 +25,9 @@ pub(crate) enum Command {
 
 /// Write the public keys for verifiers: those of every version that you may see.
 ///
-/// `document` has each version's life; `sealwright verify --trust` judges old signatures with it. `pem` and
-/// `jwks` are for verifiers that cannot judge: no version that was ever compromised is in them.
+/// `document` has each version's life; `sealwright verify --trust` judges old signatures with it. With --signed-by the
+/// daemon makes, numbers and signs it: the tenant's word, which verifiers check with one pinned key. `pem` and `jwks`
+/// are for verifiers that cannot judge: no version that was ever compromised is in them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     /// Only this key, with all of its versions; may be repeated.
@@ -37,6 +39,12 @@ pub(crate) struct Export {
     /// Keys for what, in `pem` and `jwks` [default: dsse].
     #[arg(long, value_parser = purpose)]
     purpose: Option<Purpose>,
+    /// Publish the document of all keys of the tenant, signed by the active version of this key.
+    #[arg(long, value_name = "KEY", conflicts_with = "keys")]
+    signed_by: Option<KeyName>,
+    /// Until when verifiers shall rely on the published document [default: without an end].
+    #[arg(long, value_name = "TIME", requires = "signed_by")]
+    valid_until: Option<Timestamp>,
     /// Where it goes; `-` is stdout.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
@@ -61,7 +69,25 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             "--purpose goes with --format pem and jwks: a document holds keys of every purpose";
         return Err(Failure::local(why));
     }
-    let (keys, log_key, status) = args.connection.run(async |mut client| {
+    match &args.signed_by {
+        Some(_) if args.format != Format::Document => Err(Failure::local(
+            "--signed-by goes with --format document: the other formats hold bare keys",
+        )),
+        Some(signed_by) => publish(&args, signed_by),
+        None => export(&args),
+    }
+}
+
+fn publish(args: &Export, signed_by: &KeyName) -> Result<(), Failure> {
+    let connection = args.connection.clone();
+    let published = connection
+        .run(async |mut client| client.publish_trust(signed_by, args.valid_until).await)?;
+    let envelope = published.envelope.get().as_bytes();
+    Ok(files::write_product(&args.output, envelope)?)
+}
+
+fn export(args: &Export) -> Result<(), Failure> {
+    let (keys, log_key, status) = args.connection.clone().run(async |mut client| {
         let (keys, log_key) = (client.keys().await?, client.log_key().await?);
         Ok::<_, Failure>((keys, log_key, client.status().await?))
     })?;

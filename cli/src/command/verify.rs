@@ -5,6 +5,7 @@ mod inputs;
 mod log;
 mod signers;
 mod text;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ use crate::proof::Recorded;
 /// statement's subjects. With --proof, the signature must be in the log of --log-key. With --log, every file
 /// of the exported log is checked, and FILE must be recorded in it.
 ///
-/// With --trust the answer is a verdict: good, superseded and before-compromise are relied on; suspect and
+/// With --trust the answer is a verdict, by a document that --trust-key vouches for: good, superseded and before-compromise are relied on; suspect and
 /// after-revocation are not (exit code 1). Before-compromise needs --proof or --log under a --policy with witnesses.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -36,16 +37,8 @@ pub(crate) struct Args {
     /// A public key whose signature counts, PEM; may be repeated.
     #[arg(long = "key", value_name = "PEM", requires = "file", group = "signers")]
     keys: Vec<PathBuf>,
-    /// A trust document (`sealwright trust export`) in place of keys: each of its versions counts, and the
-    /// signature gets a verdict.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "file",
-        group = "signers",
-        conflicts_with = "scheme"
-    )]
-    trust: Option<PathBuf>,
+    #[command(flatten)]
+    trust: trust::TrustArgs,
     /// The scheme of all keys [default: the usual one for each key].
     #[arg(long)]
     scheme: Option<Scheme>,

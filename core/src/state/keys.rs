@@ -123,7 +123,7 @@ impl State {
         }
     }
 
-    fn known(&self, key: &KeyVersionId) -> Result<&KeyVersion, StateError> {
+    pub(super) fn known(&self, key: &KeyVersionId) -> Result<&KeyVersion, StateError> {
         self.version(key)
             .ok_or_else(|| StateError::UnknownVersion(key.clone()))
     }

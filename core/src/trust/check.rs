@@ -7,7 +7,7 @@ use crate::digest::Sha256Digest;
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::json::JsonError;
 use crate::key::KeyState;
-use crate::name::{KeyName, KeyVersionId};
+use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::tlog::VerifierKey;
 use crate::tlog::vkey::VkeyError;
 use crate::verify::VerifyError;
@@ -43,6 +43,14 @@ pub enum DocumentError {
     /// A key stands there twice.
     #[error("the key {0} stands there twice")]
     SecondKey(KeyName),
+    /// A published document with a key of another tenant.
+    #[error("it is published for tenant {tenant} and lists {key}")]
+    OtherTenant {
+        /// Whose document it is.
+        tenant: Tenant,
+        /// The key that does not belong there.
+        key: KeyName,
+    },
     /// A version contradicts itself or another one.
     #[error("{key}: {reason}")]
     Version {
@@ -87,10 +95,20 @@ pub(super) fn checked(content: Content) -> Result<Content, DocumentError> {
             return Err(DocumentError::SecondLog(log.origin.clone()));
         }
     }
+    let tenant = content
+        .published
+        .as_ref()
+        .map(|published| &published.tenant);
     let (mut names, mut spkis) = (HashSet::new(), HashSet::new());
     for key in &content.keys {
         if !names.insert(&key.name) {
             return Err(DocumentError::SecondKey(key.name.clone()));
+        }
+        if let Some(tenant) = tenant.filter(|tenant| *tenant != key.name.tenant()) {
+            return Err(DocumentError::OtherTenant {
+                tenant: tenant.clone(),
+                key: key.name.clone(),
+            });
         }
         let mut last = 0;
         for version in &key.versions {

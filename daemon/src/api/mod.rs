@@ -10,10 +10,12 @@ mod freeze;
 mod keys;
 mod log;
 mod query;
+mod revocation;
 mod rotation;
 mod sign;
 mod status;
 mod tokens;
+mod trust;
 
 use std::sync::Arc;
 
@@ -113,6 +115,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, body).await
         }
+        ["v1", "keys", tenant, label, version, "revocation"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            revocation::post(call, id, body).await
+        }
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), body).await
         }
@@ -125,6 +131,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "log", "proof", index] if get => log::proof(call, index, query).await,
         ["v1", "log", "tile", ..] if get => log::tile(call, path.trim_start_matches("/v1/log/")),
         ["v1", "tokens", token, "clear"] if post => tokens::clear(call, token, body).await,
+        ["v1", "trust"] if post => trust::post(call, body).await,
         known if !methods_at(known).is_empty() => Err(Refusal::bad_input(
             Code::MethodNotAllowed,
             format!("{path} does not take {}", head.method),
@@ -153,6 +160,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/revocation"),
     ("GET", "/v1/audit/records"),
     ("GET", "/v1/audit/records/{index}"),
     ("GET", "/v1/log/checkpoint"),
@@ -162,6 +170,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/log/proof/{index}"),
     ("GET", "/v1/log/tile/{tile}"),
     ("POST", "/v1/tokens/{name}/clear"),
+    ("POST", "/v1/trust"),
 ];
 
 /// The methods of the endpoints at `segments`; none where there is no endpoint.

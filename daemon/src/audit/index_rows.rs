@@ -253,6 +253,12 @@ impl Facts {
             Event::KeyCompromised(compromised) => {
                 facts.about_key(&compromised.key.key, &compromised.by.principal)
             }
+            Event::KeyRevocation(revocation) => {
+                facts.about_key(&revocation.key.key, &revocation.by.principal)
+            }
+            Event::TrustPublished(published) => {
+                facts.about_key(&published.signed_by.key, &published.by.principal)
+            }
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }

@@ -6,24 +6,17 @@
 pub mod alerts;
 pub mod schedule;
 
-use std::time::{Duration, Instant};
-
-use sealwright_core::dsse::Pae;
 use sealwright_core::identity::Principal;
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::{RotationIntent, authorise_rotation};
 use sealwright_core::record::{Actor, Event, KeyRotated};
-use sealwright_core::sign::ToBeSigned;
 use sealwright_core::statement::PAYLOAD_TYPE;
 
 use crate::audit::writer::Recorded;
 use crate::daemon::Daemon;
-use crate::pipeline;
+use crate::own_words;
 use crate::refusal::Refusal;
-use crate::seal::{Format, Sealed, seal};
-
-/// How long the old key's device may take for the succession statement.
-const DEVICE_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::seal::Sealed;
 
 /// A rotation to be done now.
 pub struct Rotation<'a> {
@@ -65,20 +58,12 @@ async fn succession(daemon: &Daemon, rotation: &Rotation<'_>) -> Result<Sealed, 
         from: rotation.from,
         to: rotation.to,
         now: daemon.clock.now(),
-        deadline: Instant::now() + DEVICE_TIMEOUT,
+        deadline: own_words::deadline(),
     };
     let policy = daemon.policy.current();
     let (permit, statement) = daemon
         .journal
         .with_state(|state| authorise_rotation(state, &*policy, &intent))?;
-    let pae = Pae {
-        payload_type: PAYLOAD_TYPE,
-        payload: &statement,
-    };
-    let pae_sha256 = permit.message_sha256();
-    let to_be_signed = ToBeSigned::dsse(permit, &pae, pae_sha256)?;
     daemon.failpoints.reach("rotate-sign");
-    let unverified = daemon.tokens.sign(vec![to_be_signed]).await?;
-    let verified = pipeline::verify(daemon, unverified)?;
-    Ok(seal(&verified, PAYLOAD_TYPE, &statement, Format::Dsse))
+    own_words::signed(daemon, permit, PAYLOAD_TYPE, &statement).await
 }

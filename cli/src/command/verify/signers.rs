@@ -9,9 +9,9 @@ use sealwright_core::trust::Document;
 use sealwright_core::verdict::{Evidence, Life, Verdict, judge, overall};
 use serde::Serialize;
 
+use super::trust::{PublishedBy, Trusted};
 use super::{Args, inputs};
 use crate::failure::Failure;
-use crate::files;
 use crate::proof::Recorded;
 
 /// The keys, in one order throughout.
@@ -22,6 +22,7 @@ pub(super) struct Signers {
 
 struct Trust {
     document: Document,
+    published: Option<PublishedBy>,
     /// Of each key.
     versions: Vec<(KeyVersionId, Life)>,
 }
@@ -33,6 +34,9 @@ pub(super) struct Judgement {
     pub(super) judged: Vec<Judged>,
     /// When the trust document was made: what happened later is not in it.
     pub(super) trust_time: Timestamp,
+    /// Number and signer of the document, where it is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trust: Option<PublishedBy>,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,23 +47,31 @@ pub(super) struct Judged {
 
 impl Signers {
     pub(super) fn read(args: &Args) -> Result<Self, Failure> {
-        let Some(path) = &args.trust else {
+        let Some(Trusted {
+            document,
+            published,
+        }) = args.trust.read()?
+        else {
             let keys = args.keys.iter();
             let keys = keys.map(|path| inputs::trusted(path, args.scheme));
             let keys = keys.collect::<Result<_, _>>()?;
             return Ok(Self { keys, trust: None });
         };
-        let bad = |reason: String| Failure::Local(format!("{}: {reason}", path.display()));
-        let document = Document::parse(&files::read(path)?).map_err(|e| bad(e.to_string()))?;
         let (mut keys, mut versions) = (Vec::new(), Vec::new());
         for (id, version) in document.versions(Purpose::Dsse) {
-            keys.push(version.trusted().map_err(|e| bad(format!("{id}: {e}")))?);
+            let bad = |e| Failure::Local(format!("the trust document: {id}: {e}"));
+            keys.push(version.trusted().map_err(bad)?);
             versions.push((id, version.life()));
         }
         if keys.is_empty() {
-            return Err(bad("holds no key that signs envelopes".to_owned()));
+            let why = "the trust document holds no key that signs envelopes";
+            return Err(Failure::local(why));
         }
-        let trust = Some(Trust { document, versions });
+        let trust = Some(Trust {
+            document,
+            published,
+            versions,
+        });
         Ok(Self { keys, trust })
     }
 
@@ -89,7 +101,12 @@ impl Signers {
         threshold: usize,
         recorded: Option<&Recorded>,
     ) -> Result<Option<Judgement>, Failure> {
-        let Some(Trust { document, versions }) = &self.trust else {
+        let Some(Trust {
+            document,
+            published,
+            versions,
+        }) = &self.trust
+        else {
             return Ok(None);
         };
         let evidence = evidence(document, recorded)?;
@@ -108,6 +125,7 @@ impl Signers {
             verdict,
             judged,
             trust_time: document.time(),
+            trust: published.clone(),
         }))
     }
 }

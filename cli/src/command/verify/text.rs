@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Verified;
 use super::signers::{Judged, Judgement};
+use super::trust::PublishedBy;
 use crate::proof::Recorded;
 
 pub(super) fn text(file: &Path, verified: &Verified) -> String {
@@ -46,6 +47,7 @@ fn of_judgement(judgement: &Judgement) -> Vec<String> {
         verdict,
         judged,
         trust_time,
+        trust,
     } = judgement;
     let why = format!("{}: {}", verdict.as_str(), verdict.reason());
     let mut lines = vec![line("verdict", &why)];
@@ -53,6 +55,13 @@ fn of_judgement(judgement: &Judgement) -> Vec<String> {
         lines.push(line("key", &format!("{key}: {}", verdict.as_str())));
     }
     lines.push(line("known", &format!("what was decided by {trust_time}")));
+    lines.extend(trust.iter().map(|published| {
+        let PublishedBy { serial, signed_by } = published;
+        line(
+            "trusting",
+            &format!("document {serial}, signed by {signed_by}"),
+        )
+    }));
     lines
 }
 

@@ -1,0 +1,201 @@
+//! `sealwright keys revoke|revocation`: a key may be in other hands, and those who verify hear of it from another key.
+//!
+//! That it signs no more is one call and comes first. What is told to others follows, step by step: one that is not
+//! possible leaves the others, and the answer says what is left to do.
+
+use std::path::{Path, PathBuf};
+
+use sealwright_client::{Client, ClientError, Key, PublishedTrust, Revocation};
+use sealwright_core::name::{KeyName, KeyVersionId};
+use sealwright_core::time::Timestamp;
+use serde::Serialize;
+
+use crate::connect::Connection;
+use crate::failure::Failure;
+use crate::files;
+use crate::output::Output;
+
+/// Say that a key version may be in other hands. It signs nothing from the next request on, and there is no way
+/// back: to stop a key for a while, suspend it.
+///
+/// Then another key of the tenant signs a revocation statement and the next trust document.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    /// The version: release#1.
+    key: KeyVersionId,
+    /// Since when its signatures are not to be trusted by themselves [default: now].
+    #[arg(long, value_name = "TIME")]
+    effective_time: Option<Timestamp>,
+    /// Why; goes into the audit log.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// Sign the revocation statement of a version that was revoked before, and the next trust document.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restate {
+    /// The version: release#1.
+    key: KeyVersionId,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// How others are told.
+#[derive(Debug, clap::Args)]
+struct Telling {
+    /// The key that signs what others are told [default: the one of the same name, if another version is active].
+    #[arg(long, value_name = "KEY")]
+    signed_by: Option<KeyName>,
+    /// A folder for what others are told: revocation.dsse.json and trust.dsse.json.
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What others can be told of a version that is compromised.
+#[derive(Debug, Default, Serialize)]
+struct Told {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation: Option<Revocation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust: Option<PublishedTrust>,
+    files: Vec<PathBuf>,
+    /// What could not be done, and what to do about it.
+    left: Vec<String>,
+    #[serde(skip)]
+    failure: Option<ClientError>,
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    #[serde(flatten)]
+    key: Key,
+    told: Told,
+}
+
+pub(super) fn revoke(args: Revoke, output: Output) -> Result<(), Failure> {
+    let Revoke {
+        key,
+        effective_time,
+        reason,
+        telling,
+    } = args;
+    let connection = telling.connection.clone();
+    let mut revoked = connection.run(async |mut client| {
+        let revoked = client.compromise_key(&key, effective_time, &reason).await?;
+        let told = Told::by(&mut client, &key, telling.signed_by.as_ref()).await;
+        Ok::<_, ClientError>(Revoked { key: revoked, told })
+    })?;
+    revoked.told.write(telling.output.as_deref())?;
+    output.answer(&revoked, || {
+        let compromise = revoked.key.compromise.as_ref();
+        let since = compromise.map(|c| c.effective_time.to_string());
+        let since = since.unwrap_or_default();
+        let told = revoked.told.text();
+        format!("{} is compromised from {since}{told}", revoked.key.key)
+    })?;
+    revoked.told.done()
+}
+
+pub(super) fn restate(args: Restate, output: Output) -> Result<(), Failure> {
+    let Restate { key, telling } = args;
+    let connection = telling.connection.clone();
+    let mut told = connection.run(async |mut client| {
+        let told = Told::by(&mut client, &key, telling.signed_by.as_ref()).await;
+        Ok::<_, ClientError>(told)
+    })?;
+    told.write(telling.output.as_deref())?;
+    output.answer(&told, || format!("{key}{}", told.text()))?;
+    told.done()
+}
+
+impl Told {
+    async fn by(client: &mut Client, id: &KeyVersionId, signed_by: Option<&KeyName>) -> Self {
+        let mut told = Self::default();
+        match client.state_revocation(id, signed_by).await {
+            Ok(revocation) => {
+                let by = revocation.signed_by.key.clone();
+                told.revocation = Some(revocation);
+                told.trust = match client.publish_trust(&by, None).await {
+                    Ok(trust) => Some(trust),
+                    Err(error) => {
+                        let next =
+                            format!("sealwright trust export --format document --signed-by {by}");
+                        told.missed("the trust document", error, &next)
+                    }
+                };
+            }
+            Err(ClientError::Api(refusal))
+                if refusal.code == "key_not_active" && signed_by.is_none() =>
+            {
+                let next = format!("sealwright keys revocation {id} --signed-by KEY");
+                let why = format!("no other version of {} is active", id.key);
+                told.left
+                    .push(format!("nothing was signed: {why}; next: {next}"));
+            }
+            Err(error) => {
+                let next = format!("sealwright keys revocation {id} --signed-by KEY");
+                told.missed("the revocation statement", error, &next)
+            }
+        }
+        told
+    }
+
+    /// Notes a step that failed, with the command that makes up for it.
+    fn missed<T: Default>(&mut self, what: &str, error: ClientError, next: &str) -> T {
+        self.left
+            .push(format!("{what} is missing: {error}; next: {next}"));
+        self.failure.get_or_insert(error);
+        T::default()
+    }
+
+    fn write(&mut self, folder: Option<&Path>) -> Result<(), Failure> {
+        let Some(folder) = folder else { return Ok(()) };
+        files::create_folder(folder, 0o755, None)?;
+        let revocation = self.revocation.as_ref().map(|r| r.statement.get());
+        let trust = self.trust.as_ref().map(|t| t.envelope.get());
+        let products = [
+            ("revocation.dsse.json", revocation),
+            ("trust.dsse.json", trust),
+        ];
+        for (name, text) in products {
+            if let Some(text) = text {
+                let path = folder.join(name);
+                files::write_product(&path, text.as_bytes())?;
+                self.files.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(revocation) = &self.revocation {
+            lines.push(format!(
+                "{} signed the revocation statement",
+                revocation.signed_by
+            ));
+        }
+        if let Some(trust) = &self.trust {
+            let PublishedTrust {
+                signed_by, serial, ..
+            } = trust;
+            lines.push(format!("{signed_by} signed trust document {serial}"));
+        }
+        lines.extend(
+            self.files
+                .iter()
+                .map(|path| format!("written: {}", path.display())),
+        );
+        lines.extend(self.left.iter().cloned());
+        lines.iter().map(|line| format!("\n  {line}")).collect()
+    }
+
+    /// A step that failed is a failure of the command, after its answer.
+    fn done(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
