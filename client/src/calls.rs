@@ -16,8 +16,9 @@ use serde_json::json;
 use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
-    ClockAccepted, Consistency, CosignaturesTaken, DescribedKey, Enrol, FreezeChange, Generate,
-    Key, KeyList, PublishedTrust, RecordPage, RecordQuery, RecordView, Revocation, Rotated, Status,
+    ClockAccepted, Consistency, CosignaturesTaken, Crl, DescribedKey, Enrol, FreezeChange,
+    Generate, Key, KeyList, PublishedTrust, RecordPage, RecordQuery, RecordView, Revocation,
+    Rotated, Status,
 };
 
 impl Client {
@@ -124,6 +125,17 @@ impl Client {
     ) -> Result<Revocation, ClientError> {
         let path = format!("/v1/keys/{}/{}/revocation", id.key, id.version);
         let body = signed_by.map_or(json!({}), |name| json!({ "signed_by": name }));
+        self.post(&path, &body).await
+    }
+
+    /// The next revocation list of the authority that certified a compromised version; with `ca`, only of that one.
+    pub async fn crl(
+        &mut self,
+        id: &KeyVersionId,
+        ca: Option<&KeyName>,
+    ) -> Result<Crl, ClientError> {
+        let path = format!("/v1/keys/{}/{}/crl", id.key, id.version);
+        let body = ca.map_or(json!({}), |name| json!({ "ca": name }));
         self.post(&path, &body).await
     }
 

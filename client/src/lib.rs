@@ -29,7 +29,7 @@ pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
-    AnchorStatus, ClockAccepted, CosignaturesTaken, DescribedKey, Enrol, FreezeChange,
+    AnchorStatus, ClockAccepted, CosignaturesTaken, Crl, DescribedKey, Enrol, FreezeChange,
     FreezeStatus, Generate, Key, LogStatus, PredecessorStatus, PrincipalStatus, PublishedTrust,
     RecordPage, RecordQuery, RecordView, Revocation, Rotated, RotationAhead, ScheduledRotation,
     Status, TokenStatus, WitnessStatus,

@@ -306,6 +306,21 @@ pub struct Revocation {
     pub statement: Box<RawValue>,
 }
 
+/// A certificate revocation list that was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crl {
+    /// The authority's key.
+    pub issuer: KeyVersionId,
+    /// CRL number.
+    pub number: u64,
+    /// How many certificates it lists.
+    pub entries: u64,
+    /// When there will be a newer list at the latest.
+    pub next_update: Timestamp,
+    /// The list, PEM.
+    pub crl: String,
+}
+
 /// A trust document that was published.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PublishedTrust {

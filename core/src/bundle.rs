@@ -12,7 +12,6 @@ mod rekor;
 mod timestamp;
 mod trusted_root;
 mod verify;
-mod x509;
 
 use std::borrow::Cow;
 

@@ -178,6 +178,9 @@ pub struct Compromise {
     /// Origin of the log that `decided_index` counts in, where it is an earlier one than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// Time of that record; absent where an earlier log did not hand it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Timestamp>,
     /// Why.
     pub reason: String,
 }

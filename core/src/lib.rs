@@ -9,6 +9,7 @@
 
 pub mod bundle;
 pub mod clock;
+pub mod crl;
 pub mod digest;
 pub mod dsse;
 pub mod error;
@@ -35,3 +36,4 @@ pub mod trust;
 pub mod uri;
 pub mod verdict;
 pub mod verify;
+mod x509;

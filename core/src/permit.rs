@@ -1,11 +1,13 @@
 //! Permission as a value: made only here, carried by move, spent by the signing stage.
 
+mod crl;
 mod demands;
 mod once;
 mod publication;
 
 use std::time::Instant;
 
+use crate::crl::CrlError;
 use crate::digest::Sha256Digest;
 use crate::dsse::Pae;
 use crate::error::Code;
@@ -22,6 +24,7 @@ use crate::time::Timestamp;
 use crate::trust;
 use crate::uri::KeyUri;
 
+pub use self::crl::{CrlIntent, PermittedCrl, authorise_crl};
 pub use self::demands::Demands;
 pub use self::once::{ONCE_SUBJECTS_BYTES_MAX, OnceError};
 pub use publication::{
@@ -349,6 +352,9 @@ pub enum Denial {
     /// What the daemon would say itself cannot be put together.
     #[error("the statement cannot be made: {0}")]
     Statement(String),
+    /// There is no certificate revocation list to sign.
+    #[error(transparent)]
+    Crl(Box<CrlError>),
     /// Policy says no.
     #[error("policy denies it: {}", explain(.policies, .errors))]
     Policy {
@@ -386,7 +392,8 @@ impl Denial {
             Self::PayloadType { .. } | Self::ReservedPayload(_) => Code::UnsupportedPayloadType,
             Self::PredicateType(_) | Self::Reserved(_) => Code::UnsupportedPredicateType,
             Self::NotPossible(error) => error.code(),
-            Self::Statement(_) => Code::InvalidRequest,
+            Self::Crl(error) if matches!(**error, CrlError::NoIssuer { .. }) => Code::UnknownKey,
+            Self::Statement(_) | Self::Crl(_) => Code::InvalidRequest,
             Self::ApprovalRequired(_) => Code::ApprovalRequired,
             Self::Once(error) => error.code(),
             Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {

@@ -24,7 +24,7 @@ pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
 pub use self::once::{NamesInherited, SignIntended};
-pub use self::publications::{KeyRevocation, TrustPublished};
+pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
     BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
@@ -112,6 +112,9 @@ pub enum Event {
     /// See [`KeyCompromised`].
     #[serde(rename = "key.compromised")]
     KeyCompromised(KeyCompromised),
+    /// See [`CrlIssued`].
+    #[serde(rename = "crl.issued")]
+    CrlIssued(CrlIssued),
     /// See [`KeyRevocation`].
     #[serde(rename = "key.revocation")]
     KeyRevocation(Box<KeyRevocation>),
@@ -161,6 +164,7 @@ impl Event {
             Self::RotationScheduled(_) => "key.rotation-scheduled",
             Self::RotationCancelled(_) => "key.rotation-cancelled",
             Self::KeyCompromised(_) => "key.compromised",
+            Self::CrlIssued(_) => "crl.issued",
             Self::KeyRevocation(_) => "key.revocation",
             Self::TrustPublished(_) => "trust.published",
             Self::FreezeSet(_) => "freeze.set",

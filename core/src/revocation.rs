@@ -163,6 +163,7 @@ mod tests {
             effective_time: Timestamp::from_unix_millis(5),
             decided_index: 7,
             log: None,
+            decided_at: None,
             reason: "found on a pastebin".to_owned(),
         };
         let revoked = (&enrolment(1), &compromise);

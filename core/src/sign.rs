@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::crl::UnsignedCrl;
 use crate::digest::Sha256Digest;
 use crate::dsse::Pae;
 use crate::key::Purpose;
@@ -95,6 +96,18 @@ impl ToBeSigned {
             },
             _ => SignInput::of(permit.scheme(), &[&pae.prefix(), pae.payload]),
         };
+        Ok(Self { permit, input })
+    }
+
+    /// Purpose `x509`: a certificate revocation list that was made from the state.
+    pub fn crl(permit: Permit, crl: &UnsignedCrl) -> Result<Self, NotPermitted> {
+        if permit.purpose() != Purpose::X509 {
+            return Err(NotPermitted::OtherPurpose);
+        }
+        if permit.message_sha256() != crl.sha256() {
+            return Err(NotPermitted::OtherMessage);
+        }
+        let input = SignInput::of(permit.scheme(), &[crl.der()]);
         Ok(Self { permit, input })
     }
 

@@ -199,6 +199,9 @@ pub enum StateError {
         "a key of tenant {0} changed, or another trust document was published, meanwhile; publish once more"
     )]
     TrustOutdated(Tenant),
+    /// A revocation list that says what is not so any more.
+    #[error("a key changed, or another CRL of {0} was issued, meanwhile; ask for it once more")]
+    CrlOutdated(KeyName),
     /// A compromise in the future.
     #[error(
         "key {0} cannot be compromised from a time in the future; to stop it before then, suspend it"
@@ -433,6 +436,7 @@ impl State {
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
+            Event::CrlIssued(issued) => self.issue_crl(issued)?,
             Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,
             Event::TrustPublished(published) => self.publish_trust(published)?,
             Event::DaemonStarted(_) => self.forget_open_intents(),

@@ -7,7 +7,9 @@ mod support;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::{KeyEvent, Purpose};
 use sealwright_core::name::Tenant;
-use sealwright_core::record::{Event, KeyRevocation, Record, SCHEMA_VERSION, TrustPublished};
+use sealwright_core::record::{
+    CrlIssued, Event, KeyRevocation, Record, SCHEMA_VERSION, TrustPublished,
+};
 use sealwright_core::state::{State, StateError};
 use sealwright_core::time::Timestamp;
 use support::{by, changed, compromised, enrolled, push, state};
@@ -96,9 +98,45 @@ fn a_revocation_is_of_the_newest_finding_and_by_a_key_that_signs() {
     }
 }
 
+fn crl(number: u64, as_of: u64) -> Event {
+    Event::CrlIssued(CrlIssued {
+        issuer: "release#1".parse().unwrap(),
+        number,
+        as_of,
+        entries: 1,
+        next_update: Timestamp::from_unix_millis(99),
+        tbs_sha256: Sha256Digest::default(),
+        by: by(),
+    })
+}
+
+#[test]
+fn a_revocation_list_has_the_next_number_and_everything_in_it() {
+    let mut state = active(Purpose::X509);
+    let ca = "release".parse().unwrap();
+    // A log that took another's place does not know its numbers, so they are no lower than the seconds since 1970.
+    let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1000);
+    assert_eq!(state.next_crl_number(&ca, at(0)), 1);
+    assert_eq!(state.next_crl_number(&ca, at(70)), 70);
+    push(&mut state, crl(70, 3)).unwrap();
+    assert_eq!(state.next_crl_number(&ca, at(70)), 71);
+    push(&mut state, enrolled("other#1", Purpose::Dsse)).unwrap();
+    push(&mut state, compromised("other#1", 5)).unwrap();
+    let outdated = Err(StateError::CrlOutdated(ca.clone()));
+    for event in [crl(1, 6), crl(70, 6), crl(71, 5), crl(71, 7)] {
+        assert_eq!(push(&mut state, event), outdated);
+    }
+    push(&mut state, crl(71, 6)).unwrap();
+    push(&mut state, changed("release#1", KeyEvent::Suspend)).unwrap();
+    assert!(matches!(
+        push(&mut state, crl(72, 8)),
+        Err(StateError::NotSigning { .. })
+    ));
+}
+
 #[test]
 fn every_record_survives_its_json() {
-    for event in [published(1, 2), revoked("release#1", 2)] {
+    for event in [published(1, 2), revoked("release#1", 2), crl(1, 2)] {
         let record = Record {
             v: SCHEMA_VERSION,
             seq: 3,

@@ -1,10 +1,13 @@
 //! What is published of keys, and how far somebody who does not trust the host can rely on it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "revocation/authority.rs"]
+mod authority;
 mod support;
 
 use std::fs;
 
+use authority::{enrol, issue, make_authority, make_key, openssl, openssl_ok};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealwright_core::dsse::{Envelope, TrustedKey};
@@ -15,6 +18,7 @@ use sealwright_softhsm_tests::site::{CI, OPERATOR, Site, TokenSpec, statement};
 use serde_json::{Value, json};
 use support::text;
 
+const P256: &str = "ecdsa-p256-sha256";
 const TRUST: &str = "application/vnd.sealwright.trust+json";
 
 fn site() -> Site {
@@ -390,4 +394,174 @@ fn a_revocation_that_cannot_be_told_is_refused_by_name() {
     let refused = site.client().sign("key=other", forged.as_bytes());
     assert_eq!(refused.code(), "unsupported_predicate_type");
     assert!(site.records("key.revocation").is_empty());
+}
+
+/// An authority `ca`, and the keys `signer` and `kept` with its certificates, all enrolled.
+fn certified(scheme: &str, usage: &str) -> Site {
+    let site = site();
+    make_authority(&site, "ca", scheme, usage);
+    enrol(&site, "ca", "x509");
+    for name in ["signer", "kept"] {
+        make_key(&site, name);
+        issue(&site, name, "ca");
+        enrol(&site, name, "dsse");
+    }
+    site
+}
+
+fn revoke_signer(site: &Site, more: &[&str]) -> Value {
+    let args = [
+        "--json",
+        "keys",
+        "revoke",
+        "signer#1",
+        "--reason",
+        "stolen",
+        "--signed-by",
+        "other",
+        "-o",
+        "told",
+    ];
+    site.sealwright(OPERATOR, &[&args[..], more].concat())
+        .json()
+}
+
+#[test]
+fn an_enrolled_authority_signs_a_revocation_list_that_openssl_takes() {
+    let site = certified(P256, "keyCertSign,cRLSign");
+    let answer = revoke_signer(&site, &[]);
+    let crl = &answer["told"]["crl"];
+    assert_eq!(text(crl, "issuer"), "default/ca#1", "{answer}");
+    let number = crl["number"].as_u64().unwrap();
+    assert_eq!(crl["entries"], 1);
+
+    let list = ["crl", "-in", "told/crl.pem", "-CAfile", "ca.crt", "-noout"];
+    assert!(openssl_ok(&site, &[&list[..], &["-verify"]].concat()).contains("verify OK"));
+    let said = openssl_ok(&site, &[&list[..], &["-text"]].concat());
+    for part in [
+        "Key Compromise",
+        "Invalidity Date",
+        "X509v3 CRL Number",
+        "Authority Key Identifier",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let check = |leaf: &str| {
+        let args = [
+            "verify",
+            "-crl_check",
+            "-CAfile",
+            "ca.crt",
+            "-CRLfile",
+            "told/crl.pem",
+        ];
+        openssl(&site, &[&args[..], &[leaf]].concat())
+    };
+    let (is_ok, said) = check("signer.crt");
+    assert!(!is_ok && said.contains("certificate revoked"), "{said}");
+    let (is_ok, said) = check("kept.crt");
+    assert!(is_ok, "{said}");
+
+    // The next list has a later number, and everything in it.
+    let again = [
+        "--json",
+        "keys",
+        "revoke",
+        "kept#1",
+        "--reason",
+        "stolen",
+        "--signed-by",
+        "other",
+    ];
+    let again = site.sealwright(OPERATOR, &again).ok().json();
+    let crl = &again["told"]["crl"];
+    assert!(crl["number"].as_u64().unwrap() > number, "{crl}");
+    assert_eq!(crl["entries"], 2);
+    let records = site.records("crl.issued");
+    assert_eq!(records.len(), 2);
+    assert_eq!(text(&records[0], "issuer"), "default/ca#1");
+}
+
+#[test]
+fn authorities_of_every_scheme_that_certificates_have_sign_lists() {
+    for scheme in ["ecdsa-p384-sha384", "rsa-pkcs1-sha256", "ed25519"] {
+        let site = certified(scheme, "keyCertSign,cRLSign");
+        let answer = revoke_signer(&site, &[]);
+        assert_eq!(answer["told"]["crl"]["entries"], 1, "{scheme}: {answer}");
+        let verify = [
+            "crl",
+            "-in",
+            "told/crl.pem",
+            "-CAfile",
+            "ca.crt",
+            "-noout",
+            "-verify",
+        ];
+        assert!(openssl_ok(&site, &verify).contains("verify OK"), "{scheme}");
+    }
+}
+
+#[test]
+fn an_authority_that_is_not_enrolled_gets_a_request() {
+    let site = site();
+    make_authority(&site, "ca", P256, "keyCertSign,cRLSign");
+    make_key(&site, "signer");
+    issue(&site, "signer", "ca");
+    enrol(&site, "signer", "dsse");
+    let told = &revoke_signer(&site, &[])["told"];
+    assert_eq!(told["crl"], Value::Null);
+    let request = fs::read(site.callers_folder().join("told/revocation-request.json")).unwrap();
+    let request: Value = serde_json::from_slice(&request).unwrap();
+    assert_eq!(request, told["request"]);
+    let serial = openssl_ok(&site, &["x509", "-in", "signer.crt", "-noout", "-serial"]);
+    let serial = serial.trim().trim_start_matches("serial=");
+    assert_eq!(text(&request, "serial").replace(':', ""), serial);
+    assert_eq!(text(&request, "reason"), "keyCompromise");
+    assert!(text(&request, "issuer").contains("CN=ca"), "{request}");
+}
+
+#[test]
+fn a_list_that_no_verifier_would_take_is_refused_by_name() {
+    let site = certified(P256, "keyCertSign");
+    make_authority(&site, "stranger", P256, "keyCertSign,cRLSign");
+    enrol(&site, "stranger", "x509");
+    let operator = site.operator();
+    let path = |key: &str| format!("/v1/keys/default/{key}/1/crl");
+    let not_yet = operator.post(&path("signer"), &json!({}));
+    assert!(
+        not_yet.text().contains("is not compromised"),
+        "{}",
+        not_yet.text()
+    );
+    let _ = revoke_signer(&site, &[]);
+    let compromise = json!({"reason": "stolen"});
+    operator
+        .post("/v1/keys/default/release/1/compromise", &compromise)
+        .ok();
+    let past = json!({"next_update": "2020-01-01T00:00:00.000Z"});
+    let cases = [
+        (
+            "signer",
+            json!({"ca": "stranger"}),
+            "default/stranger did not issue the certificate of default/signer#1",
+        ),
+        ("signer", json!({}), "without cRLSign"),
+        ("signer", past, "next_update is not after now"),
+        ("release", json!({}), "enrolled without a certificate"),
+    ];
+    for (key, body, why) in cases {
+        let answer = operator.post(&path(key), &body);
+        assert_eq!(answer.code(), "invalid_request", "{}", answer.text());
+        assert!(answer.text().contains(why), "{why}: {}", answer.text());
+    }
+    assert!(site.records("crl.issued").is_empty());
+    // Nothing else has an x509 key sign anything.
+    let refused = site.client().sign("key=ca", &statement("a"));
+    assert_eq!(refused.code(), "denied");
+    assert_eq!(
+        operator
+            .post("/v1/trust", &json!({"signed_by": "ca"}))
+            .code(),
+        "denied"
+    );
 }

@@ -3,13 +3,16 @@
 //! That it signs no more is one call and comes first. What is told to others follows, step by step: one that is not
 //! possible leaves the others, and the answer says what is left to do.
 
+mod request;
+
 use std::path::{Path, PathBuf};
 
-use sealwright_client::{Client, ClientError, Key, PublishedTrust, Revocation};
+use sealwright_client::{Client, ClientError, Crl, Key, PublishedTrust, Revocation};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
 use serde::Serialize;
 
+use self::request::RevocationRequest;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::files;
@@ -18,7 +21,9 @@ use crate::output::Output;
 /// Say that a key version may be in other hands. It signs nothing from the next request on, and there is no way
 /// back: to stop a key for a while, suspend it.
 ///
-/// Then another key of the tenant signs a revocation statement and the next trust document.
+/// Then another key of the tenant signs a revocation statement and the next trust document. If the key has a
+/// certificate, its authority signs a revocation list where its own key is enrolled for x509; else the answer holds
+/// the request to send it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Revoke {
     /// The version: release#1.
@@ -33,7 +38,7 @@ pub(crate) struct Revoke {
     telling: Telling,
 }
 
-/// Sign the revocation statement of a version that was revoked before, and the next trust document.
+/// Tell others once more of a version that was revoked before: statement, trust document, revocation list.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restate {
     /// The version: release#1.
@@ -48,7 +53,11 @@ struct Telling {
     /// The key that signs what others are told [default: the one of the same name, if another version is active].
     #[arg(long, value_name = "KEY")]
     signed_by: Option<KeyName>,
-    /// A folder for what others are told: revocation.dsse.json and trust.dsse.json.
+    /// The key that signs the certificate revocation list [default: the x509 key that issued the certificate].
+    #[arg(long, value_name = "KEY")]
+    issuer: Option<KeyName>,
+    /// A folder for what others are told: revocation.dsse.json, trust.dsse.json, and crl.pem or
+    /// revocation-request.json.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -62,6 +71,11 @@ struct Told {
     revocation: Option<Revocation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trust: Option<PublishedTrust>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crl: Option<Crl>,
+    /// For the certificate's authority, where it is not enrolled here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<RevocationRequest>,
     files: Vec<PathBuf>,
     /// What could not be done, and what to do about it.
     left: Vec<String>,
@@ -83,11 +97,10 @@ pub(super) fn revoke(args: Revoke, output: Output) -> Result<(), Failure> {
         reason,
         telling,
     } = args;
-    let connection = telling.connection.clone();
-    let mut revoked = connection.run(async |mut client| {
-        let revoked = client.compromise_key(&key, effective_time, &reason).await?;
-        let told = Told::by(&mut client, &key, telling.signed_by.as_ref()).await;
-        Ok::<_, ClientError>(Revoked { key: revoked, told })
+    let mut revoked = telling.connection.clone().run(async |mut client| {
+        let key = client.compromise_key(&key, effective_time, &reason).await?;
+        let told = Told::by(&mut client, &key, &telling).await;
+        Ok::<_, ClientError>(Revoked { key, told })
     })?;
     revoked.told.write(telling.output.as_deref())?;
     output.answer(&revoked, || {
@@ -101,65 +114,92 @@ pub(super) fn revoke(args: Revoke, output: Output) -> Result<(), Failure> {
 }
 
 pub(super) fn restate(args: Restate, output: Output) -> Result<(), Failure> {
-    let Restate { key, telling } = args;
-    let connection = telling.connection.clone();
-    let mut told = connection.run(async |mut client| {
-        let told = Told::by(&mut client, &key, telling.signed_by.as_ref()).await;
-        Ok::<_, ClientError>(told)
+    let Restate { key: id, telling } = args;
+    let told = telling.connection.clone().run(async |mut client| {
+        let versions = client.key(&id.key).await?;
+        let version = versions.iter().find(|version| version.key == id);
+        let Some(version) = version else {
+            return Ok::<_, ClientError>(None);
+        };
+        Ok(Some(Told::by(&mut client, version, &telling).await))
     })?;
+    let unknown = || Failure::NotGood(format!("no key version {id} that you may see"));
+    let mut told = told.ok_or_else(unknown)?;
     told.write(telling.output.as_deref())?;
-    output.answer(&told, || format!("{key}{}", told.text()))?;
+    output.answer(&told, || format!("{id}{}", told.text()))?;
     told.done()
 }
 
 impl Told {
-    async fn by(client: &mut Client, id: &KeyVersionId, signed_by: Option<&KeyName>) -> Self {
+    async fn by(client: &mut Client, key: &Key, telling: &Telling) -> Self {
         let mut told = Self::default();
-        match client.state_revocation(id, signed_by).await {
-            Ok(revocation) => {
-                let by = revocation.signed_by.key.clone();
-                told.revocation = Some(revocation);
-                told.trust = match client.publish_trust(&by, None).await {
-                    Ok(trust) => Some(trust),
-                    Err(error) => {
-                        let next =
-                            format!("sealwright trust export --format document --signed-by {by}");
-                        told.missed("the trust document", error, &next)
-                    }
-                };
-            }
-            Err(ClientError::Api(refusal))
-                if refusal.code == "key_not_active" && signed_by.is_none() =>
-            {
-                let next = format!("sealwright keys revocation {id} --signed-by KEY");
-                let why = format!("no other version of {} is active", id.key);
-                told.left
-                    .push(format!("nothing was signed: {why}; next: {next}"));
-            }
-            Err(error) => {
-                let next = format!("sealwright keys revocation {id} --signed-by KEY");
-                told.missed("the revocation statement", error, &next)
-            }
+        told.state(client, &key.key, telling.signed_by.as_ref())
+            .await;
+        if let Some(revocation) = &told.revocation {
+            let by = revocation.signed_by.key.clone();
+            told.publish(client, &by).await;
+        }
+        if key.certificate.is_some() {
+            told.list(client, key, telling.issuer.as_ref()).await;
         }
         told
     }
 
+    async fn state(&mut self, client: &mut Client, id: &KeyVersionId, by: Option<&KeyName>) {
+        let next = format!("sealwright keys revocation {id} --signed-by KEY");
+        match client.state_revocation(id, by).await {
+            Ok(revocation) => self.revocation = Some(revocation),
+            Err(ClientError::Api(refusal)) if refusal.code == "key_not_active" && by.is_none() => {
+                let why = format!("no other version of {} is active", id.key);
+                self.left
+                    .push(format!("nothing was signed: {why}; next: {next}"));
+            }
+            Err(error) => self.missed("the revocation statement", error, &next),
+        }
+    }
+
+    async fn publish(&mut self, client: &mut Client, by: &KeyName) {
+        match client.publish_trust(by, None).await {
+            Ok(trust) => self.trust = Some(trust),
+            Err(error) => {
+                let next = format!("sealwright trust export --format document --signed-by {by}");
+                self.missed("the trust document", error, &next);
+            }
+        }
+    }
+
+    async fn list(&mut self, client: &mut Client, key: &Key, ca: Option<&KeyName>) {
+        match client.crl(&key.key, ca).await {
+            Ok(crl) => self.crl = Some(crl),
+            Err(ClientError::Api(refusal)) if refusal.code == "unknown_key" && ca.is_none() => {
+                self.request = RevocationRequest::of(key);
+            }
+            Err(error) => {
+                let next = format!("sealwright keys revocation {} --issuer KEY", key.key);
+                self.missed("the certificate revocation list", error, &next);
+            }
+        }
+    }
+
     /// Notes a step that failed, with the command that makes up for it.
-    fn missed<T: Default>(&mut self, what: &str, error: ClientError, next: &str) -> T {
+    fn missed(&mut self, what: &str, error: ClientError, next: &str) {
         self.left
             .push(format!("{what} is missing: {error}; next: {next}"));
         self.failure.get_or_insert(error);
-        T::default()
     }
 
     fn write(&mut self, folder: Option<&Path>) -> Result<(), Failure> {
         let Some(folder) = folder else { return Ok(()) };
         files::create_folder(folder, 0o755, None)?;
+        let request = self.request.as_ref().map(serde_json::to_string_pretty);
+        let request = request.transpose().map_err(Failure::local)?;
         let revocation = self.revocation.as_ref().map(|r| r.statement.get());
         let trust = self.trust.as_ref().map(|t| t.envelope.get());
         let products = [
             ("revocation.dsse.json", revocation),
             ("trust.dsse.json", trust),
+            ("crl.pem", self.crl.as_ref().map(|crl| &*crl.crl)),
+            ("revocation-request.json", request.as_deref()),
         ];
         for (name, text) in products {
             if let Some(text) = text {
@@ -185,6 +225,13 @@ impl Told {
             } = trust;
             lines.push(format!("{signed_by} signed trust document {serial}"));
         }
+        if let Some(crl) = &self.crl {
+            let Crl { issuer, number, .. } = crl;
+            lines.push(format!(
+                "{issuer} signed certificate revocation list {number}"
+            ));
+        }
+        lines.extend(self.request.iter().map(RevocationRequest::text));
         lines.extend(
             self.files
                 .iter()

@@ -12,9 +12,9 @@ use der::{DateTime, Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tag
 use x509_cert::Certificate;
 
 use super::trusted_root::Authority;
-use super::x509;
 use crate::scheme::HashAlg;
 use crate::time::Timestamp;
+use crate::x509;
 
 /// Content type of TSTInfo (RFC 3161 section 2.4.2).
 const ID_CT_TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");

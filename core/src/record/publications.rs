@@ -27,6 +27,25 @@ pub struct TrustPublished {
     pub by: Actor,
 }
 
+/// A certificate revocation list was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrlIssued {
+    /// The authority's key that signed it.
+    pub issuer: KeyVersionId,
+    /// Its CRL number: higher than that of the authority's list before.
+    pub number: u64,
+    /// How many records it takes into account.
+    pub as_of: u64,
+    /// How many certificates it lists.
+    pub entries: u64,
+    /// When there will be a newer list at the latest.
+    pub next_update: Timestamp,
+    /// SHA-256 of what was signed, TBSCertList in DER.
+    pub tbs_sha256: Sha256Digest,
+    /// Who had it made.
+    pub by: Actor,
+}
+
 /// Another key of the tenant said that a compromised version is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRevocation {

@@ -200,6 +200,7 @@ impl State {
                 effective_time: *effective_time,
                 decided_index: record.seq,
                 log: None,
+                decided_at: Some(record.time),
                 reason: reason.clone(),
             });
         }

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{State, StateError};
 use crate::key::{Compromise, Enrolment, KeyState, KeyVersion};
-use crate::name::{KeyVersionId, Tenant};
-use crate::record::{KeyRevocation, TrustPublished};
+use crate::name::{KeyName, KeyVersionId, Tenant};
+use crate::record::{CrlIssued, KeyRevocation, TrustPublished};
+use crate::time::Timestamp;
 
 /// The newest numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Publications {
     trust: BTreeMap<Tenant, u64>,
+    crls: BTreeMap<KeyName, u64>,
 }
 
 impl State {
@@ -27,14 +29,32 @@ impl State {
         let tenant = signed_by.key.tenant();
         self.check_signs(signed_by)?;
         if published.serial != self.next_trust_serial(tenant)
-            || published.as_of > self.next_index
-            || self.last_key_change(tenant) >= published.as_of
+            || !self.is_so(published.as_of, tenant)
         {
             return Err(StateError::TrustOutdated(tenant.clone()));
         }
         self.publications
             .trust
             .insert(tenant.clone(), published.serial);
+        Ok(())
+    }
+
+    /// The number that the next certificate revocation list of an authority's key gets: one more than the last, and no
+    /// lower than the seconds since 1970, because a log that took another's place does not know that one's numbers.
+    pub fn next_crl_number(&self, ca: &KeyName, now: Timestamp) -> u64 {
+        let newest = self.publications.crls.get(ca).copied().unwrap_or(0);
+        let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
+        newest.saturating_add(1).max(seconds)
+    }
+
+    pub(super) fn issue_crl(&mut self, issued: &CrlIssued) -> Result<(), StateError> {
+        let ca = &issued.issuer.key;
+        self.check_signs(&issued.issuer)?;
+        let newest = self.publications.crls.get(ca).copied().unwrap_or(0);
+        if issued.number <= newest || !self.is_so(issued.as_of, ca.tenant()) {
+            return Err(StateError::CrlOutdated(ca.clone()));
+        }
+        self.publications.crls.insert(ca.clone(), issued.number);
         Ok(())
     }
 
@@ -64,6 +84,11 @@ impl State {
                 state,
             }),
         }
+    }
+
+    /// Whether what the first `as_of` records say of the tenant's keys is still so.
+    fn is_so(&self, as_of: u64, tenant: &Tenant) -> bool {
+        as_of <= self.next_index && self.last_key_change(tenant) < as_of
     }
 
     /// The newest record that changed a key of the tenant; 0 where none did.

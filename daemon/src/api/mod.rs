@@ -4,6 +4,7 @@ mod anchor;
 mod audit;
 mod clock;
 mod compromise;
+mod crl;
 mod device_keys;
 mod enrol;
 mod freeze;
@@ -115,6 +116,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, body).await
         }
+        ["v1", "keys", tenant, label, version, "crl"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            crl::post(call, id, body).await
+        }
         ["v1", "keys", tenant, label, version, "revocation"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             revocation::post(call, id, body).await
@@ -159,6 +164,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/rotate/schedule"),
     ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/crl"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/revocation"),
     ("GET", "/v1/audit/records"),

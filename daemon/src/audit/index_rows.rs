@@ -253,6 +253,7 @@ impl Facts {
             Event::KeyCompromised(compromised) => {
                 facts.about_key(&compromised.key.key, &compromised.by.principal)
             }
+            Event::CrlIssued(issued) => facts.about_key(&issued.issuer.key, &issued.by.principal),
             Event::KeyRevocation(revocation) => {
                 facts.about_key(&revocation.key.key, &revocation.by.principal)
             }

@@ -1,7 +1,10 @@
-//! The little of RFC 5280 that a time stamp authority's chain needs.
+//! The little of RFC 5280 that is needed here: time stamp authorities' chains, and whose certificate a key has.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use const_oid::db::rfc5280::ID_KP_TIME_STAMPING;
 use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH_RSA_ENCRYPTION};
+use const_oid::db::rfc8410::ID_ED_25519;
 use der::oid::ObjectIdentifier;
 use der::{Decode as _, Encode as _};
 use x509_cert::Certificate;
@@ -12,7 +15,7 @@ use crate::time::Timestamp;
 use crate::verify::{EcdsaForm, PublicKey, verify_ecdsa_with_hash};
 
 /// The certificate's public key as DER.
-pub(super) fn spki(certificate: &Certificate) -> Option<Vec<u8>> {
+pub(crate) fn spki(certificate: &Certificate) -> Option<Vec<u8>> {
     certificate
         .tbs_certificate()
         .subject_public_key_info()
@@ -21,35 +24,58 @@ pub(super) fn spki(certificate: &Certificate) -> Option<Vec<u8>> {
 }
 
 /// Verifies `signature` over `message` with an X.509 signature algorithm, by a certificate's key.
-pub(super) fn verifies(
+pub(crate) fn verifies(
     by: &Certificate,
     algorithm: ObjectIdentifier,
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    let Some(spki) = spki(by) else { return false };
+    spki(by).is_some_and(|spki| spki_verifies(&spki, algorithm, message, signature))
+}
+
+fn spki_verifies(
+    spki: &[u8],
+    algorithm: ObjectIdentifier,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let with = |scheme| {
+        let key = PublicKey::from_spki_der(spki);
+        key.is_ok_and(|key| {
+            let verified = key.verify(scheme, &[message], signature, EcdsaForm::Der);
+            verified.is_ok()
+        })
+    };
     match algorithm {
         ECDSA_WITH_SHA_256 => {
-            verify_ecdsa_with_hash(&spki, HashAlg::Sha256, &[message], signature).is_ok()
+            verify_ecdsa_with_hash(spki, HashAlg::Sha256, &[message], signature).is_ok()
         }
         ECDSA_WITH_SHA_384 => {
-            verify_ecdsa_with_hash(&spki, HashAlg::Sha384, &[message], signature).is_ok()
+            verify_ecdsa_with_hash(spki, HashAlg::Sha384, &[message], signature).is_ok()
         }
-        SHA_256_WITH_RSA_ENCRYPTION => PublicKey::from_spki_der(&spki).is_ok_and(|key| {
-            key.verify(
-                Scheme::RsaPkcs1Sha256,
-                &[message],
-                signature,
-                EcdsaForm::Der,
-            )
-            .is_ok()
-        }),
+        SHA_256_WITH_RSA_ENCRYPTION => with(Scheme::RsaPkcs1Sha256),
+        ID_ED_25519 => with(Scheme::Ed25519),
         _ => false,
     }
 }
 
+/// Whether the key in `spki` signed the certificate.
+pub(crate) fn is_signed_by(certificate: &Certificate, spki: &[u8]) -> bool {
+    let message = certificate.tbs_certificate().to_der();
+    let signature = certificate.signature().as_bytes();
+    let algorithm = certificate.signature_algorithm().oid;
+    message.is_ok_and(|message| {
+        signature.is_some_and(|signature| spki_verifies(spki, algorithm, &message, signature))
+    })
+}
+
+/// A certificate as enrolments carry it: base64 of DER.
+pub(crate) fn from_base64(text: &str) -> Option<Certificate> {
+    Certificate::from_der(&STANDARD.decode(text).ok()?).ok()
+}
+
 /// Whether a path leads from `signer` over certificates of `chain` to its last one, all valid at `time`.
-pub(super) fn leads_to_anchor(
+pub(crate) fn leads_to_anchor(
     signer: &Certificate,
     chain: &[Certificate],
     time: Timestamp,
@@ -78,7 +104,7 @@ pub(super) fn leads_to_anchor(
 }
 
 /// Whether the certificate may sign time stamps, and nothing else (RFC 3161 section 2.3).
-pub(super) fn is_for_time_stamping(certificate: &Certificate) -> bool {
+pub(crate) fn is_for_time_stamping(certificate: &Certificate) -> bool {
     match certificate
         .tbs_certificate()
         .get_extension::<ExtendedKeyUsage>()
@@ -95,20 +121,7 @@ fn has_issued(issuer: &Certificate, certificate: &Certificate) -> bool {
         Ok(Some((_, BasicConstraints { ca: true, .. })))
     );
     let names_match = issuer.tbs_certificate().subject() == certificate.tbs_certificate().issuer();
-    let Ok(message) = certificate.tbs_certificate().to_der() else {
-        return false;
-    };
-    let Some(signature) = certificate.signature().as_bytes() else {
-        return false;
-    };
-    is_ca
-        && names_match
-        && verifies(
-            issuer,
-            certificate.signature_algorithm().oid,
-            &message,
-            signature,
-        )
+    is_ca && names_match && spki(issuer).is_some_and(|spki| is_signed_by(certificate, &spki))
 }
 
 fn is_valid_at(certificate: &Certificate, time: Timestamp) -> bool {
@@ -120,7 +133,7 @@ fn is_valid_at(certificate: &Certificate, time: Timestamp) -> bool {
 }
 
 /// Reads certificates; one that does not parse is left out, so it can neither sign nor be an anchor.
-pub(super) fn parse_all<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> Vec<Certificate> {
+pub(crate) fn parse_all<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> Vec<Certificate> {
     ders.into_iter()
         .filter_map(|der| Certificate::from_der(der).ok())
         .collect()
