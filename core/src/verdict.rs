@@ -1,7 +1,7 @@
 //! What a signature that verifies is still worth, given what became of its key.
 //!
 //! The host's own clock can speak against a signature, never for it: whoever has the host has its clock. Only a
-//! quorum of witnesses can show that a signature is older than the compromise of its key.
+//! quorum of witnesses or a time stamp authority can show that a signature is older than the compromise of its key.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub enum Verdict {
     Good,
     /// The key is out of use and nothing is known against it.
     Superseded,
-    /// The key is compromised; witnesses saw the signature before.
+    /// The key is compromised; witnesses or a time stamp authority saw the signature before.
     BeforeCompromise,
     /// The key is compromised, or never signed here, and nobody but the host vouches for the signature.
     Suspect,
@@ -49,11 +49,11 @@ impl Verdict {
             Self::Good => "the key is in use and not compromised",
             Self::Superseded => "the key is out of use and was not compromised",
             Self::BeforeCompromise => {
-                "the key is compromised; witnesses cosigned the record before that"
+                "the key is compromised; witnesses or a time stamp authority saw the signature before that"
             }
             Self::Suspect => {
-                "the key is compromised, or never signed here, and no witness shows that the signature is older; a log \
-                 proof under a --policy with witnesses may"
+                "the key is compromised, or never signed here, and nobody else shows that the signature is older; a log \
+                 proof under a --policy with witnesses may, or a time stamp in the bundle with --tsa-roots"
             }
             Self::AfterRevocation => "the key was compromised when it signed",
         }
@@ -79,6 +79,9 @@ pub struct Evidence {
     /// When a quorum of witnesses had seen its record, by their clocks
     /// ([`quorum_time`](crate::tlog::Policy::quorum_time)).
     pub witnessed: Option<Timestamp>,
+    /// When a time stamp authority had seen it, by its clock and at the latest
+    /// ([`Bundle::stamped`](crate::bundle::Bundle::stamped)).
+    pub stamped: Option<Timestamp>,
 }
 
 /// The worth of a signature that verifies under a key with this `life`.
@@ -87,9 +90,10 @@ pub struct Evidence {
 /// `Good`. A suspension is no finding and changes nothing.
 ///
 /// A key compromised from T on, the first that holds:
-/// 1. `BeforeCompromise`: the quorum had seen the record before T, whatever the host's clock said.
+/// 1. `BeforeCompromise`: the quorum had seen the record, or an authority the signature, before T, whatever the host's
+///    clock said.
 /// 2. `AfterRevocation`: the host recorded it at T or later, or the key had not begun to sign before T.
-/// 3. `Suspect`: all else. That witnesses saw it only after T says nothing: they see old records again and again.
+/// 3. `Suspect`: all else. That others saw it only after T says nothing: they see old records again and again.
 pub fn judge(life: Life, evidence: Evidence) -> Verdict {
     let Some(compromised_from) = life.compromised_from else {
         return match (life.active_from, life.state) {
@@ -99,7 +103,7 @@ pub fn judge(life: Life, evidence: Evidence) -> Verdict {
         };
     };
     let before = |time: Option<Timestamp>| time.is_some_and(|time| time < compromised_from);
-    if before(evidence.witnessed) {
+    if before(evidence.witnessed) || before(evidence.stamped) {
         Verdict::BeforeCompromise
     } else if (evidence.recorded.is_some() && !before(evidence.recorded))
         || !before(life.active_from)
@@ -153,8 +157,17 @@ mod tests {
         let evidence = Evidence {
             recorded: recorded.map(at),
             witnessed: witnessed.map(at),
+            stamped: None,
         };
-        judge(life, evidence)
+        let verdict = judge(life, evidence);
+        // The time of an authority is worth what that of a quorum is.
+        let evidence = Evidence {
+            stamped: evidence.witnessed,
+            witnessed: None,
+            ..evidence
+        };
+        assert_eq!(judge(life, evidence), verdict, "{life:?} {evidence:?}");
+        verdict
     }
 
     /// Each time that a record or a quorum can have: none, before T, at T, after T.

@@ -74,33 +74,24 @@ pub(crate) fn from_base64(text: &str) -> Option<Certificate> {
     Certificate::from_der(&STANDARD.decode(text).ok()?).ok()
 }
 
-/// Whether a path leads from `signer` over certificates of `chain` to its last one, all valid at `time`.
-pub(crate) fn leads_to_anchor(
-    signer: &Certificate,
-    chain: &[Certificate],
-    time: Timestamp,
-) -> bool {
-    let Some(anchor) = chain.last() else {
-        return false;
-    };
+/// The path from `signer` over certificates of `chain` to its last one, both ends included; `None` where there is none.
+pub(crate) fn path_to_anchor<'c>(
+    signer: &'c Certificate,
+    chain: &'c [Certificate],
+) -> Option<Vec<&'c Certificate>> {
+    let anchor = chain.last()?;
+    let mut path = Vec::new();
     let mut current = signer;
     // Each step uses another certificate of the chain, so this many steps are enough.
     for _ in 0..=chain.len() {
-        if !is_valid_at(current, time) {
-            return false;
-        }
+        path.push(current);
         if current == anchor {
-            return true;
+            return Some(path);
         }
-        match chain
-            .iter()
-            .find(|issuer| *issuer != current && has_issued(issuer, current))
-        {
-            Some(issuer) => current = issuer,
-            None => return false,
-        }
+        let mut issuers = chain.iter();
+        current = issuers.find(|issuer| *issuer != current && has_issued(issuer, current))?;
     }
-    false
+    None
 }
 
 /// Whether the certificate may sign time stamps, and nothing else (RFC 3161 section 2.3).
@@ -114,7 +105,8 @@ pub(crate) fn is_for_time_stamping(certificate: &Certificate) -> bool {
     }
 }
 
-fn has_issued(issuer: &Certificate, certificate: &Certificate) -> bool {
+/// Whether `issuer` is an authority of that name and its key signed the certificate.
+pub(crate) fn has_issued(issuer: &Certificate, certificate: &Certificate) -> bool {
     let constraints = issuer.tbs_certificate().get_extension::<BasicConstraints>();
     let is_ca = matches!(
         constraints,
@@ -124,7 +116,8 @@ fn has_issued(issuer: &Certificate, certificate: &Certificate) -> bool {
     is_ca && names_match && spki(issuer).is_some_and(|spki| is_signed_by(certificate, &spki))
 }
 
-fn is_valid_at(certificate: &Certificate, time: Timestamp) -> bool {
+/// Whether `time` lies in the certificate's validity.
+pub(crate) fn is_valid_at(certificate: &Certificate, time: Timestamp) -> bool {
     let validity = certificate.tbs_certificate().validity();
     let seconds = |time: &x509_cert::time::Time| time.to_unix_duration().as_secs();
     u64::try_from(time.unix_seconds()).is_ok_and(|now| {

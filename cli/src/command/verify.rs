@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::statement::PAYLOAD_TYPE;
+use sealwright_core::time::Timestamp;
 use sealwright_core::verdict::Verdict;
 use serde::Serialize;
 
@@ -28,7 +29,8 @@ use crate::proof::Recorded;
 /// of the exported log is checked, and FILE must be recorded in it.
 ///
 /// With --trust the answer is a verdict, by a document that --trust-key vouches for: good, superseded and before-compromise are relied on; suspect and
-/// after-revocation are not (exit code 1). Before-compromise needs --proof or --log under a --policy with witnesses.
+/// after-revocation are not (exit code 1). Before-compromise needs --proof or --log under a --policy with witnesses, or
+/// a bundle with a time stamp and --tsa-roots.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A Sigstore bundle (v0.1 to v0.3) or a DSSE envelope.
@@ -71,6 +73,10 @@ pub(crate) struct Args {
     /// A C2SP tlog-policy: known logs, witnesses, and how many of them.
     #[arg(long, value_name = "FILE", requires = "evidence")]
     policy: Option<PathBuf>,
+    /// Whose time stamps in a bundle count as evidence of its age: certificates of time stamp authorities or of those who
+    /// issue theirs, PEM; or a Sigstore trusted_root.json.
+    #[arg(long, value_name = "PEM|JSON", requires = "document")]
+    tsa_roots: Option<PathBuf>,
     /// Write the verified payload to this file.
     #[arg(long, value_name = "FILE")]
     payload_out: Option<PathBuf>,
@@ -90,6 +96,9 @@ struct Verified {
     /// SHA-256 of the SubjectPublicKeyInfo of each key that signed.
     signers: Vec<Sha256Digest>,
     artifacts: Vec<PathBuf>,
+    /// When a time stamp authority had seen the signature, at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stamped: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<Recorded>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! Verifying a bundle together with its log entry and the time it was signed at.
 
 use super::log::{self, LogError};
-use super::timestamp::{self, TimestampError};
+use super::timestamp::{self, Stamped, TimestampError};
 use super::trusted_root::TrustedRoot;
 use super::{Artifact, Bundle, BundleVerifyError, Content, VerifiedBundle};
 use crate::dsse::TrustedKey;
@@ -60,7 +60,7 @@ impl Bundle {
             return Err(LoggedError::NoEntry);
         }
         let mut times: Vec<Timestamp> = proved.iter().filter_map(|entry| entry.time).collect();
-        times.extend(self.stamped_times(root)?);
+        times.extend(self.stamps(root)?.iter().map(|stamp| stamp.time));
         if times.is_empty() {
             return Err(LoggedError::NoTime);
         }
@@ -76,8 +76,17 @@ impl Bundle {
         Ok(verified)
     }
 
-    /// The times of the time stamps by trusted authorities; those of others say nothing.
-    fn stamped_times(&self, root: &TrustedRoot) -> Result<Vec<Timestamp>, TimestampError> {
+    /// When the signature existed at the latest, by the earliest time stamp of a trusted authority; `None` where there is
+    /// none. Time stamps of others say nothing.
+    ///
+    /// # Errors
+    /// [`TimestampError`]: a time stamp cannot be read, or one of a trusted authority does not verify.
+    pub fn stamped(&self, root: &TrustedRoot) -> Result<Option<Timestamp>, TimestampError> {
+        let latest = self.stamps(root)?.into_iter().map(|stamp| stamp.latest);
+        Ok(latest.min())
+    }
+
+    fn stamps(&self, root: &TrustedRoot) -> Result<Vec<Stamped>, TimestampError> {
         let signature = match &self.content {
             Content::Dsse(envelope) => envelope
                 .signatures()
@@ -86,15 +95,15 @@ impl Bundle {
                 .unwrap_or_default(),
             Content::Message(message) => &message.signature,
         };
-        let mut times = Vec::new();
+        let mut stamps = Vec::new();
         for response in &self.material.timestamps {
             match timestamp::verify(response, signature, &root.authorities) {
-                Ok(time) => times.push(time),
+                Ok(stamp) => stamps.push(stamp),
                 Err(TimestampError::UnknownAuthority) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(times)
+        Ok(stamps)
     }
 }
 

@@ -44,12 +44,21 @@ pub enum TimestampError {
     NotValidThen,
 }
 
+/// When a time stamp says that its data existed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamped {
+    /// Its time, in whole seconds.
+    pub(super) time: Timestamp,
+    /// The latest time that it can mean: the second's end and the authority's accuracy are in it.
+    pub(super) latest: Timestamp,
+}
+
 /// Verifies a time stamp over `signature` and returns its time.
 pub(super) fn verify(
     response: &[u8],
     signature: &[u8],
     authorities: &[Authority],
-) -> Result<Timestamp, TimestampError> {
+) -> Result<Stamped, TimestampError> {
     let token = Token::parse(response).ok_or(TimestampError::Malformed)?;
     let hash = hash_alg(token.imprint_algorithm).ok_or(TimestampError::Algorithm)?;
     let mut outcome = Err(TimestampError::UnknownAuthority);
@@ -64,9 +73,12 @@ pub(super) fn verify(
         else {
             continue;
         };
-        if !(authority.valid.covers(token.time)
-            && x509::leads_to_anchor(signer, &chain, token.time))
-        {
+        // A certificate in the token that leads elsewhere is a stranger's.
+        let Some(path) = x509::path_to_anchor(signer, &chain) else {
+            continue;
+        };
+        let is_valid = |certificate: &&Certificate| x509::is_valid_at(certificate, token.time);
+        if !(authority.valid.covers(token.time) && path.iter().all(is_valid)) {
             outcome = Err(TimestampError::NotValidThen);
             continue;
         }
@@ -74,7 +86,7 @@ pub(super) fn verify(
         if hash.digest(&[signature]) != token.imprint {
             return Err(TimestampError::OtherData);
         }
-        return Ok(token.time);
+        return Ok(token.stamped());
     }
     outcome
 }
@@ -86,6 +98,8 @@ struct Token<'a> {
     imprint_algorithm: ObjectIdentifier,
     imprint: &'a [u8],
     time: Timestamp,
+    /// How far off the time may be, in milliseconds.
+    accuracy: i64,
     certificates: Vec<&'a [u8]>,
     /// issuerAndSerialNumber, DER.
     signer_id: AnyRef<'a>,
@@ -136,7 +150,8 @@ impl<'a> Token<'a> {
             return None;
         }
         let info = elements(whole(content)?)?;
-        let [_version, _policy, imprint, _serial, time, ..] = *info.as_slice() else {
+        let [_version, _policy, imprint, _serial, time, ref optional @ ..] = *info.as_slice()
+        else {
             return None;
         };
         let [imprint_algorithm, imprint] = elements(imprint)?.try_into().ok()?;
@@ -145,6 +160,7 @@ impl<'a> Token<'a> {
             imprint_algorithm: algorithm_oid(imprint_algorithm)?,
             imprint: imprint.decode_as::<&OctetStringRef>().ok()?.as_bytes(),
             time: generalized_time(time)?,
+            accuracy: accuracy(optional)?,
             certificates,
             signer_id,
             digest_algorithm: algorithm_oid(digest_algorithm)?,
@@ -152,6 +168,15 @@ impl<'a> Token<'a> {
             signature_algorithm: algorithm_oid(algorithm)?,
             signature: signature.decode_as::<&OctetStringRef>().ok()?.as_bytes(),
         })
+    }
+
+    fn stamped(&self) -> Stamped {
+        let off = self.accuracy.saturating_add(SECOND - 1);
+        let latest = self.time.unix_millis().saturating_add(off);
+        Stamped {
+            time: self.time,
+            latest: Timestamp::from_unix_millis(latest),
+        }
     }
 
     /// Whether the signer info names this certificate by issuer and serial number.
@@ -220,6 +245,32 @@ impl<'a> Token<'a> {
         };
         Some(hash.digest(&[&signer.to_der().ok()?]) == digest.value())
     }
+}
+
+/// Milliseconds.
+const SECOND: i64 = 1000;
+
+/// `Accuracy`, the only SEQUENCE among TSTInfo's optional members, in milliseconds and rounded up; 0 where there is none.
+fn accuracy(optional: &[AnyRef<'_>]) -> Option<i64> {
+    let Some(accuracy) = optional.iter().find(|member| member.tag() == Tag::Sequence) else {
+        return Some(0);
+    };
+    let mut millis: i64 = 0;
+    for part in elements(*accuracy)? {
+        // Positive INTEGERs: seconds, [0] milliseconds, [1] microseconds.
+        let number = part.value().iter().try_fold(0i64, |number, byte| {
+            number.checked_mul(256)?.checked_add((*byte).into())
+        })?;
+        millis = millis.checked_add(match part.tag() {
+            Tag::Integer => number.checked_mul(SECOND)?,
+            Tag::ContextSpecific { number: place, .. } if place.value() == 0 => number,
+            Tag::ContextSpecific { number: place, .. } if place.value() == 1 => {
+                number.checked_add(999)? / 1000
+            }
+            _ => return None,
+        })?;
+    }
+    Some(millis)
 }
 
 /// The TSTInfo inside encapContentInfo.
@@ -339,7 +390,8 @@ mod tests {
     fn a_time_stamp_says_when_its_signature_existed() {
         let (bundle, TrustedRoot { authorities, .. }) = (bundle(), root());
         let (response, signature) = stamp(&bundle);
-        let time = verify(response, signature, &authorities).unwrap();
+        let Stamped { time, latest } = verify(response, signature, &authorities).unwrap();
+        assert!(latest > time);
         assert_eq!(time.to_string(), "2026-11-25T09:17:58.000Z");
         assert_eq!(
             verify(response, b"other", &authorities),
@@ -389,8 +441,41 @@ mod tests {
         authorities[0].chain.remove(0);
         assert_eq!(
             verify(response, signature, &authorities),
-            Err(TimestampError::NotValidThen)
+            Err(TimestampError::UnknownAuthority)
         );
+    }
+
+    #[test]
+    fn authority_and_certificates_must_be_valid_at_that_time() {
+        let bundle = bundle();
+        let (response, signature) = stamp(&bundle);
+        let with = |valid: &str| {
+            let text = include_str!("../../../fixtures/private-log/trusted_root.json");
+            let mut root: serde_json::Value = serde_json::from_str(text).unwrap();
+            root["timestampAuthorities"][0]["validFor"] = serde_json::from_str(valid).unwrap();
+            let root = TrustedRoot::parse(root.to_string().as_bytes()).unwrap();
+            verify(response, signature, &root.authorities)
+        };
+        with(r#"{"start": "2026-11-25T00:00:00Z"}"#).unwrap();
+        let ended = with(r#"{"start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z"}"#);
+        assert_eq!(ended, Err(TimestampError::NotValidThen));
+    }
+
+    #[test]
+    fn an_accuracy_is_added_up_and_rounded_up() {
+        let der = |parts: &[u8]| {
+            let mut all = vec![0x30, u8::try_from(parts.len()).unwrap()];
+            all.extend_from_slice(parts);
+            all
+        };
+        let of = |parts: &[u8]| accuracy(&[AnyRef::from_der(&der(parts)).unwrap()]);
+        assert_eq!(accuracy(&[]), Some(0));
+        assert_eq!(of(&[]), Some(0));
+        assert_eq!(of(&[2, 1, 1, 0x80, 2, 1, 0xf4, 0x81, 1, 1]), Some(1501));
+        // No number, one that is no milliseconds any more, and something else.
+        assert_eq!(of(&[2, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(of(&[2, 8, 0x7f, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(of(&[4, 1, 1]), None);
     }
 
     #[test]

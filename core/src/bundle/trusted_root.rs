@@ -98,6 +98,27 @@ struct ValidityJson {
 }
 
 impl TrustedRoot {
+    /// The root of time stamp authorities alone: each certificate (DER) may sign time stamps, or issue the certificates
+    /// of those who do, as long as it is valid itself.
+    pub fn of_authorities(certificates: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let authority = |certificate| Authority {
+            chain: vec![certificate],
+            valid: Validity {
+                start: Timestamp::default(),
+                end: None,
+            },
+        };
+        Self {
+            logs: Vec::new(),
+            authorities: certificates.into_iter().map(authority).collect(),
+        }
+    }
+
+    /// Whether it knows a time stamp authority.
+    pub fn has_authorities(&self) -> bool {
+        !self.authorities.is_empty()
+    }
+
     /// Reads the JSON. Absent lists are empty. What cannot be used is left out: a log with a key of another
     /// algorithm, and whatever has no `start`.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {

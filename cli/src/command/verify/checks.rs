@@ -8,6 +8,7 @@ use sealwright_core::dsse::{Envelope, Options, TrustedKey, VerifiedPayload, enco
 use sealwright_core::json;
 use sealwright_core::predicate;
 use sealwright_core::statement::{self, Accept, PAYLOAD_TYPE, StatementSummary};
+use sealwright_core::time::Timestamp;
 use serde::Deserialize;
 
 use super::signers::{Judgement, Signers};
@@ -25,7 +26,7 @@ pub(super) fn verify(args: &Args, file: &Path, signers: &Signers) -> Result<Veri
         return verify_bundle(args, signers, &bundle);
     }
     let envelope = Envelope::parse(&bytes).map_err(Failure::not_good)?;
-    verify_envelope(args, signers, envelope, "dsse")
+    verify_envelope(args, signers, envelope, "dsse", None)
 }
 
 /// A bundle has a mediaType, an envelope has none.
@@ -49,7 +50,8 @@ fn verify_bundle(args: &Args, signers: &Signers, bundle: &Bundle) -> Result<Veri
         Content::Message(_) => verify_message(args, signers, bundle, format),
         Content::Dsse(envelope) => {
             accepted_by(&signers.keys, |key| check_around(args, bundle, key))?;
-            verify_envelope(args, signers, envelope.clone(), format)
+            let stamped = stamped(args, bundle)?;
+            verify_envelope(args, signers, envelope.clone(), format, stamped)
         }
     }
 }
@@ -60,6 +62,14 @@ fn check_around(args: &Args, bundle: &Bundle, key: &TrustedKey) -> Result<(), Bu
         // Which payload is wanted is asked later; up to there the bundle is in order.
         Err(BundleVerifyError::PayloadType(found)) if found == args.payload_type => Ok(()),
         result => result.map(|_| ()),
+    }
+}
+
+/// When an authority of `--tsa-roots` had seen the bundle's signature, at the latest.
+fn stamped(args: &Args, bundle: &Bundle) -> Result<Option<Timestamp>, Failure> {
+    match inputs::authorities(args)? {
+        Some(root) => bundle.stamped(&root).map_err(Failure::not_good),
+        None => Ok(None),
     }
 }
 
@@ -96,7 +106,8 @@ fn verify_message(
     let bytes = files::read(artifact)?;
     let covers = |key: &TrustedKey| bundle.verify(key, Artifact::Bytes(&bytes)).map(|_| ());
     let position = accepted_by(&signers.keys, covers)?;
-    let judgement = signers.judge(&[position], 1, None)?;
+    let stamped = stamped(args, bundle)?;
+    let judgement = signers.judge(&[position], 1, None, stamped)?;
     Ok(Verified {
         verified: relied_on(judgement.as_ref()),
         format,
@@ -105,6 +116,7 @@ fn verify_message(
         subjects: None,
         signers: signers.digests(&[position]),
         artifacts: vec![artifact.clone()],
+        stamped,
         recorded: None,
         log: None,
         judgement,
@@ -116,6 +128,7 @@ fn verify_envelope(
     signers: &Signers,
     envelope: Envelope,
     format: &'static str,
+    stamped: Option<Timestamp>,
 ) -> Result<Verified, Failure> {
     let digest = envelope_sha256(&envelope);
     let threshold = signers.threshold(args);
@@ -124,7 +137,7 @@ fn verify_envelope(
         .map_err(Failure::not_good)?;
     let statement = statement_of(args, &payload)?;
     let (log, recorded) = evidence(args, signers, digest)?;
-    let judgement = signers.judge(&payload.signers, threshold, recorded.as_ref())?;
+    let judgement = signers.judge(&payload.signers, threshold, recorded.as_ref(), stamped)?;
     let verified = relied_on(judgement.as_ref());
     if let Some(path) = args.payload_out.as_ref().filter(|_| verified) {
         files::write_product(path, &payload.payload)?;
@@ -137,6 +150,7 @@ fn verify_envelope(
         subjects: statement.as_ref().map(|statement| statement.subjects.len()),
         predicate_type: statement.map(|statement| statement.predicate_type),
         artifacts: args.artifacts.clone(),
+        stamped,
         recorded,
         log,
         judgement,

@@ -3,12 +3,14 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use sealwright_core::bundle::TrustedRoot;
 use sealwright_core::dsse::TrustedKey;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::tlog::{Policy, VerifierKey};
 use sealwright_core::trust::Document;
-use x509_cert::der::pem;
+use x509_cert::Certificate;
+use x509_cert::der::{Encode as _, pem};
 
 use super::Args;
 use crate::failure::Failure;
@@ -27,6 +29,32 @@ pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey,
     match scheme {
         Some(scheme) => TrustedKey::new(spki, scheme).map_err(|e| bad(&e)),
         None => TrustedKey::with_default_scheme(spki).map_err(|e| bad(&e)),
+    }
+}
+
+/// The time stamp authorities that `--tsa-roots` names; none without it.
+pub(super) fn authorities(args: &Args) -> Result<Option<TrustedRoot>, Failure> {
+    let Some(path) = &args.tsa_roots else {
+        return Ok(None);
+    };
+    let bytes = files::read(path)?;
+    let root = match Certificate::load_pem_chain(&bytes) {
+        Ok(chain) if !chain.is_empty() => {
+            let certificates = chain
+                .iter()
+                .filter_map(|certificate| certificate.to_der().ok());
+            TrustedRoot::of_authorities(certificates)
+        }
+        _ => TrustedRoot::parse(&bytes).map_err(|e| {
+            let why = "holds neither certificates in PEM nor a trusted_root.json";
+            Failure::Local(format!("{} {why}: {e}", path.display()))
+        })?,
+    };
+    if root.has_authorities() {
+        Ok(Some(root))
+    } else {
+        let why = "names no time stamp authority";
+        Err(Failure::Local(format!("{} {why}", path.display())))
     }
 }
 

@@ -100,6 +100,7 @@ impl Signers {
         signed: &[usize],
         threshold: usize,
         recorded: Option<&Recorded>,
+        stamped: Option<Timestamp>,
     ) -> Result<Option<Judgement>, Failure> {
         let Some(Trust {
             document,
@@ -109,7 +110,10 @@ impl Signers {
         else {
             return Ok(None);
         };
-        let evidence = evidence(document, recorded)?;
+        let evidence = Evidence {
+            stamped,
+            ..evidence(document, recorded)?
+        };
         let versions = signed.iter().filter_map(|&i| versions.get(i));
         let judged = versions.map(|(key, life)| Judged {
             key: key.clone(),
@@ -144,5 +148,6 @@ fn evidence(document: &Document, recorded: Option<&Recorded>) -> Result<Evidence
     Ok(Evidence {
         recorded: Some(recorded.time),
         witnessed: recorded.witnessed,
+        stamped: None,
     })
 }

@@ -34,6 +34,8 @@ pub(super) fn text(file: &Path, verified: &Verified) -> String {
     for path in &verified.artifacts {
         lines.push(line("artifact", &path.display().to_string()));
     }
+    let stamped = verified.stamped;
+    lines.extend(stamped.map(|time| line("stamped", &format!("by {time}"))));
     lines.extend(verified.recorded.iter().flat_map(of_record));
     lines.join("\n")
 }
