@@ -279,6 +279,9 @@ pub struct Key {
     /// Its certificate, base64 of DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Those that lead from it to its authority's, each issued by the next; likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_chain: Vec<String>,
     /// The succession statement by which its predecessor named it, a DSSE envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succession: Option<serde_json::Value>,

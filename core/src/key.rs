@@ -143,6 +143,9 @@ pub struct Enrolment {
     /// A certificate for the public key, DER in base64, to go into bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Those that lead from it to its authority's own, each issued by the next; likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_chain: Vec<String>,
 }
 
 /// A key version as the fold over the journal knows it.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bundle;
+pub mod certificate;
 pub mod clock;
 pub mod crl;
 pub mod digest;

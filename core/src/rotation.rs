@@ -142,6 +142,7 @@ mod tests {
                 payload_types: Vec::new(),
                 evidence: EvidenceGrade::None,
                 certificate: None,
+                certificate_chain: Vec::new(),
             },
             state,
             state_index: 0,

@@ -204,6 +204,7 @@ mod tests {
             payload_types: vec![PAYLOAD_TYPE.to_owned()],
             evidence: EvidenceGrade::None,
             certificate: None,
+            certificate_chain: Vec::new(),
         };
         Key(pair, enrolment)
     }

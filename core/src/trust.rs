@@ -7,6 +7,7 @@ mod check;
 mod fold;
 pub mod jwk;
 pub mod signed;
+pub mod sigstore;
 
 use std::collections::BTreeMap;
 

@@ -72,6 +72,7 @@ fn enrolment(key: &str) -> Enrolment {
         payload_types: vec!["text/plain".to_owned()],
         evidence: EvidenceGrade::Claimed,
         certificate: None,
+        certificate_chain: Vec::new(),
     }
 }
 

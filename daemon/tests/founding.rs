@@ -36,6 +36,7 @@ fn key(number: u32) -> KeyInherited {
             payload_types: vec!["text/plain".to_owned()],
             evidence: EvidenceGrade::None,
             certificate: None,
+            certificate_chain: Vec::new(),
         },
         state: KeyState::Suspended,
         enrolled_at: begun,

@@ -565,3 +565,71 @@ fn a_list_that_no_verifier_would_take_is_refused_by_name() {
         "denied"
     );
 }
+
+#[test]
+fn a_chain_that_a_key_was_enrolled_with_stands_in_the_trusted_root_until_it_is_revoked() {
+    let site = site();
+    make_authority(&site, "ca", P256, "keyCertSign,cRLSign");
+    make_key(&site, "signer");
+    issue(&site, "signer", "ca");
+    let read = |name: &str| fs::read_to_string(site.callers_folder().join(name)).unwrap();
+    let (own, authority) = (read("signer.crt"), read("ca.crt"));
+    let write = |text: String| fs::write(site.callers_folder().join("signer.crt"), text).unwrap();
+    let refused = |why: &str| {
+        let args = ["keys", "enrol", "signer", "--token", "soft", "--yes"];
+        let more = [
+            "--uri",
+            "scripted:object=signer",
+            "--certificate",
+            "signer.crt",
+        ];
+        let run = site.sealwright(OPERATOR, &[&args[..], &more].concat());
+        assert!(run.stderr.contains(why), "{why}: {run:?}");
+    };
+    write(format!("{authority}{own}"));
+    refused("the first certificate is for another public key");
+    write(format!("{own}{own}"));
+    refused("certificate 1 was not issued by the one after it");
+    write("noise".to_owned());
+    refused("0 certificates");
+    write(format!("{own}{authority}"));
+    enrol(&site, "signer", "dsse");
+
+    let export = |file: &str| {
+        let args = ["trust", "export", "--format", "trusted-root", "-o", file];
+        let run = site.sealwright(OPERATOR, &args).ok();
+        (
+            serde_json::from_str::<Value>(&read(file)).unwrap(),
+            run.stderr,
+        )
+    };
+    let (root, said) = export("root.json");
+    let authorities = root["certificateAuthorities"].as_array().unwrap();
+    assert_eq!((authorities.len(), said.as_str()), (1, ""));
+    assert_eq!(authorities[0]["subject"]["commonName"], "ca");
+    let der = text(&authorities[0]["certChain"]["certificates"][0], "rawBytes");
+    let pem: String = authority
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    assert_eq!(der, pem);
+    assert_eq!(root["tlogs"][0]["baseUrl"], "https://sealwright.test/log");
+    // Bundles carry the key's own certificate alone.
+    let bundle = site
+        .client()
+        .sign("key=signer&format=bundle", &statement("a"));
+    let bundle = bundle.ok().json();
+    let own: String = own.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(
+        text(&bundle["verificationMaterial"]["certificate"], "rawBytes"),
+        own
+    );
+
+    let _ = revoke_signer(&site, &[]);
+    let (root, said) = export("root.json");
+    assert_eq!(root["certificateAuthorities"], json!([]));
+    assert!(
+        said.contains("left out: the authority of default/signer#1"),
+        "{said}"
+    );
+}

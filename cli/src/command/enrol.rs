@@ -78,7 +78,8 @@ pub(crate) struct Enrol {
     /// A payload type that it signs; may be repeated [default: in-toto statements].
     #[arg(long = "payload-type", value_name = "TYPE")]
     payload_types: Vec<String>,
-    /// A certificate for it, PEM, to go into bundles.
+    /// A certificate for it, PEM, to go into bundles; those that lead from it to its authority's own may follow, each
+    /// issued by the next.
     #[arg(long, value_name = "PEM")]
     certificate: Option<PathBuf>,
     /// Enrol it without letting it sign yet.

@@ -9,6 +9,7 @@ use sealwright_core::record::FormerLog;
 use sealwright_core::spki::Spki;
 use sealwright_core::time::Timestamp;
 use sealwright_core::trust::jwk::{Jwk, JwkSet};
+use sealwright_core::trust::sigstore::{self, Certified};
 use sealwright_core::trust::{Compromised, Document, Log, Version};
 
 use super::enrol::purpose;
@@ -60,6 +61,8 @@ enum Format {
     Pem,
     /// A JSON Web Key set (RFC 7517).
     Jwks,
+    /// Sigstore's trusted_root.json: the log, and the authorities of the keys with certificates.
+    TrustedRoot,
 }
 
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -91,29 +94,62 @@ fn export(args: &Export) -> Result<(), Failure> {
         let (keys, log_key) = (client.keys().await?, client.log_key().await?);
         Ok::<_, Failure>((keys, log_key, client.status().await?))
     })?;
-    let versions = wanted(keys, &args.keys)?;
+    let keys = named(keys, &args.keys)?;
     let former = status.predecessor.map_or_else(Vec::new, former_logs);
-    let document = Document::new(clock::now(), &log_key, former, versions);
-    let document = document.map_err(Failure::not_good)?;
     let purpose = args.purpose.unwrap_or(Purpose::Dsse);
     let text = match args.format {
-        Format::Document => document.to_json().map_err(Failure::local)?,
-        Format::Pem => pem(&document, purpose),
-        Format::Jwks => jwks(&document, purpose)?,
+        Format::Document => {
+            let document = document(keys, &log_key, former)?;
+            document.to_json().map_err(Failure::local)?
+        }
+        Format::Pem => pem(&document(keys, &log_key, former)?, purpose),
+        Format::Jwks => jwks(&document(keys, &log_key, former)?, purpose)?,
+        Format::TrustedRoot => trusted_root(keys, &log_key, purpose)?,
     };
     Ok(files::write_product(&args.output, text.as_bytes())?)
 }
 
+fn document(keys: Vec<Key>, log_key: &str, former: Vec<Log>) -> Result<Document, Failure> {
+    let versions = keys
+        .into_iter()
+        .map(|key| Ok((key.key.key.clone(), version(key)?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    Document::new(clock::now(), log_key, former, versions).map_err(Failure::not_good)
+}
+
+fn trusted_root(keys: Vec<Key>, log_key: &str, purpose: Purpose) -> Result<String, Failure> {
+    // No record that a key of ours signed is older than the first enrolment.
+    let since = keys.iter().filter_map(|key| key.enrolled_at).min();
+    let certified = keys.into_iter().filter(|key| key.purpose == purpose);
+    let certified: Vec<_> = certified.filter_map(certified_key).collect();
+    let log_key = log_key.trim_end().parse().map_err(Failure::not_good)?;
+    let since = since.unwrap_or_else(clock::now);
+    let root = sigstore::trusted_root(&log_key, since, &certified).map_err(Failure::not_good)?;
+    for left_out in &root.left_out {
+        eprintln!("sealwright: left out: {left_out}");
+    }
+    let text = serde_json::to_string_pretty(&root.json).map_err(Failure::local)?;
+    Ok(text + "\n")
+}
+
+/// A key with a certificate; whose it is cannot be said of one that was enrolled without its chain.
+fn certified_key(key: Key) -> Option<Certified> {
+    key.certificate.as_ref()?;
+    Some(Certified {
+        is_compromised: key.compromise.is_some(),
+        key: key.key,
+        chain: key.certificate_chain,
+    })
+}
+
 /// The versions of the keys with these names; of all keys where there are none.
-fn wanted(keys: Vec<Key>, names: &[KeyName]) -> Result<Vec<(KeyName, Version)>, Failure> {
+fn named(mut keys: Vec<Key>, names: &[KeyName]) -> Result<Vec<Key>, Failure> {
     let missing = |name: &&KeyName| !keys.iter().any(|key| key.key.key == **name);
     if let Some(name) = names.iter().find(missing) {
         return Err(Failure::NotGood(format!("no key {name} that you may see")));
     }
-    let named = |key: &Key| names.is_empty() || names.contains(&key.key.key);
-    let keys = keys.into_iter().filter(named);
-    keys.map(|key| Ok((key.key.key.clone(), version(key)?)))
-        .collect()
+    keys.retain(|key| names.is_empty() || names.contains(&key.key.key));
+    Ok(keys)
 }
 
 /// The logs whose place the log took, oldest first.

@@ -241,6 +241,7 @@ mod tests {
             payload_types: vec![statement::PAYLOAD_TYPE.to_owned()],
             evidence: EvidenceGrade::None,
             certificate: None,
+            certificate_chain: Vec::new(),
         }
     }
 

@@ -94,6 +94,7 @@ pub fn enrolment(key: &str, purpose: Purpose) -> Enrolment {
         payload_types,
         evidence: EvidenceGrade::Claimed,
         certificate: None,
+        certificate_chain: Vec::new(),
     }
 }
 

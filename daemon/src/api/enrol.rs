@@ -1,10 +1,12 @@
 //! `POST /v1/keys`: a key comes under the daemon's care.
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use sealwright_core::certificate::check_chain;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::{Enrolment, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::KeyName;
@@ -37,7 +39,7 @@ struct Enrol {
     purpose: Purpose,
     #[serde(default)]
     payload_types: Option<Vec<String>>,
-    /// PEM.
+    /// PEM: the key's own, then those that lead to its authority's.
     #[serde(default)]
     certificate: Option<String>,
     #[serde(default = "default_activate")]
@@ -141,14 +143,15 @@ fn enrolment(
         .daemon
         .journal
         .with_state(|state| state.next_version(&name));
+    let pem = wanted.certificate.as_deref();
+    let certificates = pem.map(|pem| certificates_for(&spki, pem)).transpose()?;
+    let mut certificates = certificates.unwrap_or_default().into_iter();
     Ok(Enrolment {
         key: name.version(version),
         token: wanted.token,
         uri: wanted.uri,
-        certificate: wanted
-            .certificate
-            .map(|pem| certificate_for(&spki, &pem))
-            .transpose()?,
+        certificate: certificates.next(),
+        certificate_chain: certificates.collect(),
         spki,
         scheme,
         purpose: wanted.purpose,
@@ -157,17 +160,10 @@ fn enrolment(
     })
 }
 
-/// Base64 of the DER, if the certificate is for this very key.
-fn certificate_for(spki: &Spki, pem: &str) -> Result<String, Refusal> {
-    use x509_cert::der::{Decode as _, Encode as _};
-    let der = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|e| bad(format!("the certificate is not PEM: {e}")))?;
-    let parsed = x509_cert::Certificate::from_der(&der)
-        .map_err(|e| bad(format!("the certificate is not X.509: {e}")))?;
-    let inside = parsed.tbs_certificate().subject_public_key_info().to_der();
-    if inside.is_ok_and(|inside| inside == spki.der()) {
-        Ok(base64::engine::general_purpose::STANDARD.encode(&der))
-    } else {
-        Err(bad("the certificate is for another public key"))
-    }
+/// Base64 of the DER of each certificate, if they lead up from this very key.
+fn certificates_for(spki: &Spki, pem: &str) -> Result<Vec<String>, Refusal> {
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let ders = parsed.map_err(|e| bad(format!("the certificate is not PEM: {e}")))?;
+    check_chain(spki, &ders).map_err(|e| bad(format!("the certificate: {e}")))?;
+    Ok(ders.iter().map(|der| STANDARD.encode(der)).collect())
 }

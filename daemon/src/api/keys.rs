@@ -57,6 +57,8 @@ pub(super) struct KeyView {
     evidence: EvidenceGrade,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificate_chain: Vec<String>,
     /// By which its predecessor named it.
     #[serde(skip_serializing_if = "Option::is_none")]
     succession: Option<Box<RawValue>>,
@@ -116,6 +118,7 @@ fn view(daemon: &Daemon, state: &State, key: KeyVersionId, version: &KeyVersion)
         public_key_pem: enrolment.spki.to_pem(),
         evidence: enrolment.evidence,
         certificate: enrolment.certificate,
+        certificate_chain: enrolment.certificate_chain,
         succession: succession.and_then(|text| RawValue::from_string(text).ok()),
     }
 }
