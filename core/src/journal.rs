@@ -17,10 +17,14 @@
 //! | 72 | 32 | SHA-256 of bytes 0..72 and the payload |
 //! | 104 | … | payload: entries, padded with zeros to a multiple of 8 |
 //!
-//! An entry is leaf length (4), body length (4), salt (32), leaf, body.
+//! An entry is leaf length (4), body length (4), salt (32), leaf, body. A batch whose bodies are partly gone is another
+//! form of the same batch, see [`Rewritable`].
+
+mod redacted;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::redacted::{Gone, Kept, Redacted, Rewritable};
 use crate::digest::Sha256Digest;
 use crate::record::SALT_LEN;
 
@@ -40,8 +44,10 @@ const ENTRY_HEADER: usize = 8 + SALT_LEN;
 const ALIGN: usize = 8;
 /// Readers older than this must not touch the segment.
 const MIN_READER: u32 = 1;
+/// The same for a segment with redacted batches.
+const MIN_READER_REDACTED: u32 = 2;
 /// What this code can read.
-const READER: u32 = 1;
+const READER: u32 = 2;
 
 /// One record in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,23 +89,17 @@ pub fn batch_len(payload: usize) -> usize {
 pub fn encode_batch(segment: u64, chain: Chain, entries: &[Entry]) -> (Vec<u8>, Chain) {
     let payload: usize = entries.iter().map(Entry::encoded_len).sum();
     let len = batch_len(payload);
-    let mut out = Vec::with_capacity(len);
-    out.extend_from_slice(BATCH_MAGIC);
-    out.extend_from_slice(&as_u32(entries.len()).to_le_bytes());
-    out.extend_from_slice(&segment.to_le_bytes());
-    out.extend_from_slice(&chain.batch.to_le_bytes());
-    out.extend_from_slice(&chain.index.to_le_bytes());
-    out.extend_from_slice(&as_u32(len - BATCH_HEADER).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&chain.last.0);
-    out.extend_from_slice(&[0; 32]);
-    for entry in entries {
-        out.extend_from_slice(&as_u32(entry.leaf.len()).to_le_bytes());
-        out.extend_from_slice(&as_u32(entry.body.len()).to_le_bytes());
-        out.extend_from_slice(&entry.salt);
-        out.extend_from_slice(&entry.leaf);
-        out.extend_from_slice(&entry.body);
+    let mut out = BatchHead {
+        magic: BATCH_MAGIC,
+        count: entries.len(),
+        segment,
+        chain,
     }
+    .encode();
+    out.reserve(len);
+    out[32..36].copy_from_slice(&as_u32(len - BATCH_HEADER).to_le_bytes());
+    out.extend_from_slice(&[0; 32]);
+    entries.iter().for_each(|entry| put(&mut out, entry));
     out.resize(len, 0);
     let own = Sha256Digest::of(&[&out[..72], &out[BATCH_HEADER..]]);
     out[72..BATCH_HEADER].copy_from_slice(&own.0);
@@ -109,6 +109,38 @@ pub fn encode_batch(segment: u64, chain: Chain, entries: &[Entry]) -> (Vec<u8>, 
         last: own,
     };
     (out, next)
+}
+
+/// What all batches begin with.
+struct BatchHead<'m> {
+    magic: &'m [u8; 4],
+    count: usize,
+    segment: u64,
+    /// Before the batch.
+    chain: Chain,
+}
+
+impl BatchHead<'_> {
+    /// The first 72 bytes, with zeros for the payload's length.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(BATCH_HEADER);
+        out.extend_from_slice(self.magic);
+        out.extend_from_slice(&as_u32(self.count).to_le_bytes());
+        out.extend_from_slice(&self.segment.to_le_bytes());
+        out.extend_from_slice(&self.chain.batch.to_le_bytes());
+        out.extend_from_slice(&self.chain.index.to_le_bytes());
+        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&self.chain.last.0);
+        out
+    }
+}
+
+fn put(out: &mut Vec<u8>, entry: &Entry) {
+    out.extend_from_slice(&as_u32(entry.leaf.len()).to_le_bytes());
+    out.extend_from_slice(&as_u32(entry.body.len()).to_le_bytes());
+    out.extend_from_slice(&entry.salt);
+    out.extend_from_slice(&entry.leaf);
+    out.extend_from_slice(&entry.body);
 }
 
 /// Lengths here are bounded by [`BATCH_MAX`], far below `u32::MAX`.
@@ -146,19 +178,20 @@ struct RawBatch<'a> {
     count: u32,
     segment: u64,
     chain: Chain,
+    /// What the next batch carries.
     own: Sha256Digest,
     payload: &'a [u8],
+    /// Bytes in front of the payload.
+    header: usize,
+    is_redacted: bool,
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-/// Reads a batch that is sound in itself, wherever it may belong.
-fn parse_batch(bytes: &[u8]) -> Result<RawBatch<'_>, BadBatch> {
-    if !bytes.starts_with(BATCH_MAGIC) {
-        return Err(BadBatch::Magic);
-    }
+/// Number of entries, length of the payload, segment and chain before, from the start of a batch.
+fn parse_head(bytes: &[u8]) -> Result<(u32, usize, (u64, Chain)), BadBatch> {
     let u32_at = |at| {
         field(bytes, at)
             .map(u32::from_le_bytes)
@@ -169,37 +202,51 @@ fn parse_batch(bytes: &[u8]) -> Result<RawBatch<'_>, BadBatch> {
             .map(u64::from_le_bytes)
             .ok_or(BadBatch::Truncated)
     };
-    let hash_at = |at| {
-        field(bytes, at)
-            .map(Sha256Digest)
-            .ok_or(BadBatch::Truncated)
+    let last = field(bytes, 40).map(Sha256Digest);
+    let chain = Chain {
+        batch: u64_at(16)?,
+        index: u64_at(24)?,
+        last: last.ok_or(BadBatch::Truncated)?,
     };
-    let len = u32_at(32)? as usize;
+    Ok((u32_at(4)?, u32_at(32)? as usize, (u64_at(8)?, chain)))
+}
+
+/// Reads a batch that is sound in itself, wherever it may belong.
+fn parse_batch(bytes: &[u8]) -> Result<RawBatch<'_>, BadBatch> {
+    if bytes.starts_with(redacted::MAGIC) {
+        return redacted::parse(bytes);
+    }
+    if !bytes.starts_with(BATCH_MAGIC) {
+        return Err(BadBatch::Magic);
+    }
+    let head = bytes.get(..BATCH_HEADER).ok_or(BadBatch::Truncated)?;
+    let (count, len, (segment, chain)) = parse_head(head)?;
     if !len.is_multiple_of(ALIGN) || BATCH_HEADER + len > BATCH_MAX {
         return Err(BadBatch::Length);
     }
     let payload = bytes
         .get(BATCH_HEADER..BATCH_HEADER + len)
         .ok_or(BadBatch::Truncated)?;
-    let own = hash_at(72)?;
-    if Sha256Digest::of(&[&bytes[..72], payload]) != own || u32_at(36)? != 0 {
+    let own = field(head, 72).map(Sha256Digest);
+    let own = own.ok_or(BadBatch::Truncated)?;
+    if Sha256Digest::of(&[&head[..72], payload]) != own || head[36..40] != [0; 4] {
         return Err(BadBatch::Digest);
     }
-    let chain = Chain {
-        batch: u64_at(16)?,
-        index: u64_at(24)?,
-        last: hash_at(40)?,
-    };
     Ok(RawBatch {
-        count: u32_at(4)?,
-        segment: u64_at(8)?,
+        count,
+        segment,
         chain,
         own,
         payload,
+        header: BATCH_HEADER,
+        is_redacted: false,
     })
 }
 
-fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Entry>, BadBatch> {
+fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Kept>, BadBatch> {
+    if raw.is_redacted {
+        return redacted::entries(raw);
+    }
     let mut rest = raw.payload;
     let mut take = |len: usize| -> Result<&[u8], BadBatch> {
         let (head, tail) = rest.split_at_checked(len).ok_or(BadBatch::Entries)?;
@@ -209,15 +256,11 @@ fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Entry>, BadBatch> {
     let mut entries = Vec::new();
     for _ in 0..raw.count {
         let header = take(ENTRY_HEADER)?;
-        let length = |at| {
-            field(header, at)
-                .map(u32::from_le_bytes)
-                .ok_or(BadBatch::Entries)
-        };
-        let (leaf_len, body_len) = (length(0)? as usize, length(4)? as usize);
-        let salt = field(header, 8).ok_or(BadBatch::Entries)?;
+        let body_len = field(header, 4).map(u32::from_le_bytes);
+        let body_len = body_len.ok_or(BadBatch::Entries)? as usize;
+        let (leaf_len, salt) = parse_entry_header(header)?;
         let (leaf, body) = (take(leaf_len)?.to_vec(), take(body_len)?.to_vec());
-        entries.push(Entry { leaf, salt, body });
+        entries.push(Kept::Whole(Entry { leaf, salt, body }));
     }
     if raw.count > 0 && rest.len() < ALIGN && rest.iter().all(|b| *b == 0) {
         Ok(entries)
@@ -226,13 +269,20 @@ fn parse_entries(raw: &RawBatch<'_>) -> Result<Vec<Entry>, BadBatch> {
     }
 }
 
+/// Length of the leaf, and the salt.
+fn parse_entry_header(header: &[u8]) -> Result<(usize, [u8; SALT_LEN]), BadBatch> {
+    let leaf_len = field(header, 0).map(u32::from_le_bytes);
+    let salt = field(header, 8).ok_or(BadBatch::Entries)?;
+    Ok((leaf_len.ok_or(BadBatch::Entries)? as usize, salt))
+}
+
 /// Reads the batch at the start of `bytes` as the one that continues `chain` in `segment`.
 /// Returns its entries, its length and the chain after it.
 pub fn decode_batch(
     bytes: &[u8],
     segment: u64,
     chain: Chain,
-) -> Result<(Vec<Entry>, usize, Chain), BadBatch> {
+) -> Result<(Vec<Kept>, usize, Chain), BadBatch> {
     let raw = parse_batch(bytes)?;
     if raw.segment != segment || raw.chain.batch != chain.batch || raw.chain.index != chain.index {
         return Err(BadBatch::Place);
@@ -246,13 +296,13 @@ pub fn decode_batch(
         index: chain.index + entries.len() as u64,
         last: raw.own,
     };
-    Ok((entries, BATCH_HEADER + raw.payload.len(), next))
+    Ok((entries, raw.header + raw.payload.len(), next))
 }
 
 /// The chain after the batch that `bytes` are, if they are one of `segment`, whatever came before it.
 pub fn chain_after(bytes: &[u8], segment: u64) -> Option<Chain> {
     let raw = parse_batch(bytes).ok()?;
-    let is_whole = BATCH_HEADER + raw.payload.len() == bytes.len() && raw.segment == segment;
+    let is_whole = raw.header + raw.payload.len() == bytes.len() && raw.segment == segment;
     is_whole.then(|| Chain {
         batch: raw.chain.batch.saturating_add(1),
         index: raw.chain.index.saturating_add(u64::from(raw.count)),
@@ -289,9 +339,18 @@ pub enum BadHeader {
 impl SegmentHeader {
     /// The header's bytes, [`HEADER_LEN`] of them.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_for(MIN_READER)
+    }
+
+    /// The same for a segment with redacted batches, which older programs take for damaged.
+    pub fn encode_redacted(&self) -> Vec<u8> {
+        self.encode_for(MIN_READER_REDACTED)
+    }
+
+    fn encode_for(&self, min_reader: u32) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN);
         out.extend_from_slice(SEGMENT_MAGIC);
-        out.extend_from_slice(&MIN_READER.to_le_bytes());
+        out.extend_from_slice(&min_reader.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.chain.batch.to_le_bytes());
@@ -367,7 +426,7 @@ pub enum End {
 pub fn scan(
     bytes: &[u8],
     header: &SegmentHeader,
-    visit: &mut dyn FnMut(u64, Vec<Entry>),
+    visit: &mut dyn FnMut(u64, Vec<Kept>),
 ) -> (Chain, End) {
     let mut chain = header.chain;
     let mut offset = HEADER_LEN;
@@ -456,7 +515,7 @@ mod tests {
         (bytes, offsets)
     }
 
-    fn read(bytes: &[u8]) -> (Vec<Entry>, End) {
+    fn read(bytes: &[u8]) -> (Vec<Kept>, End) {
         let header = SegmentHeader::decode(bytes).unwrap();
         let mut all = Vec::new();
         let (_, end) = scan(bytes, &header, &mut |_, entries| all.extend(entries));
@@ -467,10 +526,7 @@ mod tests {
     fn what_was_written_is_read_back() {
         let (bytes, offsets) = segment(3);
         let (entries, end) = read(&bytes);
-        assert_eq!(
-            entries,
-            [entry(0), entry(1), entry(1), entry(2), entry(2), entry(3)]
-        );
+        assert_eq!(entries, [0, 1, 1, 2, 2, 3].map(|n| Kept::Whole(entry(n))));
         assert_eq!(end, End::Clean { offset: offsets[3] });
     }
 

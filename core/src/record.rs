@@ -1,8 +1,10 @@
 //! What the audit log says: record bodies (schema in `docs/audit-record.md`) and the leaf that commits to one.
 
 mod clock;
+mod erasure;
 mod freeze;
 mod keys;
+mod lasting;
 mod once;
 mod publications;
 mod schedule;
@@ -21,9 +23,11 @@ use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
 pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
+pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
-pub use self::once::{NamesInherited, SignIntended};
+pub use self::lasting::{Lasting, Rest, Retry, may_go};
+pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
 pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
@@ -139,6 +143,18 @@ pub enum Event {
     /// Denials beyond the rate per principal, counted.
     #[serde(rename = "denials.summarised")]
     DenialsSummarised(DenialsSummarised),
+    /// See [`AuditErased`].
+    #[serde(rename = "audit.erased")]
+    AuditErased(AuditErased),
+    /// See [`ErasureDone`].
+    #[serde(rename = "audit.erasure-done")]
+    ErasureDone(ErasureDone),
+    /// See [`Hold`].
+    #[serde(rename = "hold.placed")]
+    HoldPlaced(Hold),
+    /// The hold is over.
+    #[serde(rename = "hold.lifted")]
+    HoldLifted(Hold),
 }
 
 impl Event {
@@ -173,6 +189,10 @@ impl Event {
             Self::TokenSuspect(_) => "token.suspect",
             Self::TokenCleared(_) => "token.cleared",
             Self::DenialsSummarised(_) => "denials.summarised",
+            Self::AuditErased(_) => "audit.erased",
+            Self::ErasureDone(_) => "audit.erasure-done",
+            Self::HoldPlaced(_) => "hold.placed",
+            Self::HoldLifted(_) => "hold.lifted",
         }
     }
 }

@@ -1,37 +1,38 @@
 //! The daemon's state as a fold over the journal. Recovery and normal work call the same [`State::apply`].
 
 mod clock;
+mod erasures;
 mod freeze;
 mod keys;
 mod publications;
 mod reservations;
+mod retries;
 mod schedule;
 mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::key::{IllegalTransition, KeyState, KeyVersion};
 use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::record::{
-    Event, FreezeScope, Genesis, Outcome, PredecessorError, Record, SCHEMA_VERSION, SignRecord,
+    Event, FreezeScope, Genesis, Lasting, PredecessorError, Record, SCHEMA_VERSION,
 };
 use crate::time::Timestamp;
 
 use self::clock::ClockState;
+use self::erasures::Erasures;
+pub use self::erasures::{ErasureError, HOLD_NAME_MAX, HOLDS_MAX, Held, Outstanding};
 pub use self::freeze::Freeze;
 use self::freeze::Freezes;
 use self::reservations::Reservations;
 pub use self::reservations::{OnceConflict, RESERVATIONS_MAX, Reserved};
+use self::retries::Retries;
+pub use self::retries::{Earlier, IDEMPOTENCY_RECORDS};
 pub use self::schedule::Schedule;
-
-/// Idempotency keys remembered; beyond it the oldest are forgotten, and a retry is a new request.
-pub const IDEMPOTENCY_MAX: usize = 65_536;
 
 /// Everything that decides: folded in memory, never read from an index. Serialised for the snapshot that a start
 /// continues from; whatever a record comes to mean beside this makes a snapshot of an older program useless.
@@ -52,6 +53,7 @@ pub struct State {
     retries: Retries,
     reservations: Reservations,
     publications: publications::Publications,
+    erasures: Erasures,
 }
 
 /// The journal holds a record that cannot follow those before it.
@@ -258,6 +260,9 @@ pub enum StateError {
     /// A name that is signed once stands for something else.
     #[error(transparent)]
     Once(#[from] OnceConflict),
+    /// See [`ErasureError`].
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
 }
 
 impl StateError {
@@ -430,21 +435,40 @@ impl State {
             }
             Event::SignIntended(intended) => self.intend(record, intended)?,
             Event::Sign(sign) => {
-                self.settle(record.seq, sign)?;
-                self.retries.note(record.seq, sign);
-                self.count_signatures(sign);
+                self.check_settled(sign)?;
+                self.take(record.seq, &Lasting::of(sign));
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::CrlIssued(issued) => self.issue_crl(issued)?,
             Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,
             Event::TrustPublished(published) => self.publish_trust(published)?,
+            Event::AuditErased(erased) => self.erase(record.seq, erased)?,
+            Event::ErasureDone(done) => self.finish_erasure(done)?,
+            Event::HoldPlaced(hold) => self.place_hold(record.seq, record.time, hold)?,
+            Event::HoldLifted(hold) => self.lift_hold(hold)?,
             Event::DaemonStarted(_) => self.forget_open_intents(),
             Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
-        self.next_index = record.seq + 1;
-        self.note_time(record);
+        self.advance(record.seq, record.time);
         Ok(())
+    }
+
+    /// What a record of a signing request means for later ones, whether or not it still has its body.
+    fn take(&mut self, index: u64, lasting: &Lasting) {
+        if let Some(retry) = lasting.retry {
+            self.retries.insert(index, retry);
+        }
+        self.count_signatures(&lasting.signed);
+        if let Some(once) = &lasting.once {
+            self.settle(index, once);
+        }
+    }
+
+    fn advance(&mut self, index: u64, time: Timestamp) {
+        self.next_index = index + 1;
+        self.note_time(time);
+        self.retries.age(self.next_index);
     }
 
     fn check_place(&self, record: &Record) -> Result<(), StateError> {
@@ -452,140 +476,22 @@ impl State {
         if record.v > SCHEMA_VERSION {
             return Err(StateError::NewerSchema { seq, v: record.v });
         }
-        if seq != self.next_index {
-            return Err(StateError::Index {
-                want: self.next_index,
-                got: seq,
-            });
-        }
-        if record.time < self.last_time {
-            return Err(StateError::Time { seq });
-        }
+        self.check_order(seq, record.time)?;
         let is_genesis = matches!(record.event, Event::Genesis(_));
         if is_genesis != (seq == 0) {
             return Err(StateError::Genesis { seq });
         }
         self.check_opening(record)
     }
-}
 
-/// What is remembered of an earlier request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Earlier {
-    /// Its record.
-    pub index: u64,
-    /// The PAE it signed.
-    pub pae_sha256: Sha256Digest,
-}
-
-/// SHA-256 of principal ‖ digest of the Idempotency-Key: copied with the state, so small and without a heap.
-type RetryKey = Sha256Digest;
-
-/// Idempotency keys of released and unknown requests, the newest [`IDEMPOTENCY_MAX`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Retries {
-    by_key: BTreeMap<RetryKey, Earlier>,
-    by_age: BTreeMap<u64, RetryKey>,
-}
-
-impl Retries {
-    fn key(principal: &str, idempotency: &Sha256Digest) -> RetryKey {
-        Sha256Digest::of(&[principal.as_bytes(), &idempotency.0])
-    }
-
-    fn get(&self, principal: &str, idempotency: &Sha256Digest) -> Option<Earlier> {
-        self.by_key.get(&Self::key(principal, idempotency)).copied()
-    }
-
-    fn note(&mut self, index: u64, sign: &SignRecord) {
-        let counts = matches!(sign.outcome, Outcome::Signed | Outcome::OutcomeUnknown);
-        let (Some(idempotency), Some(pae_sha256), true) =
-            (sign.idempotency_sha256, sign.pae_sha256, counts)
-        else {
-            return;
-        };
-        let key = Self::key(&sign.principal, &idempotency);
-        self.insert(key, Earlier { index, pae_sha256 });
-        if self.by_key.len() > IDEMPOTENCY_MAX
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.by_key.remove(&oldest);
+    fn check_order(&self, seq: u64, time: Timestamp) -> Result<(), StateError> {
+        if seq != self.next_index {
+            let want = self.next_index;
+            return Err(StateError::Index { want, got: seq });
         }
-    }
-
-    fn insert(&mut self, key: RetryKey, earlier: Earlier) {
-        self.by_age.insert(earlier.index, key);
-        if let Some(before) = self.by_key.insert(key, earlier) {
-            self.by_age.remove(&before.index);
+        if time < self.last_time {
+            return Err(StateError::Time { seq });
         }
-    }
-}
-
-/// Bytes of a remembered key in a snapshot: index, key, PAE.
-const RETRY_BYTES: usize = 8 + 32 + 32;
-
-/// Base64 of all of them, oldest first: as a list of objects they would take half of a start.
-impl Serialize for Retries {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::with_capacity(self.by_age.len() * RETRY_BYTES);
-        for key in self.by_age.values() {
-            if let Some(earlier) = self.by_key.get(key) {
-                bytes.extend_from_slice(&earlier.index.to_le_bytes());
-                bytes.extend_from_slice(&key.0);
-                bytes.extend_from_slice(&earlier.pae_sha256.0);
-            }
-        }
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-}
-
-impl<'de> Deserialize<'de> for Retries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
-        let (entries, rest) = bytes.as_chunks::<RETRY_BYTES>();
-        if !rest.is_empty() || entries.len() > IDEMPOTENCY_MAX {
-            return Err(de::Error::custom("not a list of retries"));
-        }
-        let mut this = Self::default();
-        for entry in entries {
-            let (index, rest) = entry.split_at(8);
-            let (key, pae) = rest.split_at(32);
-            let digest = |bytes: &[u8]| bytes.try_into().map(Sha256Digest).unwrap_or_default();
-            let index = u64::from_le_bytes(index.try_into().unwrap_or_default());
-            let pae_sha256 = digest(pae);
-            this.insert(digest(key), Earlier { index, pae_sha256 });
-        }
-        Ok(this)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn earlier(index: u64) -> Earlier {
-        let pae_sha256 = Sha256Digest::of(&[&index.to_le_bytes()]);
-        Earlier { index, pae_sha256 }
-    }
-
-    proptest! {
-        #[test]
-        fn retries_are_the_same_after_a_snapshot(keys in proptest::collection::vec(0u8..20, 0..60)) {
-            let mut state = State::default();
-            for (index, key) in (0..).zip(keys) {
-                state.retries.insert(Sha256Digest([key; 32]), earlier(index));
-            }
-            let text = serde_json::to_string(&state).unwrap();
-            prop_assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
-        }
-
-        #[test]
-        fn no_text_that_stands_for_retries_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let text = serde_json::to_string(&STANDARD.encode(&bytes)).unwrap();
-            let read = serde_json::from_str::<Retries>(&text);
-            prop_assert_eq!(read.is_ok(), bytes.len().is_multiple_of(RETRY_BYTES));
-        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sealwright_core::error::Code;
+use sealwright_core::journal::Kept;
 use sealwright_core::tlog::merkle::leaf_hash;
 
 use crate::audit::checkpoint::{Published, proof_text};
@@ -22,7 +23,7 @@ pub fn not_yet(detail: &str) -> Refusal {
 /// The proof (C2SP `tlog-proof`) that `stored` is in the log. Waits up to `limit` for a checkpoint that covers it.
 pub async fn of(daemon: &Daemon, stored: &Stored, limit: Duration) -> Result<String, Refusal> {
     let checkpoint = covering(daemon, stored.index, limit).await?;
-    let leaf = leaf_hash(&stored.entry.leaf);
+    let leaf = leaf_hash(stored.kept.leaf());
     let tiles = daemon.tiles.clone();
     let hashes = tokio::task::block_in_place(|| {
         tree::inclusion(
@@ -34,13 +35,13 @@ pub async fn of(daemon: &Daemon, stored: &Stored, limit: Duration) -> Result<Str
         )
     });
     let hashes = hashes.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
-    Ok(proof_text(
-        stored.index,
-        &stored.entry.salt,
-        &stored.entry.body,
-        &hashes,
-        &checkpoint,
-    ))
+    // Of a record without a body there is nothing to carry; who kept an older proof has it all.
+    let extra = match &stored.kept {
+        Kept::Whole(entry) => Some([entry.salt.as_slice(), &entry.body].concat()),
+        Kept::Redacted(_) => None,
+    };
+    let extra = extra.as_deref();
+    Ok(proof_text(stored.index, extra, &hashes, &checkpoint))
 }
 
 /// The same for a record that was written just now and may still be on its way into the index; waits no longer

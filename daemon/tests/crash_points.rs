@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use sealwright_core::journal::BATCH_MAX;
+use sealwright_core::journal::{BATCH_MAX, Kept};
 use sealwright_core::record::{DaemonStarted, Event, LogRecovered, Record};
 use sealwrightd::audit::disk::Disk;
 use sealwrightd::audit::record_torn;
@@ -208,8 +208,12 @@ impl Story {
 fn read(disk: &MemoryDisk) -> Vec<Record> {
     let mut log = Vec::new();
     replay(disk, Path::new("/journal"), 0, &mut |batch| {
-        let records = batch.entries.iter();
-        log.extend(records.map(|e| serde_json::from_slice::<Record>(&e.body).unwrap()));
+        for kept in &batch.entries {
+            let Kept::Whole(entry) = kept else {
+                panic!("a body is gone")
+            };
+            log.push(serde_json::from_slice::<Record>(&entry.body).unwrap());
+        }
     })
     .unwrap();
     log

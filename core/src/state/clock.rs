@@ -45,11 +45,11 @@ impl State {
     }
 
     /// Once a record's time moves on, the clock has caught up with what it said before it was set back.
-    pub(super) fn note_time(&mut self, record: &Record) {
-        if record.time > self.last_time {
+    pub(super) fn note_time(&mut self, time: Timestamp) {
+        if time > self.last_time {
             self.clock.accepted = None;
         }
-        self.last_time = record.time;
+        self.last_time = time;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::key::{
     Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
 };
 use crate::name::KeyVersionId;
-use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Outcome, Record, SignRecord};
+use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Record};
 use crate::time::Timestamp;
 
 impl State {
@@ -209,16 +209,9 @@ impl State {
     }
 
     /// Counts what was released, for rules of rotation.
-    pub(super) fn count_signatures(&mut self, sign: &SignRecord) {
-        if sign.outcome != Outcome::Signed {
-            return;
-        }
-        let first = sign.key.iter().zip(sign.key_version);
-        let further = sign.further_keys.iter();
-        let further = further.map(|used| (&used.key, used.key_version));
-        for (key, number) in first.chain(further) {
-            let versions = self.keys.get_mut(key);
-            if let Some(version) = versions.and_then(|versions| versions.get_mut(&number)) {
+    pub(super) fn count_signatures(&mut self, signed: &[KeyVersionId]) {
+        for id in signed {
+            if let Some(version) = self.version_mut(id) {
                 version.signatures = version.signatures.saturating_add(1);
             }
         }

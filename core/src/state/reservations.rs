@@ -11,7 +11,7 @@ use super::{State, StateError};
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::name::KeyName;
-use crate::record::{NamesInherited, Outcome, Record, SignIntended, SignRecord};
+use crate::record::{NamesInherited, OnceName, Outcome, Record, Settled, SignIntended, SignRecord};
 use crate::statement::Subject;
 
 /// Names that one key can reserve; each takes about 120 bytes of memory and 98 of a snapshot. Beyond it new names are
@@ -90,7 +90,7 @@ impl State {
     /// What `name` stands for, if `key` has reserved it.
     pub fn reserved(&self, key: &KeyName, name: &str) -> Option<Reserved> {
         let names = self.reservations.by_key.get(key)?;
-        names.get(&hash_of(name)).copied()
+        names.get(&OnceName::hash(name)).copied()
     }
 
     /// How many names `key` has reserved.
@@ -124,39 +124,46 @@ impl State {
             .check(keys(), &intended.subjects, amends)?;
         let mut first = Vec::new();
         for (key, subject) in pairs(keys(), &intended.subjects) {
-            let new = reserved(subject, record.seq, false);
-            if self.reservations.add(key, subject, new, |_| false) {
-                first.push((key.clone(), name_hash(subject)));
+            let (name, new) = reserved(subject, record.seq, false);
+            if self.reservations.add(key, name, new, |_| false) {
+                first.push((key.clone(), name));
             }
         }
         self.reservations.open.insert(record.seq, first);
         Ok(())
     }
 
+    /// Whether `sign` may be in the log: one that signs once and was released has its names to itself.
+    pub(super) fn check_settled(&self, sign: &SignRecord) -> Result<(), StateError> {
+        match sign.outcome {
+            Outcome::Signed => Ok(self.check_once(sign)?),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes in how a request that signs once ended: a release keeps its names, and so does what may be a signature in a
     /// device's memory; where there is none, they are free again.
-    pub(super) fn settle(&mut self, seq: u64, sign: &SignRecord) -> Result<(), StateError> {
-        if !sign.once {
-            return Ok(());
-        }
-        let is_released = sign.outcome == Outcome::Signed;
-        if is_released {
-            self.check_once(sign)?;
-        }
+    pub(super) fn settle(&mut self, seq: u64, once: &Settled) {
+        let is_released = once.outcome == Outcome::Signed;
         let reservations = &mut self.reservations;
-        let intent = sign.intent.unwrap_or(seq);
+        let intent = once.intent.unwrap_or(seq);
         let first = reservations.open.remove(&intent).unwrap_or_default();
-        if !is_released && sign.outcome != Outcome::OutcomeUnknown {
-            reservations.free(first, intent);
-            return Ok(());
+        if !is_released && once.outcome != Outcome::OutcomeUnknown {
+            return reservations.free(first, intent);
         }
-        for (key, subject) in pairs(keys_of(sign), &sign.subjects) {
-            let new = reserved(subject, seq, is_released);
-            let replaces =
-                |old: &Reserved| is_released && (!old.is_released || old.digests != new.digests);
-            reservations.add(key, subject, new, replaces);
+        for key in &once.keys {
+            for OnceName { name, digests } in &once.names {
+                let new = Reserved {
+                    digests: *digests,
+                    index: seq,
+                    is_released,
+                };
+                let replaces = |old: &Reserved| {
+                    is_released && (!old.is_released || old.digests != new.digests)
+                };
+                reservations.add(key, *name, new, replaces);
+            }
         }
-        Ok(())
     }
 
     /// What a log that takes this one's place begins with.
@@ -232,9 +239,10 @@ impl Reservations {
             let names = self.by_key.get(key).unwrap_or(&empty);
             let mut new = 0;
             for subject in subjects {
-                match names.get(&name_hash(subject)) {
+                let OnceName { name, digests } = OnceName::of(subject);
+                match names.get(&name) {
                     None => new += 1,
-                    Some(old) if old.digests == digests_hash(subject) || amends => {}
+                    Some(old) if old.digests == digests || amends => {}
                     Some(old) => {
                         return Err(OnceConflict::AlreadyReleased {
                             key: key.clone(),
@@ -256,15 +264,14 @@ impl Reservations {
     fn add(
         &mut self,
         key: &KeyName,
-        subject: &Subject,
+        name: NameHash,
         new: Reserved,
         replaces: impl Fn(&Reserved) -> bool,
     ) -> bool {
         let names = self.by_key.entry(key.clone()).or_default();
-        let hash = name_hash(subject);
-        let takes = names.get(&hash).is_none_or(replaces);
+        let takes = names.get(&name).is_none_or(replaces);
         if takes {
-            names.insert(hash, new);
+            names.insert(name, new);
         }
         takes
     }
@@ -295,25 +302,14 @@ fn pairs<'a>(
     keys.flat_map(move |key| subjects.iter().map(move |subject| (key, subject)))
 }
 
-fn reserved(subject: &Subject, index: u64, is_released: bool) -> Reserved {
-    Reserved {
-        digests: digests_hash(subject),
+fn reserved(subject: &Subject, index: u64, is_released: bool) -> (NameHash, Reserved) {
+    let OnceName { name, digests } = OnceName::of(subject);
+    let reserved = Reserved {
+        digests,
         index,
         is_released,
-    }
-}
-
-fn hash_of(name: &str) -> NameHash {
-    Sha256Digest::of(&[name.as_bytes()])
-}
-
-fn name_hash(subject: &Subject) -> NameHash {
-    hash_of(subject.name.as_deref().unwrap_or_default())
-}
-
-/// Algorithms are ASCII and sorted, digests hex: serde_json's text is the canonical one.
-fn digests_hash(subject: &Subject) -> Sha256Digest {
-    Sha256Digest::of(&[&serde_json::to_vec(&subject.digests).unwrap_or_default()])
+    };
+    (name, reserved)
 }
 
 /// The names of one key, in 256 parts by the first byte of the hash. The state is copied for every snapshot: only parts
@@ -412,7 +408,8 @@ mod tests {
         let key: KeyName = "default/release".parse().unwrap();
         let mut reservations = Reservations::default();
         let known = subject("known");
-        reservations.add(&key, &known, reserved(&known, 1, true), |_| false);
+        let (name, new) = reserved(&known, 1, true);
+        reservations.add(&key, name, new, |_| false);
         reservations.by_key.get_mut(&key).unwrap().count = RESERVATIONS_MAX - 1;
         let check = |subjects: &[Subject]| reservations.check([&key].into_iter(), subjects, false);
         assert_eq!(check(&[known.clone(), subject("a")]), Ok(()));
@@ -427,8 +424,8 @@ mod tests {
         let mut old = State::default();
         for n in 0..=INHERITED_MAX {
             let subject = subject(&n.to_string());
-            let new = reserved(&subject, 7, n % 2 == 0);
-            old.reservations.add(&key, &subject, new, |_| false);
+            let (name, new) = reserved(&subject, 7, n % 2 == 0);
+            old.reservations.add(&key, name, new, |_| false);
         }
         let coming = old.names_to_inherit();
         assert_eq!(coming.len(), 2);

@@ -1,10 +1,12 @@
 //! `GET /v1/audit/records…`: reading the log, each caller its own tenant.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealwright_core::error::Code;
+use sealwright_core::journal::{Gone, Kept};
 use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
 use serde::Serialize;
@@ -36,19 +38,46 @@ struct Page<'a> {
 #[derive(Serialize)]
 struct View<'a> {
     index: u64,
-    leaf: String,
-    salt: String,
-    record: &'a RawValue,
+    leaf: Cow<'a, str>,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Body<'a> {
+    Whole { salt: String, record: &'a RawValue },
+    Erased { erased: Erased },
+}
+
+/// Where the body went.
+#[derive(Serialize)]
+struct Erased {
+    /// The `audit.erased` record that says why.
+    by: u64,
 }
 
 fn view(stored: &Stored) -> Result<View<'_>, Refusal> {
-    let record = serde_json::from_slice(&stored.entry.body)
-        .map_err(|e| Refusal::failed(Code::Internal, format!("record {}: {e}", stored.index)))?;
+    let body = match &stored.kept {
+        Kept::Whole(entry) => Body::Whole {
+            salt: STANDARD.encode(entry.salt),
+            record: serde_json::from_slice(&entry.body).map_err(|e| {
+                Refusal::failed(Code::Internal, format!("record {}: {e}", stored.index))
+            })?,
+        },
+        Kept::Redacted(redacted) => match redacted.gone {
+            Gone::Erased { by } => Body::Erased {
+                erased: Erased { by },
+            },
+            Gone::Archived => Body::Erased {
+                erased: Erased { by: 0 },
+            },
+        },
+    };
     Ok(View {
         index: stored.index,
-        leaf: String::from_utf8_lossy(&stored.entry.leaf).into_owned(),
-        salt: STANDARD.encode(stored.entry.salt),
-        record,
+        leaf: String::from_utf8_lossy(stored.kept.leaf()),
+        body,
     })
 }
 

@@ -222,15 +222,15 @@ impl Checkpointer {
 /// A C2SP `tlog-proof` for one record; its `extra` line is base64 of salt ‖ body.
 pub fn proof_text(
     index: u64,
-    salt: &[u8],
-    body: &[u8],
+    extra: Option<&[u8]>,
     hashes: &[Hash],
     checkpoint: &Published,
 ) -> String {
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let extra = extra.map(|extra| format!("extra {}\n", encode(extra)));
     let mut text = format!(
-        "c2sp.org/tlog-proof@v1\nextra {}\nindex {index}\n",
-        encode(&[salt, body].concat())
+        "c2sp.org/tlog-proof@v1\n{}index {index}\n",
+        extra.unwrap_or_default()
     );
     for hash in hashes {
         text.push_str(&encode(hash));

@@ -8,8 +8,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use sealwright_core::journal::Entry;
-use sealwright_core::record::{Event, Leaf, Outcome, Record};
+use sealwright_core::journal::Kept;
+use sealwright_core::record::Leaf;
 use sealwright_core::time::Timestamp;
 use tokio::sync::watch;
 
@@ -57,8 +57,8 @@ pub enum IndexError {
 pub struct Stored {
     /// Index of the record.
     pub index: u64,
-    /// The entry.
-    pub entry: Entry,
+    /// What the journal has of it.
+    pub kept: Kept,
 }
 
 /// Whose record it is.
@@ -74,24 +74,18 @@ pub enum Belongs {
 
 impl Stored {
     fn time(&self) -> Option<Timestamp> {
-        Leaf::from_bytes(&self.entry.leaf)
+        Leaf::from_bytes(self.kept.leaf())
             .ok()
             .map(|leaf| leaf.time())
     }
 
     /// Whose record it is, as seen by `principal` of `tenant`.
     pub fn belongs_to(&self, principal: &str, tenant: &str) -> Belongs {
-        let Ok(record) = serde_json::from_slice::<Record>(&self.entry.body) else {
+        let Some(facts) = Facts::of_kept(&self.kept) else {
             return Belongs::Others;
         };
-        let facts = Facts::of(&record);
-        // A refusal's record says why, which is for operators and auditors.
-        let is_own = match &record.event {
-            Event::Sign(sign) => sign.principal == principal && sign.outcome == Outcome::Signed,
-            _ => false,
-        };
         match facts.is_visible_to(tenant) {
-            true if is_own => Belongs::Caller,
+            true if facts.is_released_to(principal) => Belongs::Caller,
             true => Belongs::Tenant,
             false => Belongs::Others,
         }
@@ -173,7 +167,7 @@ impl Index {
 
     /// The leaves of `count` records from `first` on, or `None` where one of them is not there.
     pub fn leaves(&self, first: u64, count: u32) -> Result<Option<Vec<Vec<u8>>>, IndexError> {
-        let leaf = |index| Ok(self.get(index)?.map(|stored| stored.entry.leaf));
+        let leaf = |index| Ok(self.get(index)?.map(|stored| stored.kept.leaf().to_vec()));
         (first..first.saturating_add(count.into()))
             .map(leaf)
             .collect()
@@ -223,10 +217,9 @@ impl Index {
 }
 
 fn matches(query: &Query, stored: &Stored) -> bool {
-    let Ok(record) = serde_json::from_slice::<Record>(&stored.entry.body) else {
+    let Some(facts) = Facts::of_kept(&stored.kept) else {
         return false;
     };
-    let facts = Facts::of(&record);
     let is = |wanted: &Option<String>, have: &[String]| {
         wanted.as_ref().is_none_or(|wanted| have.contains(wanted))
     };
@@ -234,7 +227,7 @@ fn matches(query: &Query, stored: &Stored) -> bool {
         && is(&query.principal, &facts.principals)
         && is(&query.outcome, &facts.outcomes)
         && is(&query.subject, &facts.subjects)
-        && is(&query.kind, &[record.event.kind().to_owned()])
+        && is(&query.kind, std::slice::from_ref(&facts.kind))
         && query
             .tenants
             .iter()

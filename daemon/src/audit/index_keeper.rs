@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sealwright_core::journal::{Chain, Entry};
 use sealwright_core::state::State;
 use tokio::sync::watch;
 
@@ -151,8 +150,10 @@ impl Keeper {
                 // Batches that became durable while the journal was replayed come a second time.
                 if batch.first >= next {
                     next = batch.chain.index;
-                    let entries = batch.entries.iter().map(|(entry, _)| entry);
-                    add(&mut rows, batch.first, entries, batch.chain);
+                    for (index, (entry, _)) in (batch.first..).zip(&batch.entries) {
+                        rows.add_whole(index, entry);
+                    }
+                    rows.mark(batch.chain);
                 }
             }
             rows.apply(&db)?;
@@ -215,7 +216,10 @@ fn fill(
     let mut failure = None;
     replay(disk, journal_folder, from, &mut |batch: &Batch| {
         // A mark is made of whole batches, so none is half below `from`.
-        add(&mut rows, batch.first, &batch.entries, batch.chain);
+        for (index, kept) in (batch.first..).zip(&batch.entries) {
+            rows.add(index, kept);
+        }
+        rows.mark(batch.chain);
         (waiting, next) = (waiting + batch.entries.len(), batch.chain.index);
         if waiting >= GROUP_MAX && failure.is_none() {
             failure = std::mem::take(&mut rows).apply(db).err();
@@ -225,18 +229,6 @@ fn fill(
     })?;
     rows.apply(db)?;
     failure.map_or(Ok(next), |error| Err(error.into()))
-}
-
-fn add<'e>(
-    rows: &mut Rows,
-    first: u64,
-    entries: impl IntoIterator<Item = &'e Entry>,
-    chain: Chain,
-) {
-    for (index, entry) in (first..).zip(entries) {
-        rows.add(index, entry);
-    }
-    rows.mark(chain);
 }
 
 pub(super) fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {

@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `m2` | index and SHA-256 of the last batch applied |
-//! | `r` index | leaf length, salt, leaf, body |
+//! | `r` index | leaf length, salt, leaf, body; without a body: leaf length with its highest bit set, the record that erased it or 0, leaf, rest |
 //! | `k`, `p`, `o`, `s`, `t` with SHA-256 of key, principal, outcome, subject digest, kind; block | which of the block's 256 indices are listed, a bit each |
 //!
 //! Blocks, because most records are on the same few lists: a row per list and record would be five rows for
@@ -12,9 +12,9 @@
 use std::collections::BTreeMap;
 
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::journal::{Chain, Entry};
-use sealwright_core::name::KeyName;
-use sealwright_core::record::{Event, FreezeScope, Record, SALT_LEN};
+use sealwright_core::journal::{Chain, Entry, Gone, Kept, Redacted};
+use sealwright_core::name::{KeyName, Tenant};
+use sealwright_core::record::{Event, FreezeScope, Leaf, Outcome, Record, Rest, SALT_LEN};
 use sealwright_core::statement::Subject;
 
 use super::index::Query;
@@ -35,19 +35,32 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// The rows of one record, as far as it is kept.
+    pub(super) fn add(&mut self, index: u64, kept: &Kept) {
+        match kept {
+            Kept::Whole(entry) => self.add_whole(index, entry),
+            Kept::Redacted(redacted) => {
+                self.rows
+                    .push((record_key(index), encode_redacted(redacted)));
+                self.list(index, Facts::of_redacted(redacted));
+            }
+        }
+    }
+
     /// The rows of one record.
-    pub(super) fn add(&mut self, index: u64, entry: &Entry) {
+    pub(super) fn add_whole(&mut self, index: u64, entry: &Entry) {
         self.rows.push((record_key(index), encode(entry)));
-        let Ok(record) = serde_json::from_slice::<Record>(&entry.body) else {
-            return;
-        };
-        let facts = Facts::of(&record);
+        self.list(index, Facts::of_whole(entry));
+    }
+
+    fn list(&mut self, index: u64, facts: Option<Facts>) {
+        let Some(facts) = facts else { return };
         let lists = [
             (b'k', facts.keys),
             (b'p', facts.principals),
             (b'o', facts.outcomes),
             (b's', facts.subjects),
-            (b't', vec![record.event.kind().to_owned()]),
+            (b't', vec![facts.kind]),
         ];
         for (tag, values) in lists {
             for value in values {
@@ -180,23 +193,55 @@ fn listed(block: Row, from: u64) -> Vec<Result<u64, sled::Error>> {
         .collect()
 }
 
+/// In the length of a leaf: the body is gone.
+const REDACTED: u32 = 1 << 31;
+
+/// Leaves are some hundred bytes long.
+fn leaf_len(leaf: &[u8]) -> u32 {
+    u32::try_from(leaf.len()).unwrap_or(u32::MAX >> 1)
+}
+
 fn encode(entry: &Entry) -> Vec<u8> {
-    let leaf_len = u32::try_from(entry.leaf.len())
-        .unwrap_or(u32::MAX)
-        .to_le_bytes();
+    let leaf_len = leaf_len(&entry.leaf).to_le_bytes();
     [leaf_len.as_slice(), &entry.salt, &entry.leaf, &entry.body].concat()
+}
+
+fn encode_redacted(redacted: &Redacted) -> Vec<u8> {
+    let Redacted { leaf, gone, rest } = redacted;
+    let leaf_len = (leaf_len(leaf) | REDACTED).to_le_bytes();
+    // Record 0 is the genesis.
+    let by = match gone {
+        Gone::Erased { by } => *by,
+        Gone::Archived => 0,
+    };
+    [&leaf_len[..], &by.to_le_bytes(), leaf, &rest.to_bytes()].concat()
 }
 
 pub(super) fn decode(index: u64, bytes: &[u8]) -> Option<Stored> {
     let (leaf_len, rest) = bytes.split_first_chunk()?;
-    let (salt, rest) = rest.split_first_chunk::<SALT_LEN>()?;
-    let (leaf, body) = rest.split_at_checked(u32::from_le_bytes(*leaf_len) as usize)?;
-    let entry = Entry {
-        leaf: leaf.to_vec(),
-        salt: *salt,
-        body: body.to_vec(),
+    let leaf_len = u32::from_le_bytes(*leaf_len);
+    let kept = if leaf_len & REDACTED == 0 {
+        let (salt, rest) = rest.split_first_chunk::<SALT_LEN>()?;
+        let (leaf, body) = rest.split_at_checked(leaf_len as usize)?;
+        Kept::Whole(Entry {
+            leaf: leaf.to_vec(),
+            salt: *salt,
+            body: body.to_vec(),
+        })
+    } else {
+        let (by, rest) = rest.split_first_chunk()?;
+        let (leaf, rest) = rest.split_at_checked((leaf_len & !REDACTED) as usize)?;
+        let gone = match u64::from_le_bytes(*by) {
+            0 => Gone::Archived,
+            by => Gone::Erased { by },
+        };
+        Kept::Redacted(Redacted {
+            leaf: leaf.to_vec(),
+            gone,
+            rest: Rest::from_bytes(rest)?,
+        })
     };
-    Some(Stored { index, entry })
+    Some(Stored { index, kept })
 }
 
 /// What a record can be found by.
@@ -207,11 +252,38 @@ pub(super) struct Facts {
     pub(super) outcomes: Vec<String>,
     pub(super) subjects: Vec<String>,
     pub(super) tenants: Vec<String>,
+    pub(super) kind: String,
+    /// A signature left.
+    is_released: bool,
 }
 
 impl Facts {
-    pub(super) fn of(record: &Record) -> Self {
-        let mut facts = Self::default();
+    /// `None` where the record cannot be read.
+    pub(super) fn of_kept(kept: &Kept) -> Option<Self> {
+        match kept {
+            Kept::Whole(entry) => Self::of_whole(entry),
+            Kept::Redacted(redacted) => Self::of_redacted(redacted),
+        }
+    }
+
+    fn of_whole(entry: &Entry) -> Option<Self> {
+        let record = serde_json::from_slice(&entry.body).ok()?;
+        Some(Self::of(&record))
+    }
+
+    fn of_redacted(redacted: &Redacted) -> Option<Self> {
+        Some(Self {
+            tenants: vec![redacted.rest.tenant.to_string()],
+            kind: Leaf::from_bytes(&redacted.leaf).ok()?.kind().to_owned(),
+            ..Self::default()
+        })
+    }
+
+    fn of(record: &Record) -> Self {
+        let mut facts = Self {
+            kind: record.event.kind().to_owned(),
+            ..Self::default()
+        };
         match &record.event {
             Event::Sign(sign) => {
                 let further = sign.further_keys.iter().map(|used| &used.key);
@@ -223,6 +295,7 @@ impl Facts {
                     .collect();
                 facts.principals.push(sign.principal.clone());
                 facts.tenants.push(sign.tenant.to_string());
+                facts.is_released = sign.outcome == Outcome::Signed;
                 facts.subjects = digests(&sign.subjects);
                 if let Ok(serde_json::Value::String(outcome)) = serde_json::to_value(sign.outcome) {
                     facts.outcomes.push(outcome);
@@ -278,9 +351,19 @@ impl Facts {
                 facts.principals.push(denials.principal.clone());
                 facts.tenants.push(denials.tenant.to_string());
             }
+            Event::AuditErased(erased) => facts.about_tenant(&erased.tenant, &erased.by.principal),
+            Event::HoldPlaced(hold) | Event::HoldLifted(hold) => {
+                facts.about_tenant(&hold.tenant, &hold.by.principal)
+            }
             _ => {}
         }
         facts
+    }
+
+    /// Whether it is about a signature that this caller got. A refusal's record says why, which is for operators and
+    /// auditors.
+    pub(super) fn is_released_to(&self, principal: &str) -> bool {
+        self.is_released && self.principals.iter().any(|p| p == principal)
     }
 
     /// Records of no tenant (start-ups, policies, token marks) are for every auditor.
@@ -290,7 +373,11 @@ impl Facts {
 
     fn about_key(&mut self, key: &KeyName, principal: &str) {
         self.keys.push(key.to_string());
-        self.tenants.push(key.tenant().to_string());
+        self.about_tenant(key.tenant(), principal);
+    }
+
+    fn about_tenant(&mut self, tenant: &Tenant, principal: &str) {
+        self.tenants.push(tenant.to_string());
         self.principals.push(principal.to_owned());
     }
 
@@ -333,7 +420,7 @@ mod tests {
     fn store(db: &sled::Db, indices: impl IntoIterator<Item = u64>) {
         let mut rows = Rows::default();
         for index in indices {
-            rows.add(index, &entry(index));
+            rows.add_whole(index, &entry(index));
         }
         rows.apply(db).unwrap();
     }

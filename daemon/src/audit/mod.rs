@@ -7,6 +7,7 @@ pub mod background;
 pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod disk;
+mod folding;
 mod founding;
 pub mod fsck;
 pub mod index;

@@ -50,7 +50,7 @@ pub(super) fn read(places: &Places<'_>, snapshot: Option<Snapshot>) -> Result<Fo
     }
     let mut leaves = Vec::new();
     let recovered = recover(places.disk.as_ref(), places.journal, &mut |batch, _| {
-        leaves.extend(batch.entries.iter().map(|entry| leaf_hash(&entry.leaf)));
+        leaves.extend(batch.entries.iter().map(|kept| leaf_hash(kept.leaf())));
     })?;
     let tree = Tree::rebuild(places.tiles, &leaves)?;
     finish(places, recovered, tree, 0)
@@ -71,7 +71,7 @@ fn resume(places: &Places<'_>, snapshot: Snapshot) -> Result<Option<Found>, Open
         places.journal,
         snapshot.into_recovered(),
         &mut |batch, _| {
-            let new = batch.entries.iter().map(|entry| leaf_hash(&entry.leaf));
+            let new = batch.entries.iter().map(|kept| leaf_hash(kept.leaf()));
             leaves.extend::<Vec<Hash>>(new.collect());
         },
     )?;

@@ -3,7 +3,7 @@
 use std::io;
 
 use sealwright_core::journal::{
-    BATCH_MAX, BadBatch, BadHeader, Chain, END_WINDOW, End, Entry, HEADER_LEN, SegmentHeader,
+    BATCH_MAX, BadBatch, BadHeader, Chain, END_WINDOW, End, HEADER_LEN, Kept, SegmentHeader,
     decode_batch, judge_end, used_bytes,
 };
 
@@ -18,7 +18,9 @@ pub struct Batch {
     /// Index of the first entry.
     pub first: u64,
     /// Its entries.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Kept>,
+    /// The chain before it.
+    pub before: Chain,
     /// The chain after it.
     pub chain: Chain,
 }
@@ -80,15 +82,16 @@ impl<'d> SegmentReader<'d> {
         let rest = self.window.get(self.at..).unwrap_or_default();
         match decode_batch(rest, self.segment, self.chain) {
             Ok((entries, len, chain)) => {
-                let (offset, first) = (self.offset, self.chain.index);
+                let (offset, before) = (self.offset, self.chain);
                 self.offset += len as u64;
                 self.at += len;
                 self.chain = chain;
                 Ok(Some(Batch {
                     offset,
                     len: len as u64,
-                    first,
+                    first: before.index,
                     entries,
+                    before,
                     chain,
                 }))
             }

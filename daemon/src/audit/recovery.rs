@@ -3,13 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sealwright_core::journal::{BadBatch, BadHeader, Chain, End, Entry, HEADER_LEN, SegmentHeader};
-use sealwright_core::record::{Leaf, LogRecovered, Record, SCHEMA_VERSION};
+use sealwright_core::journal::{BadBatch, BadHeader, Chain, End, HEADER_LEN, SegmentHeader};
+use sealwright_core::record::LogRecovered;
 use sealwright_core::state::{State, StateError};
 
-use serde::Deserialize;
-
 use super::disk::Disk;
+use super::folding::Folding;
 use super::reader::{Batch, SegmentReader};
 
 /// File name of segment `number`.
@@ -77,6 +76,18 @@ pub enum RecoveryError {
         /// Its batch.
         offset: u64,
     },
+    /// A body is gone that nobody erased.
+    #[error(
+        "record {index} in {path}, in the batch at byte {offset}, has lost its body, and no record says that it was erased. {NEXT}"
+    )]
+    Unauthorised {
+        /// The segment.
+        path: PathBuf,
+        /// The record.
+        index: u64,
+        /// Its batch.
+        offset: u64,
+    },
     /// A record cannot follow those before it.
     #[error("{path}: {source}")]
     State {
@@ -92,7 +103,9 @@ impl RecoveryError {
     pub fn place(&self) -> (&Path, Option<u64>) {
         match self {
             Self::Corrupt { path, offset, .. } => (path, Some(*offset as u64)),
-            Self::Leaf { path, offset, .. } => (path, Some(*offset)),
+            Self::Leaf { path, offset, .. } | Self::Unauthorised { path, offset, .. } => {
+                (path, Some(*offset))
+            }
             Self::Header { path, .. } => (path, Some(0)),
             Self::Io { path, .. }
             | Self::Missing { path }
@@ -152,6 +165,7 @@ pub fn recover_from(
 ) -> Result<Recovered, RecoveryError> {
     let numbers = segments(disk, folder)?;
     let begun = found.segment;
+    let mut folding = Folding::default();
     for (position, number) in numbers.iter().enumerate() {
         let is_last = position + 1 == numbers.len();
         let name = segment_name(*number);
@@ -167,8 +181,14 @@ pub fn recover_from(
                 SegmentReader::new(disk, &name, &header)
             }
         };
-        read_segment(&mut reader, folder, is_last, &mut found, visit)?;
+        let mut taking = Taking {
+            folding: &mut folding,
+            found: &mut found,
+            visit,
+        };
+        taking.segment(&mut reader, folder, is_last)?;
     }
+    folding.finish(disk, folder)?;
     Ok(found)
 }
 
@@ -221,100 +241,58 @@ pub(super) fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Recov
     }
 }
 
-/// Takes in what `reader` still has; `found` says which segment it is.
-fn read_segment(
-    reader: &mut SegmentReader<'_>,
-    folder: &Path,
-    is_last: bool,
-    found: &mut Recovered,
-    visit: Visit<'_>,
-) -> Result<(), RecoveryError> {
-    let segment = found.segment.unwrap_or_default();
-    let path = folder.join(segment_name(segment));
-    loop {
-        read_batches(reader, &path, found, visit)?;
-        match reader.end().map_err(at(&path))? {
-            End::Clean { .. } => return Ok(()),
-            End::Torn { offset, bytes, .. } if is_last => {
-                found.torn = Some(LogRecovered {
-                    segment,
-                    offset: offset as u64,
-                    bytes: bytes as u64,
-                });
-                return Ok(());
-            }
-            End::Torn { offset, why, .. } | End::Corrupt { offset, why } => {
-                if !reader.look_again().map_err(at(&path))? {
-                    return Err(RecoveryError::Corrupt { path, offset, why });
+/// Where what is read goes.
+struct Taking<'t, 'v> {
+    folding: &'t mut Folding,
+    found: &'t mut Recovered,
+    visit: &'t mut (dyn FnMut(&Batch, &State) + 'v),
+}
+
+impl Taking<'_, '_> {
+    /// Takes in what `reader` still has of the segment that was found last.
+    fn segment(
+        &mut self,
+        reader: &mut SegmentReader<'_>,
+        folder: &Path,
+        is_last: bool,
+    ) -> Result<(), RecoveryError> {
+        let segment = self.found.segment.unwrap_or_default();
+        let path = folder.join(segment_name(segment));
+        loop {
+            self.batches(reader, &path)?;
+            match reader.end().map_err(at(&path))? {
+                End::Clean { .. } => return Ok(()),
+                End::Torn { offset, bytes, .. } if is_last => {
+                    self.found.torn = Some(LogRecovered {
+                        segment,
+                        offset: offset as u64,
+                        bytes: bytes as u64,
+                    });
+                    return Ok(());
+                }
+                End::Torn { offset, why, .. } | End::Corrupt { offset, why } => {
+                    if !reader.look_again().map_err(at(&path))? {
+                        return Err(RecoveryError::Corrupt { path, offset, why });
+                    }
                 }
             }
         }
     }
-}
 
-fn read_batches(
-    reader: &mut SegmentReader<'_>,
-    path: &Path,
-    found: &mut Recovered,
-    visit: Visit<'_>,
-) -> Result<(), RecoveryError> {
-    while let Some(batch) = reader.batch().map_err(at(path))? {
-        for (index, entry) in (batch.first..).zip(&batch.entries) {
-            fold(&mut found.state, path, batch.offset, index, entry)?;
+    fn batches(
+        &mut self,
+        reader: &mut SegmentReader<'_>,
+        path: &Path,
+    ) -> Result<(), RecoveryError> {
+        let found = &mut *self.found;
+        while let Some(batch) = reader.batch().map_err(at(path))? {
+            self.folding.batch(&mut found.state, path, &batch)?;
+            (self.visit)(&batch, &found.state);
+            (found.chain, found.offset) = (batch.chain, batch.offset + batch.len);
+            found.last_len = batch.len;
         }
-        visit(&batch, &found.state);
-        (found.chain, found.offset) = (batch.chain, batch.offset + batch.len);
-        found.last_len = batch.len;
+        Ok(())
     }
-    Ok(())
-}
-
-/// Takes one entry into the state, if its body is the one its leaf commits to. `offset` is that of its batch.
-pub(super) fn fold(
-    state: &mut State,
-    path: &Path,
-    offset: u64,
-    index: u64,
-    entry: &Entry,
-) -> Result<(), RecoveryError> {
-    let mismatch = || RecoveryError::Leaf {
-        path: path.to_owned(),
-        index,
-        offset,
-    };
-    let leaf = Leaf::from_bytes(&entry.leaf).map_err(|_| mismatch())?;
-    let record = parse(&entry.body).map_err(|newer| match newer {
-        Some(source) => RecoveryError::State {
-            path: path.to_owned(),
-            source,
-        },
-        None => mismatch(),
-    })?;
-    let fits = leaf.commits_to(&entry.salt, &entry.body)
-        && (leaf.index(), leaf.time(), leaf.kind())
-            == (record.seq, record.time, record.event.kind());
-    if !fits {
-        return Err(mismatch());
-    }
-    state.apply(&record).map_err(|source| RecoveryError::State {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// What every version of the schema has.
-#[derive(Deserialize)]
-struct Versioned {
-    v: u32,
-    seq: u64,
-}
-
-/// A body of a newer schema may be of a kind that is unknown here: that is said, and not taken for damage.
-fn parse(body: &[u8]) -> Result<Record, Option<StateError>> {
-    serde_json::from_slice(body).map_err(|_| {
-        let Versioned { v, seq } = serde_json::from_slice(body).ok()?;
-        (v > SCHEMA_VERSION).then_some(StateError::NewerSchema { seq, v })
-    })
 }
 
 /// Calls `visit` with each batch that has an entry from index `from` on: how a lost index is rebuilt.

@@ -15,10 +15,11 @@ use sealwright_core::tlog::{Frontier, Note, VerifierKey};
 
 use super::checkpoint::{CheckpointError, log_verifier_key};
 use super::checkpoint_store::{Cosignatures, cosignatures};
+use super::folding::{Folding, Place};
 use super::fsck::{Claims, Report, Scope, note_end};
 use super::old_journal::OldJournal;
 use super::reader::Batch;
-use super::recovery::{RecoveryError, fold, recover};
+use super::recovery::{RecoveryError, recover};
 
 /// The log to be read.
 #[derive(Debug, Clone, Default)]
@@ -147,6 +148,7 @@ pub fn read(old: &OldLog, progress: &mut dyn FnMut(u64)) -> Result<Read, ReadErr
 /// The log as far as it is wanted. A fold of its own: that of recovery goes on to the end of the batch, and of the log.
 struct Fold {
     wanted: Option<u64>,
+    folding: Folding,
     state: State,
     frontier: Frontier,
     claims: Claims,
@@ -156,6 +158,7 @@ impl Fold {
     fn new(claims: Claims, wanted: Option<u64>) -> Self {
         Self {
             wanted,
+            folding: Folding::default(),
             state: State::default(),
             frontier: Frontier::new(),
             claims,
@@ -164,12 +167,17 @@ impl Fold {
 
     /// Takes what is wanted of a batch.
     fn take(&mut self, batch: &Batch, folder: &Path) -> Result<(), RecoveryError> {
-        for (index, entry) in (batch.first..).zip(&batch.entries) {
+        for (index, kept) in (batch.first..).zip(&batch.entries) {
             if self.is_done() {
                 break;
             }
-            fold(&mut self.state, folder, batch.offset, index, entry)?;
-            self.frontier.push(leaf_hash(&entry.leaf));
+            let place = Place {
+                path: folder,
+                offset: batch.offset,
+                index,
+            };
+            self.folding.record(&mut self.state, &place, kept)?;
+            self.frontier.push(leaf_hash(kept.leaf()));
             self.claims.reached(&self.frontier);
         }
         Ok(())

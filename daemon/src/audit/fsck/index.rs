@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sealwright_core::journal::{Chain, Entry};
+use sealwright_core::journal::{Chain, Kept};
 
 use crate::panics::caught;
 
@@ -68,11 +68,11 @@ impl IndexCopy {
     }
 
     /// The journal's next record.
-    pub(super) fn expect(&mut self, index: u64, entry: &Entry) {
+    pub(super) fn expect(&mut self, index: u64, kept: &Kept) {
         if index >= self.applied || self.finding.is_some() {
             return;
         }
-        self.rows.add(index, entry);
+        self.rows.add(index, kept);
         if (index + 1).is_multiple_of(BLOCK) || index + 1 == self.applied {
             let rows = std::mem::take(&mut self.rows);
             self.finding = self.compare(rows, index).err();

@@ -67,13 +67,13 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
     let snapshot = Snapshot::read(file.path());
     let mut frontier = Frontier::new();
     let found = recover(&disk, &folder, &mut |batch, state| {
-        for (number, entry) in (batch.first..).zip(&batch.entries) {
-            let leaf = leaf_hash(&entry.leaf);
+        for (number, kept) in (batch.first..).zip(&batch.entries) {
+            let leaf = leaf_hash(kept.leaf());
             frontier.push(leaf);
             tiles.push(leaf);
             claims.reached(&frontier);
             if let Some(index) = &mut index {
-                index.expect(number, entry);
+                index.expect(number, kept);
             }
         }
         if let Some(index) = &mut index {
