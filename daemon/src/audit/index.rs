@@ -5,7 +5,8 @@
 //! inside it, it is deleted and built anew from the journal while signing goes on. No decision is ever read
 //! from it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use sealwright_core::journal::Kept;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use crate::panics;
 
 use super::index_rows::{Facts, candidates, decode, record_key};
+use super::writer::Durable;
 
 /// Longest list that one query returns.
 pub const PAGE_MAX: usize = 1000;
@@ -120,12 +122,39 @@ pub struct Query {
 pub struct Index {
     db: SharedDb,
     applied: watch::Receiver<u64>,
+    notes: Weak<Sender<Note>>,
+}
+
+/// What the index thread is told.
+pub(super) enum Note {
+    /// A batch became durable.
+    Batch(Arc<Durable>),
+    /// The journal has fewer bodies than the index; answered once the index has no more than it.
+    Rebuild(Sender<()>),
 }
 
 impl Index {
-    /// Reads from `db`, which has everything before `applied`.
-    pub(super) fn new(db: SharedDb, applied: watch::Receiver<u64>) -> Self {
-        Self { db, applied }
+    /// Reads from `db`, which has everything before `applied`; its thread ends once nobody else holds `notes`.
+    pub(super) fn new(
+        db: SharedDb,
+        applied: watch::Receiver<u64>,
+        notes: &Arc<Sender<Note>>,
+    ) -> Self {
+        Self {
+            db,
+            applied,
+            notes: Arc::downgrade(notes),
+        }
+    }
+
+    /// Has the index made anew from the journal, and waits for that. `false`: the daemon is stopping.
+    pub fn rebuild(&self) -> bool {
+        let (done, rebuilt) = channel();
+        let sent = self
+            .notes
+            .upgrade()
+            .is_some_and(|notes| notes.send(Note::Rebuild(done)).is_ok());
+        sent && rebuilt.recv().is_ok()
     }
 
     /// Whether queries are answered now.
@@ -242,7 +271,8 @@ mod tests {
     fn a_reader_that_panics_takes_the_index_out_of_use() {
         let db = sled::Config::new().temporary(true).open().unwrap();
         let (_applied, seen) = watch::channel(0);
-        let index = Index::new(Arc::new(RwLock::new(Some(db))), seen);
+        let (notes, _) = channel();
+        let index = Index::new(Arc::new(RwLock::new(Some(db))), seen, &Arc::new(notes));
         assert!(index.is_ready());
         let read = index.caught(|| -> u8 { panic!("as sled does over its own files") });
         assert!(matches!(read, Err(IndexError::Rebuilding)));

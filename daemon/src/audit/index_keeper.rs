@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::panics::caught;
 
 use super::disk::{Disk, RealDisk};
-use super::index::{Index, SharedDb, publish};
+use super::index::{Index, Note, SharedDb, publish};
 use super::index_rows::{Rows, mark_value, marked};
 use super::reader::Batch;
 use super::recovery::{RecoveryError, replay};
@@ -27,13 +27,8 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 /// Most journal batches in one of sled's.
 const GROUP_MAX: usize = 256;
 
-/// What the index thread is told.
-enum Note {
-    Batch(Arc<Durable>),
-}
-
 /// Hands batches to the index thread.
-pub struct IndexFollower(Sender<Note>);
+pub struct IndexFollower(Arc<Sender<Note>>);
 
 impl Follower for IndexFollower {
     fn durable(&mut self, batch: Arc<Durable>, _: &State) {
@@ -49,6 +44,7 @@ pub fn start(
     journal_folder: &Path,
 ) -> std::io::Result<(Index, IndexFollower, JoinHandle<()>)> {
     let (sender, notes) = channel();
+    let sender = Arc::new(sender);
     let (applied, seen) = watch::channel(0);
     let db = SharedDb::default();
     let keeper = Keeper {
@@ -57,11 +53,13 @@ pub fn start(
         disk,
         journal_folder: journal_folder.to_owned(),
         db: Arc::clone(&db),
+        waiting: Vec::new(),
     };
     let thread = std::thread::Builder::new()
         .name("index".to_owned())
         .spawn(move || keeper.run(&notes))?;
-    Ok((Index::new(db, seen), IndexFollower(sender), thread))
+    let index = Index::new(db, seen, &sender);
+    Ok((index, IndexFollower(sender), thread))
 }
 
 /// Builds the index below `state_dir` anew from the journal, beside the old one, and puts it in its place; returns
@@ -90,6 +88,8 @@ struct Keeper {
     journal_folder: PathBuf,
     db: SharedDb,
     applied: watch::Sender<u64>,
+    /// Who waits until the index was made anew.
+    waiting: Vec<Sender<()>>,
 }
 
 /// Why a round of the keeper ended.
@@ -101,10 +101,12 @@ enum KeeperError {
     Journal(#[from] RecoveryError),
     #[error("sled panicked")]
     Panic,
+    #[error("bodies were erased")]
+    Erased,
 }
 
 impl Keeper {
-    fn run(self, notes: &Receiver<Note>) {
+    fn run(mut self, notes: &Receiver<Note>) {
         let mut trusted = true;
         let mut pause = REBUILD_PAUSE_MIN;
         loop {
@@ -112,6 +114,11 @@ impl Keeper {
             self.publish(None);
             match round.unwrap_or(Err(KeeperError::Panic)) {
                 Ok(()) => return,
+                Err(KeeperError::Erased) => {
+                    tracing::info!("the audit index is made anew without what was erased");
+                    (trusted, pause) = (false, REBUILD_PAUSE_MIN);
+                    continue;
+                }
                 Err(error) => tracing::warn!(%error, "the audit index is rebuilt from the journal"),
             }
             trusted = false;
@@ -128,7 +135,7 @@ impl Keeper {
     }
 
     /// Opens or rebuilds sled, then follows the journal until the daemon ends.
-    fn round(&self, notes: &Receiver<Note>, trusted: bool) -> Result<(), KeeperError> {
+    fn round(&mut self, notes: &Receiver<Note>, trusted: bool) -> Result<(), KeeperError> {
         let (db, mut next) = self.open(trusted)?;
         next = fill(
             &db,
@@ -139,6 +146,10 @@ impl Keeper {
         )?;
         self.publish(Some(db.clone()));
         self.applied.send_replace(next);
+        for rebuilt in self.waiting.drain(..) {
+            // Whoever does not wait any more does not mind.
+            let _ = rebuilt.send(());
+        }
         while let Ok(first) = notes.recv() {
             std::thread::sleep(GROUP_TIME);
             if self.is_withdrawn() {
@@ -146,7 +157,14 @@ impl Keeper {
             }
             let mut rows = Rows::default();
             let rest = notes.try_iter().take(GROUP_MAX - 1);
-            for Note::Batch(batch) in std::iter::once(first).chain(rest) {
+            for note in std::iter::once(first).chain(rest) {
+                let batch = match note {
+                    Note::Batch(batch) => batch,
+                    Note::Rebuild(rebuilt) => {
+                        self.waiting.push(rebuilt);
+                        continue;
+                    }
+                };
                 // Batches that became durable while the journal was replayed come a second time.
                 if batch.first >= next {
                     next = batch.chain.index;
@@ -155,6 +173,9 @@ impl Keeper {
                     }
                     rows.mark(batch.chain);
                 }
+            }
+            if !self.waiting.is_empty() {
+                return Err(KeeperError::Erased);
             }
             rows.apply(&db)?;
             self.applied.send_replace(next);

@@ -7,6 +7,8 @@ pub mod background;
 pub mod checkpoint;
 pub mod checkpoint_store;
 pub mod disk;
+pub mod eraser;
+pub mod erasure;
 mod folding;
 mod founding;
 pub mod fsck;
@@ -17,6 +19,7 @@ pub mod old_journal;
 mod opening;
 pub mod reader;
 pub mod recovery;
+pub mod rewrite;
 pub mod segments;
 pub mod shard;
 pub mod snapshot;
@@ -36,6 +39,7 @@ use sealwright_core::tlog::tree::TreeError;
 use self::checkpoint::{CheckpointError, Published};
 use self::checkpoint_store::Store;
 use self::disk::{Disk, RealDisk};
+use self::eraser::Eraser;
 use self::founding::FoundingFile;
 use self::index::Index;
 use self::opening::{Found, Places};
@@ -124,6 +128,10 @@ pub struct Audit {
     pub space: Arc<Space>,
     /// Where checkpoints are kept.
     pub checkpoints: Arc<Store>,
+    /// Destroys bodies.
+    pub eraser: Eraser,
+    /// The journal's folder, for those who select what is erased.
+    pub disk: Arc<dyn Disk>,
     /// The newest checkpoint; the log agrees with it.
     pub newest: Option<Published>,
     /// Index of the first record that the start read; those before it are read in the background.
@@ -205,15 +213,22 @@ pub async fn open(
         Box::new(index_follower),
         Box::new(snapshots),
     ];
-    let (journal, writer) = Journal::start(segments, found.state, clock, failpoints, followers)
-        .map_err(|source| OpenError::Io {
-            path: journal_dir.clone(),
-            source,
-        })?;
-    keep_space(settings.clone(), disk, Arc::clone(&space)).map_err(|source| OpenError::Io {
-        path: journal_dir,
+    let started = Journal::start(
+        segments,
+        found.state,
+        clock,
+        Arc::clone(&failpoints),
+        followers,
+    );
+    let (journal, writer) = started.map_err(|source| OpenError::Io {
+        path: journal_dir.clone(),
         source,
     })?;
+    let failed = |source| OpenError::Io {
+        path: journal_dir.clone(),
+        source,
+    };
+    keep_space(settings.clone(), Arc::clone(&disk), Arc::clone(&space)).map_err(failed)?;
 
     if let Some(file) = &founding {
         file.begin(&journal).await?;
@@ -224,6 +239,18 @@ pub async fn open(
     if let Some(file) = founding {
         file.finish(&journal).await?;
     }
+    let eraser = Eraser::start(eraser::Parts {
+        disk: Arc::clone(&disk),
+        folder: journal_dir.clone(),
+        low_water_bytes: settings.low_water_bytes,
+        journal: journal.clone(),
+        index: index.clone(),
+        snapshot: file.clone(),
+        failpoints,
+    });
+    let eraser = eraser.map_err(failed)?;
+    // What a run that ended too early left.
+    eraser.wake();
     if from > 0 {
         let checked = background::start(&settings.state_dir, journal.clone(), file.clone());
         checked.map_err(|source| OpenError::Io {
@@ -240,6 +267,8 @@ pub async fn open(
         space,
         checkpoints,
         newest,
+        eraser,
+        disk,
         writer,
         indexer,
         _lock: lock,

@@ -147,6 +147,11 @@ impl Segments {
         self.rotate()
     }
 
+    /// Whether nothing was written to the segment yet.
+    pub fn is_fresh(&self) -> bool {
+        self.offset == journal::HEADER_LEN as u64
+    }
+
     /// Makes `entries` durable as one batch. On an error the journal must not be written to again.
     pub fn commit(&mut self, entries: &[Entry]) -> io::Result<Chain> {
         let (bytes, next) = journal::encode_batch(self.number, self.chain, entries);
@@ -171,7 +176,8 @@ impl Segments {
         Ok(())
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
+    /// Closes the segment and begins the next one.
+    pub fn rotate(&mut self) -> io::Result<()> {
         // A torn batch had room, so here its record stands in front of it already. Left behind, it would be damage.
         self.clear_torn()?;
         // Taken even if it cannot be used: the keeper then makes another.

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -143,6 +143,8 @@ impl Snapshot {
 pub struct SnapshotFile {
     path: PathBuf,
     distrusted: Arc<AtomicBool>,
+    /// What ends at or before this record is not kept.
+    retired: Arc<AtomicU64>,
 }
 
 impl SnapshotFile {
@@ -151,6 +153,7 @@ impl SnapshotFile {
         Self {
             path: state_dir.join("snapshot"),
             distrusted: Arc::default(),
+            retired: Arc::default(),
         }
     }
 
@@ -166,6 +169,21 @@ impl SnapshotFile {
         let _ = std::fs::remove_file(&self.path);
     }
 
+    /// Removes it where it ends at or before `record`, whose erasure it knows nothing of, and keeps another such one
+    /// from being written.
+    pub fn retire(&self, record: u64) {
+        self.retired.fetch_max(record, Ordering::AcqRel);
+        self.remove_retired();
+    }
+
+    fn remove_retired(&self) {
+        let retired = self.retired.load(Ordering::Acquire);
+        if Snapshot::read(&self.path).is_none_or(|snapshot| snapshot.chain.index <= retired) {
+            // There may be none.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     fn put(&self, snapshot: &Snapshot) {
         if !self.distrusted.load(Ordering::Acquire)
             && let Err(error) = snapshot.write(&self.path)
@@ -175,6 +193,8 @@ impl SnapshotFile {
         // It may have been written at the moment it was removed.
         if self.distrusted.load(Ordering::Acquire) {
             self.distrust();
+        } else if snapshot.chain.index <= self.retired.load(Ordering::Acquire) {
+            self.remove_retired();
         }
     }
 }
@@ -188,6 +208,7 @@ pub struct SnapshotFollower {
     last: Option<(Chain, Place)>,
     /// Index that the newest snapshot ends at.
     written: u64,
+    file: SnapshotFile,
     sender: Option<Sender<Snapshot>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -202,8 +223,10 @@ impl SnapshotFollower {
     ) -> io::Result<Self> {
         let (sender, snapshots): (_, Receiver<Snapshot>) = channel();
         let thread = std::thread::Builder::new().name("snapshot".to_owned());
-        let write = move || snapshots.iter().for_each(|snapshot| file.put(&snapshot));
+        let writing = file.clone();
+        let write = move || snapshots.iter().for_each(|snapshot| writing.put(&snapshot));
         Ok(Self {
+            file,
             pending,
             frontier,
             leaves: VecDeque::new(),
@@ -248,7 +271,8 @@ impl Follower for SnapshotFollower {
         }
         self.last = Some((batch.chain, batch.end));
         let index = batch.chain.index;
-        if index >= SMALLEST_LOG && index - self.written >= EVERY {
+        let is_retired = self.written <= self.file.retired.load(Ordering::Acquire);
+        if index >= SMALLEST_LOG && (is_retired || index - self.written >= EVERY) {
             self.make(state);
         }
     }

@@ -141,6 +141,7 @@ struct Job {
 
 enum Message {
     Job(Box<Job>),
+    Rotate(oneshot::Sender<Result<(), RecordError>>),
     Close,
 }
 
@@ -256,6 +257,14 @@ impl Journal {
         Ok(Recorded { value, index })
     }
 
+    /// Closes the newest segment, so that what was written so far lies in segments that nobody writes to.
+    pub async fn rotate(&self) -> Result<(), RecordError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.messages.send(Message::Rotate(reply));
+        sent.map_err(|_| RecordError::Closed)?;
+        answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+
     async fn submit(&self, event: Event, claims: Vec<Claim>) -> Result<u64, RecordError> {
         if self.is_poisoned() {
             return Err(RecordError::Poisoned);
@@ -306,19 +315,43 @@ type Reply = (oneshot::Sender<Outcome>, Outcome);
 impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
         let mut next = queue.recv().ok();
-        while let Some(Message::Job(job)) = next {
-            let mut batch = Batch::default();
-            self.add(&mut batch, *job);
-            next = queue.try_recv().ok();
-            while !batch.is_full() {
-                let Some(Message::Job(job)) = next else { break };
-                self.add(&mut batch, *job);
-                next = queue.try_recv().ok();
-            }
-            self.commit(batch);
+        loop {
+            next = match next {
+                Some(Message::Job(job)) => self.batch(*job, queue),
+                Some(Message::Rotate(reply)) => {
+                    // Whoever stopped waiting has no use for the answer.
+                    let _ = reply.send(self.rotate());
+                    None
+                }
+                Some(Message::Close) | None => break,
+            };
             next = next.or_else(|| queue.recv().ok());
         }
         self.tell(|follower, state| follower.close(state));
+    }
+
+    /// Makes one batch of `job` and what waits behind it; returns what did not belong to it.
+    fn batch(&mut self, job: Job, queue: &Receiver<Message>) -> Option<Message> {
+        let mut batch = Batch::default();
+        self.add(&mut batch, job);
+        let mut next = queue.try_recv().ok();
+        while !batch.is_full() {
+            let Some(Message::Job(job)) = next else { break };
+            self.add(&mut batch, *job);
+            next = queue.try_recv().ok();
+        }
+        self.commit(batch);
+        next
+    }
+
+    fn rotate(&mut self) -> Result<(), RecordError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(RecordError::Poisoned);
+        }
+        if self.segments.is_fresh() {
+            return Ok(());
+        }
+        self.segments.rotate().map_err(|_| RecordError::Full)
     }
 
     /// Decides on one job, if its record will find room. The fold takes it in at once: a later job in the same batch sees it, and if the

@@ -127,6 +127,23 @@ pub struct MemoryDisk {
 }
 
 impl MemoryDisk {
+    /// Another disk with the same files, all of them synced.
+    pub fn copy(&self) -> Self {
+        let files = self.files.lock().unwrap();
+        let copied = files.iter().map(|(name, file)| {
+            let seen = file.lock().unwrap().seen.clone();
+            let contents = Contents {
+                seen,
+                ..Contents::default()
+            };
+            (name.clone(), Arc::new(Mutex::new(contents)))
+        });
+        Self {
+            files: Arc::new(Mutex::new(copied.collect())),
+            ..Self::default()
+        }
+    }
+
     /// The power goes: unsynced sectors survive or not, as `dice` falls.
     pub fn lose_power(&self, mut dice: impl FnMut() -> bool) {
         for file in self.files.lock().unwrap().values() {
@@ -296,6 +313,19 @@ const ED25519_SPKI: [u8; 44] = {
     der.split_at_mut(head.len()).0.copy_from_slice(&head);
     der
 };
+
+/// A signature released to `tenant`, under an Idempotency-Key of its own.
+pub fn signed(tenant: &str, n: u64) -> Event {
+    let digest = |text: &str| Sha256Digest::of(&[text.as_bytes(), &n.to_le_bytes()]).to_string();
+    let event = serde_json::json!({
+        "kind": "sign", "outcome": "signed", "request_id": format!("request-{n}"), "tenant": tenant,
+        "principal": format!("spiffe://{tenant}/caller"), "peer": { "uid": 1, "gid": 1, "pid": 1 },
+        "key": format!("{tenant}/release"), "key_version": 1, "payload_type": "application/vnd.in-toto+json",
+        "payload_sha256": digest("payload"), "pae_sha256": digest("pae"), "envelope_sha256": digest("envelope"),
+        "idempotency_sha256": digest("idempotency"), "policy_digest": digest(""), "config_digest": digest(""),
+    });
+    serde_json::from_value(event).unwrap()
+}
 
 /// The first record.
 pub fn genesis() -> Event {
