@@ -66,6 +66,8 @@ pub(crate) struct Checked {
     pub(crate) size: u64,
     /// Records whose bodies are there and are what was logged.
     pub(crate) records: u64,
+    /// Records that are in the log without a body: it was erased, or archived.
+    pub(crate) without_body: u64,
     /// Witnesses that cosigned the checkpoint.
     pub(crate) cosigners: Vec<String>,
 }
@@ -89,8 +91,12 @@ impl Folder {
         envelope: Option<Sha256Digest>,
     ) -> Result<(Checked, Option<Recorded>), ExportError> {
         let CheckedLog { witnessed, leaves } = check(self, policy)?;
-        let (mut records, mut found) = (0, None);
+        let (mut records, mut without_body, mut found) = (0, 0, None);
         self.each_record(&leaves, |record| {
+            let Some(record) = record else {
+                without_body += 1;
+                return;
+            };
             records += 1;
             match proof::signature(&record) {
                 Ok(signed) if envelope.is_some() && signed.envelope_sha256 == envelope => {
@@ -104,6 +110,7 @@ impl Folder {
             origin: witnessed.checkpoint.origin().to_owned(),
             size: witnessed.checkpoint.size(),
             records,
+            without_body,
             cosigners: cosigners.map(|cosigner| cosigner.name).collect(),
         };
         Ok((checked, found))
@@ -113,7 +120,7 @@ impl Folder {
     fn each_record(
         &self,
         leaves: &[Hash],
-        mut look: impl FnMut(Record),
+        mut look: impl FnMut(Option<Record>),
     ) -> Result<(), ExportError> {
         let path = self.0.join(RECORDS);
         if !path.exists() {
@@ -140,19 +147,27 @@ impl Folder {
     }
 }
 
-/// The record in a line, if its leaf is the one in the log.
-fn logged(line: &str, leaves: &[Hash]) -> Result<Record, BadLine> {
+/// The record in a line, or none where it has no body, if its leaf is the one in the log.
+fn logged(line: &str, leaves: &[Hash]) -> Result<Option<Record>, BadLine> {
     let line = line.strip_suffix('\n').ok_or(BadLine::Length)?;
     let view: RecordView = serde_json::from_str(line).map_err(BadLine::View)?;
-    let body = view.record.get().as_bytes();
+    let stands_at = usize::try_from(view.index).ok().and_then(|i| leaves.get(i));
+    let is_logged = |leaf: &[u8]| stands_at == Some(&leaf_hash(leaf));
+    let Some(body) = &view.record else {
+        let leaf = view.leaf.as_bytes();
+        return match is_logged(leaf) {
+            true => Ok(None),
+            false => Err(BadLine::NotLogged(view.index)),
+        };
+    };
+    let body = body.get().as_bytes();
     let record: Record = json::from_slice(body).map_err(BadLine::Record)?;
-    let salt = STANDARD.decode(&view.salt).ok();
+    let salt = STANDARD.decode(view.salt.unwrap_or_default()).ok();
     let salt = salt.and_then(|salt| salt.try_into().ok());
     let salt = salt.ok_or(BadLine::Salt)?;
     let leaf = Leaf::new(view.index, record.time, record.event.kind(), &salt, body).to_bytes();
-    let stands_at = usize::try_from(view.index).ok().and_then(|i| leaves.get(i));
-    if stands_at == Some(&leaf_hash(&leaf)) && record.seq == view.index {
-        Ok(record)
+    if is_logged(&leaf) && record.seq == view.index {
+        Ok(Some(record))
     } else {
         Err(BadLine::NotLogged(view.index))
     }

@@ -20,6 +20,10 @@ pub(crate) enum ProofError {
     #[error(transparent)]
     Proof(#[from] TlogProofError),
     #[error(
+        "the proof carries no record: the body was erased or is in the archive, so that nothing shows which envelope it is about. A proof that was fetched before still does; `sealwright audit show {0}` says what became of the body"
+    )]
+    NoBody(u64),
+    #[error(
         "the proof carries no record: its extra line needs a salt of {SALT_LEN} bytes and a body"
     )]
     NoRecord,
@@ -105,7 +109,8 @@ pub(crate) fn recorded(
 
 /// The record in the `extra` line, and the hash of the leaf that would commit to it.
 fn record(proof: &TlogProof) -> Result<(Record, Hash), ProofError> {
-    let extra = proof.extra.as_deref().unwrap_or_default();
+    let extra = proof.extra.as_deref();
+    let extra = extra.ok_or(ProofError::NoBody(proof.index))?;
     let parts = extra.split_first_chunk::<SALT_LEN>();
     let (salt, body) = parts.ok_or(ProofError::NoRecord)?;
     let record: Record = json::from_slice(body).map_err(ProofError::BadRecord)?;

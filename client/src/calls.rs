@@ -235,7 +235,7 @@ impl Client {
             .await
     }
 
-    async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
         parse(&self.get_bytes(path).await?)
     }
 
@@ -251,7 +251,7 @@ impl Client {
         Ok(self.send(request).await?.body)
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &mut self,
         path: &str,
         body: &impl Serialize,

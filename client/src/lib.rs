@@ -18,6 +18,7 @@
 
 mod calls;
 mod connection;
+mod erasure;
 mod error;
 mod settings;
 mod sign;
@@ -25,12 +26,13 @@ mod tls;
 mod types;
 
 pub use connection::{Client, RESPONSE_MAX};
+pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
-    AnchorStatus, ClockAccepted, CosignaturesTaken, Crl, DescribedKey, Enrol, FreezeChange,
-    FreezeStatus, Generate, Key, LogStatus, PredecessorStatus, PrincipalStatus, PublishedTrust,
-    RecordPage, RecordQuery, RecordView, Revocation, Rotated, RotationAhead, ScheduledRotation,
-    Status, TokenStatus, WitnessStatus,
+    AnchorStatus, ArchivedBody, ClockAccepted, CosignaturesTaken, Crl, DescribedKey, Enrol,
+    ErasedBody, FreezeChange, FreezeStatus, Generate, Key, LogStatus, PredecessorStatus,
+    PrincipalStatus, PublishedTrust, RecordPage, RecordQuery, RecordView, Revocation, Rotated,
+    RotationAhead, ScheduledRotation, Status, TokenStatus, WitnessStatus,
 };

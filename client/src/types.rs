@@ -153,6 +153,12 @@ pub struct LogStatus {
     /// What all of them together did.
     #[serde(default)]
     pub anchor: AnchorStatus,
+    /// `audit.erased` records whose bodies are still being destroyed.
+    #[serde(default)]
+    pub erasing: Vec<u64>,
+    /// Why they could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasing_failed: Option<String>,
 }
 
 /// What a witness vouched for.
@@ -449,8 +455,37 @@ pub struct RecordView {
     pub index: u64,
     /// The bytes that are hashed into the tree, as text.
     pub leaf: String,
-    /// The salt, base64.
-    pub salt: String,
-    /// The body, byte for byte as the leaf commits to it (`docs/audit-record.md`).
-    pub record: Box<RawValue>,
+    /// The salt, base64; absent where the body is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+    /// The body, byte for byte as the leaf commits to it (`docs/audit-record.md`); absent where it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RawValue>>,
+    /// The body was destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<ErasedBody>,
+    /// The body is in the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<ArchivedBody>,
+}
+
+impl RecordView {
+    /// The body's text; empty where it is gone.
+    pub fn body(&self) -> &str {
+        self.record.as_ref().map_or("", |record| record.get())
+    }
+}
+
+/// Why a body is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedBody {
+    /// The `audit.erased` record that says so.
+    pub by: u64,
+}
+
+/// Where a body is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedBody {
+    /// The file of the archive that holds its segment.
+    pub file: String,
 }

@@ -111,6 +111,12 @@ codes! {
     CosignatureRejected = "cosignature_rejected", 422, "A cosignature does not verify; nothing was stored, see detail";
     /// The witnesses' quorum is too old.
     AnchorStale = "anchor_stale", 503, "The witnesses have not vouched for the log for too long; `sealwright status` shows each of them, docs/runbooks/witnesses.md what to do";
+    /// A legal hold.
+    OnHold = "on_hold", 409, "The tenant is on hold: nothing of it is erased; `sealwright audit hold list` names the hold";
+    /// Younger than the configured retention.
+    RetentionNotOver = "retention_not_over", 409, "These records are kept for longer; `sealwright audit retention` says which are due";
+    /// The record's body is not on this host.
+    RecordArchived = "record_archived", 410, "The record's body lies in the archive; see detail for the file";
     /// Audit queries are not answered now.
     IndexRebuilding = "index_rebuilding", 503, "The audit index is being rebuilt from the journal; try again shortly";
     /// The daemon is going down.

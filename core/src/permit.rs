@@ -175,17 +175,20 @@ pub enum Action {
     Operate,
     /// Bring cosignatures of witnesses.
     Anchor,
+    /// Destroy bodies of old records.
+    EraseAudit,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sign,
         Self::ReadKey,
         Self::ManageKey,
         Self::ReadAudit,
         Self::Operate,
         Self::Anchor,
+        Self::EraseAudit,
     ];
 
     /// The name used in policy.
@@ -197,6 +200,7 @@ impl Action {
             Self::ReadAudit => "readAudit",
             Self::Operate => "operate",
             Self::Anchor => "anchor",
+            Self::EraseAudit => "eraseAudit",
         }
     }
 }

@@ -273,6 +273,7 @@ impl StateError {
             Self::AlreadyFrozen { .. } => Code::AlreadyFrozen,
             Self::NotFrozen(_) => Code::NotFrozen,
             Self::Once(conflict) => conflict.code(),
+            Self::Erasure(ErasureError::Held { .. }) => Code::OnHold,
             _ => Code::InvalidRequest,
         }
     }

@@ -9,6 +9,7 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::identity::Role;
 use sealwright_core::journal::SEGMENT_MIN;
 use sealwright_core::name::Tenant;
+use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::Quorum;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
@@ -33,6 +34,9 @@ pub struct Config {
     /// Who may do what.
     #[serde(default)]
     pub policy: Policy,
+    /// How long records keep their bodies, by tenant; where there is none, nothing is proposed for erasure.
+    #[serde(default)]
+    pub retention: Vec<Retention>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -184,6 +188,24 @@ impl Default for Policy {
         Self {
             file: "policy.cedar".into(),
         }
+    }
+}
+
+/// `[[retention]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Whose records.
+    pub tenant: Tenant,
+    /// For how many days no body of theirs is erased, at least 1.
+    pub days: u32,
+}
+
+impl Retention {
+    /// Records before this are due.
+    pub fn due_before(&self, now: Timestamp) -> Timestamp {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+        Timestamp::from_unix_millis(now.unix_millis() - i64::from(self.days) * DAY_MS)
     }
 }
 
@@ -401,6 +423,15 @@ impl Config {
     fn check_names(&self) -> Result<(), String> {
         if let Some(name) = twice(self.domains.iter().map(|domain| domain.name.as_str())) {
             return Err(format!("domain {name} stands twice"));
+        }
+        if let Some(tenant) = twice(self.retention.iter().map(|kept| kept.tenant.as_str())) {
+            return Err(format!("[[retention]] of tenant {tenant} stands twice"));
+        }
+        if let Some(kept) = self.retention.iter().find(|kept| kept.days == 0) {
+            return Err(format!(
+                "[[retention]] of tenant {}: days is at least 1",
+                kept.tenant
+            ));
         }
         if let Some(id) = twice(self.principals.iter().map(|p| p.id.as_str())) {
             return Err(format!("principal {id} stands twice"));

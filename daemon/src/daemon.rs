@@ -11,6 +11,8 @@ use tokio::sync::watch;
 
 use crate::audit::checkpoint::Published;
 use crate::audit::checkpoint_store::Store;
+use crate::audit::disk::Disk;
+use crate::audit::eraser::Eraser;
 use crate::audit::index::Index;
 use crate::audit::segments::Space;
 use crate::audit::tree::{Pending, TileFolder};
@@ -42,6 +44,10 @@ pub struct Daemon {
     pub policy: PolicyHolder,
     /// The log's writer.
     pub journal: Journal,
+    /// Destroys bodies of old records.
+    pub eraser: Eraser,
+    /// The journal's folder.
+    pub disk: Arc<dyn Disk>,
     /// The log's index, for queries.
     pub index: Index,
     /// Whether a record would find room.

@@ -189,6 +189,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         directory: Directory::new(&config.principals, &config.domains),
         policy: PolicyHolder::new(Arc::new(policy)),
         journal: audit.journal.clone(),
+        eraser: audit.eraser,
+        disk: audit.disk,
         index: audit.index,
         space: audit.space,
         tokens,

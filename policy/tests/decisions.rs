@@ -42,6 +42,7 @@ fn the_default_policy_lets_each_role_do_its_own_work_only() {
         (Action::ReadAudit, false, true),
         (Action::Operate, false, true),
         (Action::Anchor, false, false),
+        (Action::EraseAudit, false, false),
     ] {
         assert_eq!(may(&ci(), action, of_key()), ci_may, "{action:?}");
         assert_eq!(

@@ -1,9 +1,12 @@
 //! `sealwright audit`.
 
+mod erase;
 mod export;
 mod filter;
 mod grep;
+mod hold;
 mod listing;
+mod retention;
 mod tail;
 
 use std::path::PathBuf;
@@ -33,6 +36,11 @@ pub(crate) enum Command {
     Checkpoint(Product),
     /// Get the log's key, one C2SP vkey line.
     Key(Product),
+    Retention(retention::Args),
+    Erase(erase::Args),
+    /// Keep a tenant's records from being erased.
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// Copy the log to a folder that anybody can check offline (C2SP tlog-tiles).
     Export(export::Args),
 }
@@ -85,6 +93,9 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Tail(args) => return tail::run(args, output),
         Command::Grep(args) => return grep::run(args, output),
         Command::Export(args) => return export::run(args, output),
+        Command::Retention(args) => return retention::run(args, output),
+        Command::Erase(args) => return erase::run(args, output),
+        Command::Hold(command) => return hold::run(command, output),
         Command::Show(Show { index, connection }) => {
             let record = connection.run(async |mut client| client.record(index).await)?;
             return output.answer(&record, || show(&record));
@@ -119,7 +130,16 @@ fn log(args: Log, output: Output) -> Result<(), Failure> {
 }
 
 fn show(view: &RecordView) -> String {
-    let record: Value = serde_json::from_str(view.record.get()).unwrap_or_default();
+    let leaf = &view.leaf;
+    let Some(salt) = &view.salt else {
+        let why = match (&view.erased, &view.archived) {
+            (Some(erased), _) => format!("its body was erased, see record {}", erased.by),
+            (_, Some(archived)) => format!("its body is in the archive, in {}", archived.file),
+            _ => "its body is not here".to_owned(),
+        };
+        return format!("record {}: {why}\nleaf  {leaf}", view.index);
+    };
+    let record: Value = serde_json::from_str(view.body()).unwrap_or_default();
     let pretty = serde_json::to_string_pretty(&record).unwrap_or_default();
-    format!("{pretty}\nleaf  {}\nsalt  {}", view.leaf, view.salt)
+    format!("{pretty}\nleaf  {leaf}\nsalt  {salt}")
 }

@@ -36,7 +36,7 @@ pub(crate) struct Check {
     /// Who asks.
     #[arg(long, value_name = "ID", requires = "action")]
     principal: Option<String>,
-    /// What it wants: sign, readKey, manageKey, readAudit, operate or anchor.
+    /// What it wants: sign, readKey, manageKey, readAudit, operate, anchor or eraseAudit.
     #[arg(long, value_parser = action, requires = "principal")]
     action: Option<Action>,
     /// With which key; without it the question is about the principal's tenant.

@@ -103,6 +103,14 @@ impl State {
         holds.map(|(name, held)| (name.as_str(), held))
     }
 
+    /// The holds on all tenants.
+    pub fn all_holds(&self) -> impl Iterator<Item = (&Tenant, &str, &Held)> {
+        self.erasures.holds.iter().flat_map(|(tenant, holds)| {
+            let of_tenant = holds.iter();
+            of_tenant.map(move |(name, held)| (tenant, name.as_str(), held))
+        })
+    }
+
     /// Whether bodies of `tenant` may be destroyed now.
     pub fn check_erasable(&self, tenant: &Tenant) -> Result<(), ErasureError> {
         match self.holds(tenant).next() {

@@ -7,10 +7,13 @@ mod compromise;
 mod crl;
 mod device_keys;
 mod enrol;
+mod erasure;
 mod freeze;
+mod holds;
 mod keys;
 mod log;
 mod query;
+mod retention;
 mod revocation;
 mod rotation;
 mod sign;
@@ -127,8 +130,13 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), body).await
         }
+        ["v1", "audit", "erasures"] if post => erasure::post(call, body).await,
+        ["v1", "audit", "holds"] if get => holds::list(call),
+        ["v1", "audit", "holds"] if post => holds::place(call, body).await,
+        ["v1", "audit", "holds", "lift"] if post => holds::lift(call, body).await,
         ["v1", "audit", "records"] if get => audit::list(call, query).await,
         ["v1", "audit", "records", index] if get => audit::show(call, index).await,
+        ["v1", "audit", "retention"] if get => retention::list(call),
         ["v1", "log", "checkpoint"] if get => log::checkpoint(call),
         ["v1", "log", "consistency"] if get => anchor::consistency(call, query),
         ["v1", "log", "cosignatures"] if post => anchor::cosignatures(call, body).await,
@@ -167,8 +175,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/{version}/crl"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/revocation"),
+    ("POST", "/v1/audit/erasures"),
+    ("GET", "/v1/audit/holds"),
+    ("POST", "/v1/audit/holds"),
+    ("POST", "/v1/audit/holds/lift"),
     ("GET", "/v1/audit/records"),
     ("GET", "/v1/audit/records/{index}"),
+    ("GET", "/v1/audit/retention"),
     ("GET", "/v1/log/checkpoint"),
     ("GET", "/v1/log/consistency"),
     ("POST", "/v1/log/cosignatures"),

@@ -68,6 +68,11 @@ struct Log {
     index: &'static str,
     witnesses: Vec<Witness>,
     anchor: Anchor,
+    /// `audit.erased` records whose bodies are still being destroyed.
+    erasing: Vec<u64>,
+    /// Why that failed; it is tried again at the next erasure and the next start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erasing_failed: Option<String>,
 }
 
 /// What one witness vouched for.
@@ -182,6 +187,10 @@ fn log(daemon: &Daemon) -> Log {
         },
         witnesses: witnesses(daemon),
         anchor: anchor(daemon),
+        erasing: daemon
+            .journal
+            .with_state(|state| state.outstanding_erasures().keys().copied().collect()),
+        erasing_failed: daemon.eraser.trouble(),
     }
 }
 

@@ -99,6 +99,8 @@ enum KeeperError {
     Sled(#[from] sled::Error),
     #[error(transparent)]
     Journal(#[from] RecoveryError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     #[error("sled panicked")]
     Panic,
     #[error("bodies were erased")]
@@ -146,6 +148,12 @@ impl Keeper {
         )?;
         self.publish(Some(db.clone()));
         self.applied.send_replace(next);
+        if !self.waiting.is_empty()
+            && let Some(parent) = self.folder.parent()
+        {
+            // After a power cut the old index must not be there again.
+            std::fs::File::open(parent).and_then(|folder| folder.sync_all())?;
+        }
         for rebuilt in self.waiting.drain(..) {
             // Whoever does not wait any more does not mind.
             let _ = rebuilt.send(());

@@ -22,7 +22,7 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
         loop {
             let page = client.records(&query).await?;
             for view in &page.records {
-                if view.record.get().contains(&text) && !listing::print(view, output)? {
+                if view.body().contains(&text) && !listing::print(view, output)? {
                     return Ok::<_, Failure>(());
                 }
             }

@@ -23,7 +23,10 @@ pub(super) fn print(view: &RecordView, output: Output) -> Result<bool, Failure> 
 }
 
 fn row(view: &RecordView) -> [String; 6] {
-    let record: Value = serde_json::from_str(view.record.get()).unwrap_or_default();
+    let Some(record) = &view.record else {
+        return row_of_leaf(view);
+    };
+    let record: Value = serde_json::from_str(record.get()).unwrap_or_default();
     let text = |pointer: &str| {
         record
             .pointer(pointer)
@@ -39,5 +42,24 @@ fn row(view: &RecordView) -> [String; 6] {
         or_else("/outcome", "/event"),
         or_else("/key", "/token"),
         or_else("/principal", "/by/principal"),
+    ]
+}
+
+/// Of a record without a body: what its leaf says.
+fn row_of_leaf(view: &RecordView) -> [String; 6] {
+    let leaf: Value = serde_json::from_str(&view.leaf).unwrap_or_default();
+    let text = |name: &str| leaf[name].as_str().unwrap_or_default().to_owned();
+    let gone = match &view.erased {
+        Some(_) => "(erased)",
+        None => "(archived)",
+    };
+    let nothing = String::new;
+    [
+        view.index.to_string(),
+        text("t"),
+        text("kind"),
+        gone.to_owned(),
+        nothing(),
+        nothing(),
     ]
 }

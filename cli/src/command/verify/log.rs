@@ -46,6 +46,12 @@ fn text(folder: &Path, checked: &Checked) -> String {
         checked.origin,
         checked.records
     );
+    if checked.without_body > 0 {
+        let count = checked.without_body;
+        text.push_str(&format!(
+            "\n  no body    {count} records, erased or archived"
+        ));
+    }
     for name in &checked.cosigners {
         text.push_str(&format!("\n  witness    {name}"));
     }

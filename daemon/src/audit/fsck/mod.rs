@@ -100,13 +100,12 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
             note_end(&found, scope, &folder, &mut report);
             claims.judge(&found.state, report.records, &mut report);
             tiles.finish(&mut report);
-            match index {
-                Some(_) if !found.state.outstanding_erasures().is_empty() => {
-                    let note = "the index was not judged: the next start ends an erasure that is under way, and makes it anew";
-                    report.notes.push(note.to_owned());
-                }
-                Some(index) => index.finish(&mut report),
-                None => {}
+            if !found.state.outstanding_erasures().is_empty() {
+                report.findings.retain(|finding| finding.part != "index");
+                let note = "the index was not judged: the next start ends an erasure that is under way, and makes it anew";
+                report.notes.push(note.to_owned());
+            } else if let Some(index) = index {
+                index.finish(&mut report);
             }
         }
         // What lies behind the damage cannot be judged: it would all be called missing.
