@@ -1,5 +1,6 @@
 //! Reading the journal back: every start does it, with the fold that normal work uses.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -163,33 +164,49 @@ pub fn recover_from(
     mut found: Recovered,
     visit: Visit<'_>,
 ) -> Result<Recovered, RecoveryError> {
-    let numbers = segments(disk, folder)?;
     let begun = found.segment;
     let mut folding = Folding::default();
-    for (position, number) in numbers.iter().enumerate() {
-        let is_last = position + 1 == numbers.len();
-        let name = segment_name(*number);
-        let mut reader = match begun {
-            Some(begun) if *number < begun => continue,
-            Some(begun) if *number == begun => {
-                SegmentReader::at(disk, &name, *number, found.chain, found.offset)
-            }
-            _ => {
-                let header = next_header(disk, folder, *number, found.chain)?;
-                (found.segment, found.offset) = (Some(*number), HEADER_LEN as u64);
-                found.last_len = 0;
-                SegmentReader::new(disk, &name, &header)
-            }
+    let mut numbers = VecDeque::new();
+    let mut next = begun.unwrap_or(0);
+    loop {
+        if numbers.is_empty() {
+            // Beside a running daemon there may be more by now. What it erased meanwhile, it has said there.
+            let all = segments(disk, folder)?.into_iter();
+            numbers.extend(all.skip_while(|number| *number < next));
+        }
+        let Some(number) = numbers.pop_front().filter(|_| found.torn.is_none()) else {
+            break;
+        };
+        next = number + 1;
+        let mut reader = if begun == Some(number) {
+            let name = segment_name(number);
+            SegmentReader::at(disk, &name, number, found.chain, found.offset)
+        } else {
+            begin(disk, folder, number, &mut found)?
         };
         let mut taking = Taking {
             folding: &mut folding,
             found: &mut found,
             visit,
         };
-        taking.segment(&mut reader, folder, is_last)?;
+        taking.segment(&mut reader, folder, numbers.is_empty())?;
     }
     folding.finish(disk, folder)?;
     Ok(found)
+}
+
+/// Goes on to segment `number`, if it continues what was found.
+fn begin<'d>(
+    disk: &'d dyn Disk,
+    folder: &Path,
+    number: u64,
+    found: &mut Recovered,
+) -> Result<SegmentReader<'d>, RecoveryError> {
+    let header = next_header(disk, folder, number, found.chain)?;
+    (found.segment, found.offset) = (Some(number), HEADER_LEN as u64);
+    found.last_len = 0;
+    let name = segment_name(number);
+    Ok(SegmentReader::new(disk, &name, &header))
 }
 
 /// The header of segment `number`, if it continues `chain`.
