@@ -15,6 +15,7 @@ use crate::audit::disk::Disk;
 use crate::audit::eraser::Eraser;
 use crate::audit::index::Index;
 use crate::audit::segments::Space;
+use crate::audit::stubs::Stub;
 use crate::audit::tree::{Pending, TileFolder};
 use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
@@ -48,6 +49,8 @@ pub struct Daemon {
     pub eraser: Eraser,
     /// The journal's folder.
     pub disk: Arc<dyn Disk>,
+    /// Segments whose bodies are in the archive; none is added while the daemon runs.
+    pub archived: Vec<Stub>,
     /// The log's index, for queries.
     pub index: Index,
     /// Whether a record would find room.

@@ -191,6 +191,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         journal: audit.journal.clone(),
         eraser: audit.eraser,
         disk: audit.disk,
+        archived: audit.archived,
         index: audit.index,
         space: audit.space,
         tokens,

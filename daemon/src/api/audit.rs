@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::Call;
 use super::query::Query;
 use crate::audit::index::{Belongs, IndexError, PAGE_MAX, Query as IndexQuery, Stored};
+use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
 
@@ -48,6 +49,7 @@ struct View<'a> {
 enum Body<'a> {
     Whole { salt: String, record: &'a RawValue },
     Erased { erased: Erased },
+    Archived { archived: Archived },
 }
 
 /// Where the body went.
@@ -57,7 +59,13 @@ struct Erased {
     by: u64,
 }
 
-fn view(stored: &Stored) -> Result<View<'_>, Refusal> {
+#[derive(Serialize)]
+struct Archived {
+    /// The file of the archive that holds its segment.
+    file: String,
+}
+
+fn view<'s>(daemon: &Daemon, stored: &'s Stored) -> Result<View<'s>, Refusal> {
     let body = match &stored.kept {
         Kept::Whole(entry) => Body::Whole {
             salt: STANDARD.encode(entry.salt),
@@ -69,8 +77,10 @@ fn view(stored: &Stored) -> Result<View<'_>, Refusal> {
             Gone::Erased { by } => Body::Erased {
                 erased: Erased { by },
             },
-            Gone::Archived => Body::Erased {
-                erased: Erased { by: 0 },
+            Gone::Archived => Body::Archived {
+                archived: Archived {
+                    file: archive_of(daemon, stored.index),
+                },
             },
         },
     };
@@ -79,6 +89,14 @@ fn view(stored: &Stored) -> Result<View<'_>, Refusal> {
         leaf: String::from_utf8_lossy(stored.kept.leaf()),
         body,
     })
+}
+
+fn archive_of(daemon: &Daemon, index: u64) -> String {
+    let stub = daemon.archived.iter().find(|stub| stub.covers(index));
+    stub.map_or_else(
+        || "the archive".to_owned(),
+        |stub| stub.file.display().to_string(),
+    )
 }
 
 impl From<IndexError> for Refusal {
@@ -136,7 +154,10 @@ pub(super) async fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal
         wanted.until = before.map(|before| index.first_at(before)).transpose()?;
         index.query(&wanted)
     })?;
-    let records = found.iter().map(view).collect::<Result<_, _>>()?;
+    let records = found
+        .iter()
+        .map(|stored| view(call.daemon, stored))
+        .collect::<Result<_, _>>()?;
     // What came in since may have been found as well.
     let end = found.last().map_or(end, |last| end.max(last.index + 1));
     Ok(http::json(&Page { records, next, end }))
@@ -157,7 +178,12 @@ fn qualified(tenant: &Tenant, key: String) -> String {
 
 pub(super) async fn show(call: &Call<'_>, index: &str) -> Result<Answer, Refusal> {
     let stored = visible(call, parse_index(index)?).await?;
-    Ok(http::json(&view(&stored)?))
+    if matches!(&stored.kept, Kept::Redacted(redacted) if redacted.gone == Gone::Archived) {
+        let file = archive_of(call.daemon, stored.index);
+        let detail = format!("the body of record {} is in {file}", stored.index);
+        return Err(Refusal::bad_input(Code::RecordArchived, detail));
+    }
+    Ok(http::json(&view(call.daemon, &stored)?))
 }
 
 pub(super) fn parse_index(text: &str) -> Result<u64, Refusal> {

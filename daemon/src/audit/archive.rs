@@ -1,7 +1,7 @@
 //! Closed segments as compressed files with a manifest each, verified before they count.
 //!
-//! Segments are not removed: a start without a snapshot reads all of them. What is archived can be put back byte for
-//! byte, which is what the journal's errors ask for.
+//! What is archived can be put back byte for byte, which is what the journal's errors ask for. What of it may then be
+//! removed from the journal, see [`super::removal`].
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::disk::Disk;
 use super::reader::SegmentReader;
 use super::recovery::{RecoveryError, next_header, segment_name, segments};
+use super::stubs::Stub;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 1 << 20;
@@ -103,12 +104,21 @@ fn archive_one(
         to.join(format!("{name}.json")),
     );
     let end = check(disk, journal, number, from)?;
+    if let Some(stub) = Stub::read(disk, number).map_err(at(&journal.join(&name)))? {
+        return verify_removed(stub, &zst);
+    }
     let (sha256, bytes) = copy(disk, &name, &mut io::sink()).map_err(at(&journal.join(&name)))?;
     let known = read_manifest(&json).map_err(at(&json))?;
-    match &known {
-        None => pack(disk, &name, &zst).map_err(at(&zst))?,
-        Some(known) if known.sha256 != sha256 => return Err(ArchiveError::Other(json)),
-        Some(_) => {}
+    if known
+        .as_ref()
+        .is_some_and(|known| (known.from, known.to) != (from, end))
+    {
+        return Err(ArchiveError::Other(json));
+    }
+    // The same segment in other bytes: bodies were erased since, and go from the archive, too.
+    let known = known.filter(|known| known.sha256 == sha256);
+    if known.is_none() {
+        pack(disk, &name, &zst).map_err(at(&zst))?;
     }
     let (unpacked, zst_sha256) = unpack(&zst).map_err(at(&zst))?;
     if unpacked != sha256 {
@@ -126,6 +136,19 @@ fn archive_one(
         None => write_manifest(&json, &manifest).map_err(at(&json))?,
         Some(known) if known != manifest => return Err(ArchiveError::Other(json)),
         Some(_) => {}
+    }
+    Ok(manifest)
+}
+
+/// The journal has no bodies of the segment any more: the archive's copy, if it is in this folder, must be what was
+/// removed.
+fn verify_removed(stub: Stub, zst: &Path) -> Result<Manifest, ArchiveError> {
+    let manifest = stub.manifest;
+    if zst.exists() {
+        let unpacked = unpack(zst).map_err(at(zst))?;
+        if unpacked != (manifest.sha256, manifest.zst_sha256) {
+            return Err(ArchiveError::Unsound(zst.to_owned()));
+        }
     }
     Ok(manifest)
 }

@@ -13,15 +13,27 @@ use serde::Deserialize;
 use super::disk::Disk;
 use super::reader::{Batch, SegmentReader};
 use super::recovery::{RecoveryError, segment_name, segments};
+use super::stubs::{ARCHIVED, Stub};
 
 /// Folds records into a state, whether or not they still have their bodies.
-#[derive(Default)]
-pub(super) struct Folding {
+pub(super) struct Folding<'d> {
+    disk: &'d dyn Disk,
     /// Records that say they were erased, by the record that they name for it, which is still to come.
     unproven: BTreeMap<u64, Selection>,
+    /// Where archived bodies are; read once a record says that its own was archived.
+    stubs: Option<Vec<Stub>>,
 }
 
-impl Folding {
+impl<'d> Folding<'d> {
+    /// Of the journal on `disk`.
+    pub(super) fn new(disk: &'d dyn Disk) -> Self {
+        Self {
+            disk,
+            unproven: BTreeMap::new(),
+            stubs: None,
+        }
+    }
+
     /// Takes in a whole batch of the segment at `path`.
     pub(super) fn batch(
         &mut self,
@@ -93,7 +105,8 @@ impl Folding {
             Gone::Erased { by } if *by > place.index => {
                 self.unproven.entry(*by).or_default().insert(place.index);
             }
-            Gone::Erased { .. } | Gone::Archived => return Err(place.unauthorised()),
+            Gone::Erased { .. } => return Err(place.unauthorised()),
+            Gone::Archived => self.check_stub(place)?,
         }
         let applied = state.apply_redacted(place.index, leaf.time(), *gone, rest);
         applied.map_err(|source| place.impossible(source))
@@ -107,8 +120,29 @@ impl Folding {
         }
     }
 
+    /// A record is only believed to be in the archive where a file says which.
+    fn check_stub(&mut self, place: &Place<'_>) -> Result<(), RecoveryError> {
+        let path = place.path.with_extension(ARCHIVED);
+        if self.stubs.is_none() {
+            let read = Stub::all(self.disk);
+            self.stubs = Some(read.map_err(|source| RecoveryError::Io {
+                path: path.clone(),
+                source,
+            })?);
+        }
+        let mut stubs = self.stubs.iter().flatten();
+        if stubs.any(|stub| stub.covers(place.index)) {
+            return Ok(());
+        }
+        Err(RecoveryError::NoStub {
+            path,
+            index: place.index,
+            offset: place.offset,
+        })
+    }
+
     /// The journal is read to its end: no body may be missing without a record that says so.
-    pub(super) fn finish(self, disk: &dyn Disk, folder: &Path) -> Result<(), RecoveryError> {
+    pub(super) fn finish(self, folder: &Path) -> Result<(), RecoveryError> {
         let first = self
             .unproven
             .values()
@@ -116,7 +150,7 @@ impl Folding {
         let Some(index) = first.min() else {
             return Ok(());
         };
-        let (path, offset) = find(disk, folder, index)?;
+        let (path, offset) = find(self.disk, folder, index)?;
         Err(RecoveryError::Unauthorised {
             path,
             index,

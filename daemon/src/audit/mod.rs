@@ -19,10 +19,12 @@ pub mod old_journal;
 mod opening;
 pub mod reader;
 pub mod recovery;
+pub mod removal;
 pub mod rewrite;
 pub mod segments;
 pub mod shard;
 pub mod snapshot;
+pub mod stubs;
 pub mod tree;
 pub mod witnesses;
 pub mod writer;
@@ -46,6 +48,7 @@ use self::opening::{Found, Places};
 use self::recovery::RecoveryError;
 use self::segments::{Segments, Space};
 use self::snapshot::{Snapshot, SnapshotFile, SnapshotFollower};
+use self::stubs::Stub;
 use self::tree::{Pending, PendingFollower, TileError, Tree};
 use self::writer::{Journal, RecordError};
 use crate::clock::Clock;
@@ -132,6 +135,8 @@ pub struct Audit {
     pub eraser: Eraser,
     /// The journal's folder, for those who select what is erased.
     pub disk: Arc<dyn Disk>,
+    /// Segments whose bodies are in the archive.
+    pub archived: Vec<Stub>,
     /// The newest checkpoint; the log agrees with it.
     pub newest: Option<Published>,
     /// Index of the first record that the start read; those before it are read in the background.
@@ -249,6 +254,7 @@ pub async fn open(
         failpoints,
     });
     let eraser = eraser.map_err(failed)?;
+    let archived = Stub::all(disk.as_ref()).map_err(failed)?;
     // What a run that ended too early left.
     eraser.wake();
     if from > 0 {
@@ -269,6 +275,7 @@ pub async fn open(
         newest,
         eraser,
         disk,
+        archived,
         writer,
         indexer,
         _lock: lock,

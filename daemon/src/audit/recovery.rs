@@ -89,6 +89,18 @@ pub enum RecoveryError {
         /// Its batch.
         offset: u64,
     },
+    /// A body is in the archive, by its own account.
+    #[error(
+        "record {index}, in the batch at byte {offset} of its segment, lies in the archive, and {path}, which says where, is missing or about another segment. Put that file back, or the whole segment from the archive"
+    )]
+    NoStub {
+        /// The stub.
+        path: PathBuf,
+        /// The record.
+        index: u64,
+        /// Its batch.
+        offset: u64,
+    },
     /// A record cannot follow those before it.
     #[error("{path}: {source}")]
     State {
@@ -107,6 +119,7 @@ impl RecoveryError {
             Self::Leaf { path, offset, .. } | Self::Unauthorised { path, offset, .. } => {
                 (path, Some(*offset))
             }
+            Self::NoStub { path, .. } => (path, None),
             Self::Header { path, .. } => (path, Some(0)),
             Self::Io { path, .. }
             | Self::Missing { path }
@@ -165,7 +178,7 @@ pub fn recover_from(
     visit: Visit<'_>,
 ) -> Result<Recovered, RecoveryError> {
     let begun = found.segment;
-    let mut folding = Folding::default();
+    let mut folding = Folding::new(disk);
     let mut numbers = VecDeque::new();
     let mut next = begun.unwrap_or(0);
     loop {
@@ -191,7 +204,7 @@ pub fn recover_from(
         };
         taking.segment(&mut reader, folder, numbers.is_empty())?;
     }
-    folding.finish(disk, folder)?;
+    folding.finish(folder)?;
     Ok(found)
 }
 
@@ -259,13 +272,13 @@ pub(super) fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Recov
 }
 
 /// Where what is read goes.
-struct Taking<'t, 'v> {
-    folding: &'t mut Folding,
+struct Taking<'t, 'd, 'v> {
+    folding: &'t mut Folding<'d>,
     found: &'t mut Recovered,
     visit: &'t mut (dyn FnMut(&Batch, &State) + 'v),
 }
 
-impl Taking<'_, '_> {
+impl Taking<'_, '_, '_> {
     /// Takes in what `reader` still has of the segment that was found last.
     fn segment(
         &mut self,

@@ -124,8 +124,11 @@ pub fn read(old: &OldLog, progress: &mut dyn FnMut(u64)) -> Result<Read, ReadErr
     };
     let mut report = Report::default();
     let claims = Claims::read(&scope, &mut report).map_err(io_at(&old.state_dir))?;
-    let mut fold = Fold::new(claims, old.cut.as_ref().map(|(records, _)| *records));
-    read_journal(old, &folder, &mut fold, &mut report, progress)?;
+    let disk = OldJournal::open(&folder, old.archive.as_deref(), old.cut.is_some());
+    let disk = disk.map_err(io_at(&folder))?;
+    let wanted = old.cut.as_ref().map(|(records, _)| *records);
+    let mut fold = Fold::new(&disk, claims, wanted);
+    read_journal(&disk, &folder, &mut fold, &mut report, progress)?;
     let Fold {
         state,
         frontier,
@@ -146,19 +149,19 @@ pub fn read(old: &OldLog, progress: &mut dyn FnMut(u64)) -> Result<Read, ReadErr
 }
 
 /// The log as far as it is wanted. A fold of its own: that of recovery goes on to the end of the batch, and of the log.
-struct Fold {
+struct Fold<'d> {
     wanted: Option<u64>,
-    folding: Folding,
+    folding: Folding<'d>,
     state: State,
     frontier: Frontier,
     claims: Claims,
 }
 
-impl Fold {
-    fn new(claims: Claims, wanted: Option<u64>) -> Self {
+impl<'d> Fold<'d> {
+    fn new(disk: &'d OldJournal, claims: Claims, wanted: Option<u64>) -> Self {
         Self {
             wanted,
-            folding: Folding::default(),
+            folding: Folding::new(disk),
             state: State::default(),
             frontier: Frontier::new(),
             claims,
@@ -190,16 +193,14 @@ impl Fold {
 }
 
 fn read_journal(
-    old: &OldLog,
+    disk: &OldJournal,
     folder: &Path,
-    fold: &mut Fold,
+    fold: &mut Fold<'_>,
     report: &mut Report,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), ReadError> {
-    let disk = OldJournal::open(folder, old.archive.as_deref(), fold.wanted.is_some());
-    let disk = disk.map_err(io_at(folder))?;
     let mut taken = Ok(());
-    let found = recover(&disk, folder, &mut |batch, _| {
+    let found = recover(disk, folder, &mut |batch, _| {
         if taken.is_ok() {
             taken = fold.take(batch, folder);
         }

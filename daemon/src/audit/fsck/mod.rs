@@ -24,6 +24,7 @@ use self::tiles::TileCheck;
 use super::disk::RealDisk;
 use super::recovery::{Recovered, recover};
 use super::snapshot::{Snapshot, SnapshotFile};
+use super::stubs::Stub;
 
 /// What is looked at.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +46,8 @@ pub struct Report {
     pub tiles: u64,
     /// Checkpoints that verify and that the journal contains.
     pub checkpoints: u64,
+    /// Records that the newest of those in the state directory covers.
+    pub checkpoint_size: u64,
     /// Records in the index; absent where it was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub indexed: Option<u64>,
@@ -63,7 +66,8 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
     let folder = scope.state_dir.join("journal");
     let disk = RealDisk::new(&folder);
     let mut claims = Claims::read(scope, &mut report)?;
-    let mut tiles = TileCheck::new(&scope.state_dir.join("tiles"), claims.newest_own());
+    report.checkpoint_size = claims.newest_own();
+    let mut tiles = TileCheck::new(&scope.state_dir.join("tiles"), report.checkpoint_size);
     let mut index = IndexCopy::of(scope, &mut report)?;
     let file = SnapshotFile::of(&scope.state_dir);
     let snapshot = Snapshot::read(file.path());
@@ -98,6 +102,12 @@ pub fn check(scope: &Scope, progress: &mut dyn FnMut(u64)) -> io::Result<Report>
     match found {
         Ok(found) => {
             note_end(&found, scope, &folder, &mut report);
+            for stub in Stub::all(&disk)? {
+                let (segment, file) = (stub.manifest.segment, stub.file.display());
+                let note =
+                    format!("bodies of segment {segment} are in {file} alone, and were not read");
+                report.notes.push(note);
+            }
             claims.judge(&found.state, report.records, &mut report);
             tiles.finish(&mut report);
             if !found.state.outstanding_erasures().is_empty() {
