@@ -1,7 +1,7 @@
 //! `sealwrightd fsck`.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -45,6 +45,9 @@ pub fn run(config: &Config, args: Args) -> io::Result<ExitCode> {
     } else {
         print(&report);
     }
+    if !io::stdout().is_terminal() {
+        log(&report);
+    }
     Ok(if report.findings.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -61,6 +64,22 @@ fn is_live(state_dir: &Path) -> io::Result<bool> {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// For a timer's runs, which nobody watches: with a level, so that damage is found among other lines.
+fn log(report: &Report) {
+    for finding in &report.findings {
+        tracing::error!(part = finding.part, "{}", finding.message);
+    }
+    let (records, findings) = (report.records, report.findings.len());
+    match findings {
+        0 => tracing::info!(records, "the log was read whole and is sound"),
+        _ => tracing::error!(
+            records,
+            findings,
+            "the log is damaged: docs/runbooks/audit.md"
+        ),
     }
 }
 
