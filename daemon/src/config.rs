@@ -520,6 +520,18 @@ mod tests {
     }
 
     #[test]
+    fn records_are_due_once_they_are_older_than_their_days() {
+        let config = read(&format!("{GOOD}[[retention]]\ntenant='t'\ndays=2\n")).unwrap();
+        let now: Timestamp = "2026-03-01T12:00:00.000Z".parse().unwrap();
+        let due = config.retention[0].due_before(now);
+        assert_eq!(due.to_string(), "2026-02-27T12:00:00.000Z");
+        assert_eq!(
+            config.retention[0].due_before(Timestamp::default()),
+            Timestamp::default()
+        );
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         let error = |more: &str| read(&format!("{GOOD}{more}")).unwrap_err();
         assert!(error("[limits]\nmax_conections=3\n").contains("max_conections"));
@@ -528,6 +540,9 @@ mod tests {
         assert!(error("[log]\nquorum=1\n").contains("quorum"));
         assert!(error("[log]\nanchor='require'\n").contains("needs witnesses"));
         assert!(error("[log]\nanchor='maybe'\n").contains("maybe"));
+        assert!(error("[[retention]]\ntenant='t'\ndays=0\n").contains("at least 1"));
+        let twice = "[[retention]]\ntenant='t'\ndays=1\n".repeat(2);
+        assert!(error(&twice).contains("retention"));
         assert!(
             error("[[principal]]\nid='a'\nroles=['client']\n[[principal]]\nid='a'\nroles=[]\n")
                 .contains("stands twice")

@@ -1,7 +1,7 @@
 //! `sealwright status`.
 
 use sealwright_client::{
-    AnchorStatus, FreezeStatus, PredecessorStatus, RotationAhead, Status, TokenStatus,
+    AnchorStatus, FreezeStatus, LogStatus, PredecessorStatus, RotationAhead, Status, TokenStatus,
     WitnessStatus,
 };
 
@@ -45,6 +45,7 @@ fn text(status: &Status) -> String {
     lines.extend(status.freezes.iter().map(freeze));
     lines.extend(status.clock.iter().map(|doubt| format!("CLOCK    {doubt}")));
     lines.extend(status.rotations.iter().map(rotation));
+    lines.extend(erasing(log));
     lines.extend(log.witnesses.iter().map(witness));
     if log.anchor.quorum > 0 {
         lines.push(anchor(&log.anchor));
@@ -79,6 +80,14 @@ fn before(old: &PredecessorStatus) -> String {
     let why = old.because.as_ref();
     let why = why.map_or_else(String::new, |why| format!(", not all of it: {why}"));
     format!("before   {origin}, {size} records{why}")
+}
+
+fn erasing(log: &LogStatus) -> Option<String> {
+    let records: Vec<String> = log.erasing.iter().map(ToString::to_string).collect();
+    let why = log.erasing_failed.as_ref();
+    let why = why.map_or_else(String::new, |why| format!("; {why}"));
+    let records = records.join(", ");
+    (!log.erasing.is_empty()).then(|| format!("erasing  bodies named by records {records}{why}"))
 }
 
 fn witness(witness: &WitnessStatus) -> String {

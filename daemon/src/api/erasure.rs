@@ -1,5 +1,7 @@
 //! `POST /v1/audit/erasures`: bodies of a tenant's old records are destroyed. There is no way back.
 
+use std::path::PathBuf;
+
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use sealwright_core::error::Code;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Call, actor, check_reason, read_json};
 use crate::audit::erasure::{Due, select};
+use crate::audit::recovery::segments;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
@@ -100,11 +103,29 @@ pub(super) fn due(daemon: &Daemon, tenant: &Tenant, before: Timestamp) -> Result
         let outstanding = state.outstanding_erasures().values();
         outstanding.for_each(|erasure| already.extend(&erasure.selection));
     });
-    let folder = daemon.config.state.dir.join("journal");
+    let folder = journal(daemon);
     let selected = tokio::task::block_in_place(|| {
         select(daemon.disk.as_ref(), &folder, tenant, before, &already)
     });
     selected.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))
+}
+
+/// No segment is written again while records are written to it.
+async fn close_newest(daemon: &Daemon, due: &Due) -> Result<(), Refusal> {
+    let all = segments(daemon.disk.as_ref(), &journal(daemon));
+    let all = all.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
+    let reaches_newest = due
+        .parts
+        .iter()
+        .any(|part| all.last() == Some(&part.segment));
+    if reaches_newest {
+        daemon.journal.rotate().await?;
+    }
+    Ok(())
+}
+
+fn journal(daemon: &Daemon) -> PathBuf {
+    daemon.config.state.dir.join("journal")
 }
 
 /// Once this returns, the bodies will be destroyed whatever happens.
@@ -114,10 +135,7 @@ async fn record(daemon: &Daemon, due: Due, template: &AuditErased) -> Result<Era
         count: due.count(),
         archived: due.archived,
     };
-    if erased.count > 0 {
-        // The newest segment is never written again while it is written to.
-        daemon.journal.rotate().await?;
-    }
+    close_newest(daemon, &due).await?;
     for part in due.parts {
         let event = Event::AuditErased(AuditErased {
             segment: part.segment,

@@ -250,7 +250,8 @@ fn at(path: &Path) -> impl Fn(io::Error) -> RecoveryError {
     }
 }
 
-pub(super) fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
+/// Numbers of the segments, without a gap; the last one is written to.
+pub fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, RecoveryError> {
     let names = disk.list().map_err(|source| RecoveryError::Io {
         path: folder.to_owned(),
         source,
