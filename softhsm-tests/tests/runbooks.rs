@@ -13,6 +13,7 @@ const RUNBOOKS: [&str; 11] = [
     "token-out-of-service",
     "log-poisoned-or-full",
     "audit",
+    "retention",
     "witnesses",
     "freeze",
     "suspend-a-key",
