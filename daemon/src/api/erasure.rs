@@ -11,7 +11,7 @@ use sealwright_core::record::{AuditErased, Event, Selection};
 use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, actor, check_reason, read_json};
+use super::{Call, actor, read_json, require_reason};
 use crate::audit::erasure::{Due, select};
 use crate::audit::recovery::segments;
 use crate::daemon::Daemon;
@@ -45,11 +45,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         reason,
     } = read_json(call, body).await?;
     call.check(&caller, Action::EraseAudit, Resource::Tenant(&tenant))?;
-    check_reason(&reason)?;
-    if reason.is_empty() {
-        let detail = "say why: the reason is what stays in the log";
-        return Err(Refusal::bad_input(Code::InvalidRequest, detail));
-    }
+    require_reason(&reason)?;
     let daemon = call.daemon;
     check_age(daemon, &tenant, before)?;
     let _selecting = daemon.eraser.selecting.lock().await;

@@ -2,14 +2,13 @@
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use sealwright_core::error::Code;
 use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, Hold};
 use sealwright_core::state::Held;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, actor, check_reason, read_json};
+use super::{Call, actor, read_json, require_reason};
 use crate::authn::Caller;
 use crate::http::{self, Answer, RECORD};
 use crate::refusal::Refusal;
@@ -88,11 +87,7 @@ async fn read(call: &Call<'_>, caller: &Caller, body: Incoming) -> Result<Hold, 
         reason,
     } = read_json(call, body).await?;
     call.check(caller, Action::Operate, Resource::Tenant(&tenant))?;
-    check_reason(&reason)?;
-    if reason.is_empty() {
-        let detail = "say why: the reason is what stays in the log";
-        return Err(Refusal::bad_input(Code::InvalidRequest, detail));
-    }
+    require_reason(&reason)?;
     Ok(Hold {
         tenant,
         name,

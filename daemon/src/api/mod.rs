@@ -248,6 +248,16 @@ fn check_reason(reason: &str) -> Result<(), Refusal> {
     Err(Refusal::bad_input(Code::InvalidRequest, detail))
 }
 
+/// The same for what cannot be taken back, or has to be explained later.
+fn require_reason(reason: &str) -> Result<(), Refusal> {
+    check_reason(reason)?;
+    if !reason.is_empty() {
+        return Ok(());
+    }
+    let detail = "say why: the reason is what stays in the log";
+    Err(Refusal::bad_input(Code::InvalidRequest, detail))
+}
+
 fn actor(caller: &Caller) -> Actor {
     Actor {
         principal: caller.principal.id.clone(),

@@ -41,6 +41,22 @@ impl Due {
         self.parts.iter().map(|part| part.selection.count()).sum()
     }
 
+    /// Takes in a record whose body may go, if it is the tenant's.
+    fn look(&mut self, segment: u64, index: u64, time: Timestamp, kept: &Kept, tenant: &Tenant) {
+        match kept {
+            Kept::Whole(entry) if is_of(entry, tenant) => {
+                self.oldest.get_or_insert(time);
+                self.insert(segment, index);
+            }
+            Kept::Redacted(Redacted { gone, rest, .. })
+                if *gone == Gone::Archived && rest.tenant == *tenant =>
+            {
+                self.archived += 1;
+            }
+            _ => {}
+        }
+    }
+
     fn insert(&mut self, segment: u64, index: u64) {
         let fits = |part: &&mut Part| {
             let first = part.selection.iter().next().unwrap_or(index);
@@ -75,27 +91,16 @@ pub fn select(
         let mut reader = SegmentReader::new(disk, &name, &header);
         while let Some(batch) = reader.batch().map_err(failed)? {
             for (index, kept) in (batch.first..).zip(&batch.entries) {
-                let Some(leaf) = Facts::of_leaf(kept.leaf()) else {
-                    continue;
-                };
+                let leaf = Facts::of_leaf(kept.leaf());
                 // Times never go back.
-                if leaf.t >= before {
+                if leaf.as_ref().is_some_and(|leaf| leaf.t >= before) {
                     return Ok(due);
                 }
-                if !may_go(leaf.kind) || already.contains(index) {
-                    continue;
-                }
-                match kept {
-                    Kept::Whole(entry) if is_of(entry, tenant) => {
-                        due.oldest.get_or_insert(leaf.t);
-                        due.insert(segment, index);
-                    }
-                    Kept::Redacted(gone)
-                        if gone.gone == Gone::Archived && gone.rest.tenant == *tenant =>
-                    {
-                        due.archived += 1;
-                    }
-                    _ => {}
+                if let Some(leaf) = leaf
+                    && may_go(leaf.kind)
+                    && !already.contains(index)
+                {
+                    due.look(segment, index, leaf.t, kept, tenant);
                 }
             }
         }
