@@ -26,6 +26,7 @@ fn journal() -> TempDir {
         Event::DaemonStarted(DaemonStarted {
             run_id: "x".repeat(100_000),
             boottime_ms: n,
+            open_intents: Vec::new(),
             version: "test".to_owned(),
         })
     };
