@@ -46,11 +46,8 @@ pub struct Read {
 /// Why nothing can take this log's place.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The journal is damaged.
-    #[error(
-        "{source}\nWhere nothing better can be had, a new log can stand on what is sound: `--sound-to N --because TEXT` \
-         with N up to {sound}"
-    )]
+    /// The journal is damaged, or cannot be read.
+    #[error("{source}{}", way_out(*.sound))]
     Journal {
         /// The damage.
         source: RecoveryError,
@@ -106,6 +103,16 @@ impl ReadError {
         matches!(self, Self::Journal { source, .. } if !matches!(source, RecoveryError::Io { .. }))
             || matches!(self, Self::Checkpoint(_))
     }
+}
+
+fn way_out(sound: u64) -> String {
+    if sound == 0 {
+        return String::new();
+    }
+    format!(
+        "\nWhere nothing better can be had, a new log can stand on what is sound: `--sound-to N --because TEXT` with N \
+         up to {sound}"
+    )
 }
 
 /// Reads it. `progress` is told the number of records so far.
