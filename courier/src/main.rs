@@ -15,7 +15,8 @@ mod submit;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
+use sealwright_manual::Manual;
 
 use crate::config::Config;
 use crate::report::Report;
@@ -26,7 +27,7 @@ use crate::round::{Courier, RoundError};
 /// Exit codes with --once: 0 the quorum is reached, 1 the courier cannot work, 3 the quorum is not reached,
 /// 4 a split view or a rollback: a witness has seen another log under our name.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Args {
     /// The configuration file.
     #[arg(
@@ -41,6 +42,8 @@ struct Args {
     /// Print what each round brought as one line of JSON.
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    manual: Option<Manual>,
 }
 
 fn main() -> ExitCode {
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    match run(&args) {
+    match run(args) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sealwright-courier: {error}");
@@ -67,9 +70,15 @@ enum Failure {
     Round(#[from] RoundError),
     #[error("cannot start: {0}")]
     Start(#[source] std::io::Error),
+    #[error(transparent)]
+    Manual(std::io::Error),
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+fn run(args: Args) -> Result<ExitCode, Failure> {
+    if let Some(manual) = args.manual {
+        let printed = manual.run(Args::command()).map_err(Failure::Manual);
+        return printed.map(|()| ExitCode::SUCCESS);
+    }
     let config = Config::read(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use sealwright_manual::Manual;
 use sealwrightd::command::{archive, fsck, reindex, shard};
 use sealwrightd::config::Config;
 use sealwrightd::run::RunError;
@@ -33,6 +34,8 @@ struct Args {
 enum Command {
     Archive(archive::Args),
     Fsck(fsck::Args),
+    #[command(flatten)]
+    Manual(Manual),
     Reindex(reindex::Args),
     Shard(shard::Args),
 }
@@ -59,6 +62,7 @@ fn run_command(
         Some(Command::Archive(args)) => archive::run(&config()?, &args),
         Some(Command::Fsck(args)) => fsck::run(&config()?, args),
         Some(Command::Reindex(args)) => reindex::run(&config()?, &args),
+        Some(Command::Manual(manual)) => manual.run(Args::command()).map(|()| ExitCode::SUCCESS),
         // A host that gets a log from elsewhere has no configuration yet.
         Some(Command::Shard(args)) => shard::run(args),
         None if check_config => return run::check(&config()?).map(|()| ExitCode::SUCCESS),

@@ -15,7 +15,8 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use sealwright_manual::Manual;
 
 use crate::config::Config;
 use crate::keeper::Keeper;
@@ -51,6 +52,8 @@ enum Command {
         )]
         config: PathBuf,
     },
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 /// Why the witness does not run.
@@ -66,12 +69,15 @@ enum Failure {
     Listen(#[from] listen::ListenError),
     #[error("cannot start: {0}")]
     Start(#[source] std::io::Error),
+    #[error(transparent)]
+    Manual(std::io::Error),
 }
 
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Keygen { name, key } => keygen(&name, &key),
         Command::Serve { config } => serve(&config),
+        Command::Manual(manual) => manual.run(Args::command()).map_err(Failure::Manual),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

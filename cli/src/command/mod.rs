@@ -2,13 +2,11 @@
 
 mod audit;
 mod clock;
-mod completions;
 mod doctor;
 mod enrol;
 mod freeze;
 mod init;
 mod keys;
-mod man;
 mod pki;
 mod policy;
 mod revocation;
@@ -19,7 +17,8 @@ mod token;
 mod trust;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use sealwright_manual::Manual;
 
 use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Output;
@@ -72,10 +71,8 @@ pub(crate) enum Command {
     /// A small offline CA for sites that have none.
     #[command(subcommand)]
     Pki(pki::Command),
-    /// Print completions for a shell.
-    Completions(completions::Args),
-    /// Print or write manual pages.
-    Man(man::Args),
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 /// Runs one command.
@@ -95,7 +92,6 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Status(args) => status::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
         Command::Pki(command) => pki::run(command, output),
-        Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => man::run(&args),
+        Command::Manual(manual) => manual.run(Args::command()).map_err(Failure::local),
     }
 }
