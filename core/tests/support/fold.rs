@@ -8,7 +8,7 @@ use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine, Question, Resource};
 use sealwright_core::record::{
     Actor, Event, FreezeChanged, FreezeScope, Genesis, KeyChanged, KeyCompromised, KeyEnrolled,
-    KeyRotated, LogKey, Record, RotationCancelled, RotationScheduled, SCHEMA_VERSION,
+    KeyRotated, LogKey, Record, RotationCancelled, RotationScheduled, SCHEMA_VERSION, SignRecord,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
@@ -207,4 +207,15 @@ pub fn frozen(scope: &FreezeScope) -> Event {
 
 pub fn thawed(scope: &FreezeScope) -> Event {
     Event::FreezeLifted(freeze_of(scope))
+}
+
+/// A signature of `key` that was released, with nothing in its record that could be left out.
+pub fn signed(key: &KeyVersionId) -> Event {
+    let record = serde_json::json!({
+        "outcome": "signed", "request_id": "", "tenant": key.key.tenant(), "principal": "spiffe://test/ci",
+        "peer": PEER, "key": key.key, "key_version": key.version,
+        "policy_digest": Sha256Digest::default(), "config_digest": Sha256Digest::default(),
+    });
+    let record: SignRecord = serde_json::from_value(record).unwrap();
+    Event::Sign(Box::new(record))
 }
