@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rcgen::{KeyPair, PublicKeyData as _};
+use sealwright_core::expiry::is_soon;
+use sealwright_core::time::Timestamp;
 use x509_cert::Certificate;
 use x509_cert::der::Encode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::files::{self, FileError};
+
+/// A certificate that ends within this time is spoken of, while there is still time to renew it.
+pub(crate) const EXPIRES_SOON_DAYS: u32 = 14;
 
 /// A certificate or key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,20 @@ fn facts(certificate: &Certificate) -> Option<Facts> {
 }
 
 impl Facts {
+    /// The days that are left, where they are few enough to speak of.
+    pub(crate) fn days_left_if_soon(&self, now: SystemTime) -> Option<u64> {
+        let Validity::Valid { days_left } = self.validity(now) else {
+            return None;
+        };
+        let [now, from, until] = [now, self.not_before, self.not_after].map(|time| {
+            let since = time
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        });
+        is_soon(now, from, until, EXPIRES_SOON_DAYS).then_some(days_left)
+    }
+
     /// Where `now` lies in its life.
     pub(crate) fn validity(&self, now: SystemTime) -> Validity {
         if now < self.not_before {

@@ -31,6 +31,12 @@ pub(crate) struct Api {
     pub(crate) socket: PathBuf,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    #[serde(default = "deny_spki")]
+    pub(crate) deny_spki: PathBuf,
+}
+
+fn deny_spki() -> PathBuf {
+    "deny-spki".into()
 }
 
 /// `[state]`
@@ -96,7 +102,12 @@ impl Site {
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
         let api = &mut site.api;
-        let paths = [&mut api.socket, &mut api.certificate, &mut api.key];
+        let paths = [
+            &mut api.socket,
+            &mut api.certificate,
+            &mut api.key,
+            &mut api.deny_spki,
+        ];
         let paths = paths
             .into_iter()
             .chain([&mut site.state.dir, &mut site.policy.file]);

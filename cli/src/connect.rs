@@ -1,10 +1,12 @@
 //! From flags and environment to a connected client.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sealwright_client::{Client, ClientError, Settings, SettingsError};
 
+use crate::certificate;
 use crate::failure::Failure;
 
 /// How to reach the daemon.
@@ -33,6 +35,7 @@ impl Connection {
         F: Future<Output = Result<T, E>>,
     {
         let settings = self.settings().map_err(ClientError::from)?;
+        warn_of_expiry(&settings.cert);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -51,5 +54,17 @@ impl Connection {
     /// Whether anything but the socket is given.
     pub(crate) fn has_identity(&self) -> bool {
         self.cert.is_some() || self.client_key.is_some() || self.ca.is_some()
+    }
+}
+
+/// Whoever runs the command learns it while there is time. An unreadable certificate is what connecting finds.
+fn warn_of_expiry(path: &Path) {
+    let facts = certificate::read_first(path).ok();
+    let left = facts.and_then(|facts| facts.days_left_if_soon(SystemTime::now()));
+    if let Some(days) = left {
+        let path = path.display();
+        eprintln!(
+            "sealwright: warning: your certificate {path} expires in {days} days; get another one from the site's CA"
+        );
     }
 }

@@ -133,3 +133,34 @@ fn an_identity_that_the_daemon_would_not_take_gets_no_certificate() {
     assert!(run.stderr.contains("identity"), "{run:?}");
     assert!(!std::path::Path::new(&folder.join("tls/x.key")).exists());
 }
+
+#[test]
+fn a_denied_key_stands_on_the_list_once_with_its_reason() {
+    let folder = made();
+    folder.write(
+        "sealwright.toml",
+        "[api]\nsocket='s'\ncertificate='c'\nkey='k'\n[state]\ndir='s'\n",
+    );
+    let (config, pem) = (folder.join("sealwright.toml"), folder.join("tls/ci.pem"));
+    let deny = |key: &str| {
+        let args = [
+            "pki", "deny", key, "--reason", "stolen", "--config", &config, "--json",
+        ];
+        run(args)
+    };
+    let added = deny(&pem).expect(0).json();
+    let key = added["spki_sha256"].as_str().unwrap().to_owned();
+    assert_eq!((key.len(), &added["added"]), (64, &true.into()));
+    assert_eq!(deny(&key).expect(0).json()["added"], false);
+    let list = || std::fs::read_to_string(folder.join("deny-spki")).unwrap();
+    assert_eq!(list(), format!("{key} stolen\n"));
+    // An editor may leave the last line open.
+    folder.write("deny-spki", list().trim_end());
+    let other = "ab".repeat(32);
+    deny(&other).expect(0);
+    assert_eq!(list(), format!("{key} stolen\n{other} stolen\n"));
+    folder.write("deny-spki", "broken\n");
+    let refused = deny(&other).expect(2);
+    assert!(refused.stderr.contains("deny-spki: line 1"), "{refused:?}");
+    assert_eq!(list(), "broken\n");
+}

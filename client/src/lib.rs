@@ -32,7 +32,7 @@ pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
     AnchorStatus, ArchivedBody, ClockAccepted, CosignaturesTaken, Crl, DescribedKey, Enrol,
-    ErasedBody, FreezeChange, FreezeStatus, Generate, Key, LogStatus, PredecessorStatus,
-    PrincipalStatus, PublishedTrust, RecordPage, RecordQuery, RecordView, Revocation, Rotated,
-    RotationAhead, ScheduledRotation, Status, TokenStatus, WitnessStatus,
+    ErasedBody, ExpiringCertificate, FreezeChange, FreezeStatus, Generate, Key, LogStatus,
+    PredecessorStatus, PrincipalStatus, PublishedTrust, RecordPage, RecordQuery, RecordView,
+    Revocation, Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus, WitnessStatus,
 };

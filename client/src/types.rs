@@ -40,6 +40,24 @@ pub struct Status {
     /// Keys that are due for rotation, or soon will be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationAhead>,
+    /// Certificates that have run out or soon will, for operators of the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<ExpiringCertificate>,
+    /// How many keys no caller may use, for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_keys: Option<u64>,
+}
+
+/// A certificate that has run out or soon will.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiringCertificate {
+    /// `server`, `ca` or `caller`.
+    #[serde(rename = "use")]
+    pub kind: String,
+    /// The daemon's file, or the caller's identity.
+    pub name: String,
+    /// When it runs out.
+    pub not_after: Timestamp,
 }
 
 /// A rotation ahead.

@@ -20,9 +20,10 @@ use sealwright_core::error::Code;
 use sealwright_core::identity::{Identity, IdentityError, PeerCred, Principal, Role, identity_of};
 use sealwright_core::name::Tenant;
 use sealwright_core::time::Timestamp;
-use x509_cert::der::Decode as _;
+use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::config::{Api, Domain as DomainConfig, PrincipalEntry};
+use crate::expiry::{Life, OwnCertificate, Use};
 use crate::refusal::Refusal;
 
 /// Why TLS cannot be set up.
@@ -246,8 +247,10 @@ pub struct ClientIdentity {
     pub identity: Result<Identity, IdentityError>,
     /// SHA-256 of the certificate (RFC 8705 `x5t#S256`, here in hex).
     pub certificate_sha256: Sha256Digest,
-    /// When the certificate runs out.
-    pub not_after: Timestamp,
+    /// From when until when the certificate is good.
+    pub life: Life,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki_sha256: Sha256Digest,
     /// Whether the domain denies this certificate.
     pub is_denied: bool,
 }
@@ -260,23 +263,52 @@ impl ClientIdentity {
             .get()
             .and_then(|index| verifier.domains.get(*index))?;
         let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
-        let not_after = parsed
-            .tbs_certificate()
-            .validity()
-            .not_after
-            .to_unix_duration();
         let certificate_sha256 = Sha256Digest::of(&[certificate]);
+        let spki = parsed.tbs_certificate().subject_public_key_info();
+        let spki = spki.to_der().ok()?;
         Some(Self {
             domain: domain.name.clone(),
             tenant: domain.tenant.clone(),
             identity: identity_of(certificate, domain.dns_identities),
             certificate_sha256,
-            not_after: Timestamp::from_unix_millis(
-                i64::try_from(not_after.as_millis()).unwrap_or(i64::MAX),
-            ),
+            spki_sha256: Sha256Digest::of(&[&spki]),
+            life: life(&parsed),
             is_denied: domain.deny.contains(&certificate_sha256),
         })
     }
+}
+
+fn life(certificate: &x509_cert::Certificate) -> Life {
+    let validity = certificate.tbs_certificate().validity();
+    let timestamp = |time: &x509_cert::time::Time| {
+        let millis = time.to_unix_duration().as_millis();
+        Timestamp::from_unix_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    };
+    Life {
+        from: timestamp(&validity.not_before),
+        until: timestamp(&validity.not_after),
+    }
+}
+
+/// The certificates of the daemon's own files, as far as they can be read; [`Tls::new`] says what cannot.
+pub fn own_certificates(api: &Api, domains: &[DomainConfig]) -> Vec<OwnCertificate> {
+    let server = [(Use::Server, &api.certificate)];
+    let roots = domains.iter().map(|domain| (Use::Ca, &domain.ca));
+    let files = server.into_iter().chain(roots);
+    files
+        .flat_map(|(kind, path)| {
+            let all = certificates(path).unwrap_or_default();
+            let parsed = all
+                .into_iter()
+                .filter_map(|certificate| x509_cert::Certificate::from_der(&certificate).ok());
+            let own = parsed.map(|parsed| OwnCertificate {
+                kind,
+                path: path.clone(),
+                life: life(&parsed),
+            });
+            own.collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Who is at the other end of a connection.
@@ -348,10 +380,10 @@ impl Directory {
             .identity
             .as_ref()
             .map_err(|e| refused(e.to_string()))?;
-        if now > client.not_after {
+        if now > client.life.until {
             return Err(refused(format!(
                 "the client certificate ran out at {}",
-                client.not_after
+                client.life.until
             )));
         }
         if client.is_denied {

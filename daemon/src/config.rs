@@ -70,6 +70,21 @@ pub struct Api {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+    /// The keys that no caller may use, see [`sealwright_core::deny`]; read anew on SIGHUP. Default `deny-spki`; where
+    /// there is no such file, none is denied.
+    #[serde(default = "default_deny_spki")]
+    pub deny_spki: PathBuf,
+    /// Status, metrics and doctor show certificates that run out within so many days. Default 14.
+    #[serde(default = "default_expires_soon_days")]
+    pub expires_soon_days: u32,
+}
+
+fn default_deny_spki() -> PathBuf {
+    "deny-spki".into()
+}
+
+fn default_expires_soon_days() -> u32 {
+    14
 }
 
 /// `[monitor]`
@@ -376,6 +391,7 @@ impl Config {
             &mut self.api.socket,
             &mut self.api.certificate,
             &mut self.api.key,
+            &mut self.api.deny_spki,
         ];
         let paths = paths
             .into_iter()

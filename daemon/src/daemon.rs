@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{Event, Outcome, SignRecord};
@@ -19,11 +20,13 @@ use crate::audit::stubs::Stub;
 use crate::audit::tree::{Pending, TileFolder};
 use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
-use crate::authn::{Directory, Tls};
+use crate::authn::{Caller, Directory, Peer, Tls};
 use crate::body::Budget;
 use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
+use crate::deny::DenyHolder;
+use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::refusal::Refusal;
@@ -41,6 +44,10 @@ pub struct Daemon {
     pub tls: Tls,
     /// Known principals.
     pub directory: Directory,
+    /// Keys that no caller may use.
+    pub deny: DenyHolder,
+    /// Certificates that run out.
+    pub expiries: Expiries,
     /// The policy in force.
     pub policy: PolicyHolder,
     /// The log's writer.
@@ -92,6 +99,21 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Stage *authenticate*, for every request: the key is not denied, and what the directory says.
+    pub fn authenticate(&self, peer: &Peer) -> Result<Caller, Refusal> {
+        if self.deny.current().contains(&peer.identity.spki_sha256) {
+            let detail = "the client certificate's key is on the host's deny list";
+            return Err(Refusal::bad_input(Code::CertificateRefused, detail));
+        }
+        self.directory
+            .authenticate(&peer.identity, peer.cred, self.clock.now())
+    }
+
+    /// SHA-256 of the configuration in force, deny list included.
+    pub fn config_digest(&self) -> Sha256Digest {
+        self.deny.current().config_digest()
+    }
+
     /// Whether a release could be recorded: asked before a key is used.
     pub fn can_record(&self) -> Result<(), Refusal> {
         if *self.stopping.borrow() {

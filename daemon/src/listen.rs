@@ -138,6 +138,10 @@ async fn handshake(stream: UnixStream, daemon: &Daemon) -> Option<(TlsStream, Pe
         refused("the client certificate cannot be read");
         return None;
     };
+    if let Ok(caller) = &identity.identity {
+        let now = daemon.clock.now();
+        daemon.expiries.note(caller.to_string(), identity.life, now);
+    }
     let cred = PeerCred {
         uid: cred.uid(),
         gid: cred.gid(),

@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use crate::daemon::Daemon;
+use crate::expiry::Use;
 use crate::http::{Answer, answer};
 use crate::rotation;
 use crate::tokens::Service;
@@ -116,6 +117,18 @@ fn freeze_gauges(daemon: &Daemon) {
     }
 }
 
+/// Counts, not names: a caller's row would stay after its certificate was renewed. Status names them.
+#[expect(clippy::cast_precision_loss, reason = "Prometheus gauges are doubles")]
+fn certificate_gauges(daemon: &Daemon) {
+    let soon = daemon.expiries.soon(daemon.clock.now());
+    for kind in [Use::Server, Use::Ca, Use::Caller] {
+        let count = soon.iter().filter(|one| one.kind == kind).count();
+        metrics::gauge!("sealwright_certificates_expiring", "use" => kind.as_str())
+            .set(count as f64);
+    }
+    metrics::gauge!("sealwright_denied_keys").set(daemon.deny.current().count() as f64);
+}
+
 #[expect(clippy::cast_precision_loss, reason = "Prometheus gauges are doubles")]
 fn gauges(daemon: &Daemon) {
     let size = daemon.journal.with_state(|state| state.next_index());
@@ -133,6 +146,7 @@ fn gauges(daemon: &Daemon) {
     let is_doubted = daemon.trusted_clock.now().is_err();
     metrics::gauge!("sealwright_clock_in_doubt").set(f64::from(u8::from(is_doubted)));
     freeze_gauges(daemon);
+    certificate_gauges(daemon);
     rotation::alerts::gauges(daemon);
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));

@@ -161,7 +161,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         intent: None,
         amends: None,
         policy_digest: daemon.policy.current().digest(),
-        config_digest: daemon.config.digest,
+        config_digest: daemon.config_digest(),
     }
 }
 
@@ -169,9 +169,7 @@ fn authenticate(daemon: &Daemon, peer: &Peer, draft: &mut SignRecord) -> Result<
     if let Ok(identity) = &peer.identity.identity {
         draft.principal = identity.to_string();
     }
-    let caller = daemon
-        .directory
-        .authenticate(&peer.identity, peer.cred, daemon.clock.now())?;
+    let caller = daemon.authenticate(peer)?;
     draft.tenant = caller.principal.tenant.clone();
     Ok(caller)
 }

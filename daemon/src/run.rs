@@ -14,7 +14,7 @@ use sealwright_core::state::State;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_policy::{CedarPolicy, PolicyError};
 use tokio::net::UnixListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -30,6 +30,8 @@ use crate::clock::{self, Clock, SystemClock, TrustedClock};
 use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
+use crate::deny::{Denied, DenyFileError, DenyHolder};
+use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
 use crate::retries::Retries;
@@ -37,7 +39,7 @@ use crate::rotation::schedule::Attempts;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
-use crate::{listen, monitor, rotation};
+use crate::{authn, listen, monitor, reload, rotation};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +80,11 @@ pub enum RunError {
     /// The witnesses.
     #[error(transparent)]
     Quorum(#[from] QuorumError),
-    /// The first records.
-    #[error("the first records of this run could not be written: {0}")]
+    /// The deny list.
+    #[error(transparent)]
+    Deny(#[from] DenyFileError),
+    /// What begins a run or comes into force.
+    #[error("a record could not be written: {0}")]
     Record(#[from] RecordError),
     /// The log has no genesis although it was opened.
     #[error("the log has no genesis record")]
@@ -111,10 +116,11 @@ pub fn start_logging() {
 pub fn check(config: &Config) -> Result<(), RunError> {
     Tls::new(&config.api, &config.domains)?;
     read_policy(config)?;
+    Denied::read(&config.api.deny_spki, config.digest)?;
     Ok(())
 }
 
-fn read_policy(config: &Config) -> Result<CedarPolicy, RunError> {
+pub(crate) fn read_policy(config: &Config) -> Result<CedarPolicy, RunError> {
     let path = config.policy.file.clone();
     let text = std::fs::read_to_string(&path).map_err(|source| RunError::Io {
         path: path.clone(),
@@ -154,6 +160,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     // Before anything else, so that a mistake in them costs nothing.
     let tls = Tls::new(&config.api, &config.domains)?;
     let policy = read_policy(&config)?;
+    let denied = Denied::read(&config.api.deny_spki, config.digest)?;
     let metrics = install_metrics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let failpoints = Arc::new(Failpoints::from_env());
@@ -166,7 +173,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let basis = audit.journal.with_state(State::clock_basis);
     let trusted_clock = TrustedClock::starting(Arc::clone(&clock), basis);
     clock::note(&audit.journal, trusted_clock.now()).await?;
-    begin_run(&audit, &*clock, policy.digest(), config.digest).await?;
+    begin_run(&audit, &*clock, policy.digest(), denied.config_digest()).await?;
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
     let signer = log_signer(&audit, &tokens)?;
@@ -187,6 +194,11 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let daemon = Arc::new(Daemon {
         tls,
         directory: Directory::new(&config.principals, &config.domains),
+        deny: DenyHolder::new(denied),
+        expiries: Expiries::new(
+            authn::own_certificates(&config.api, &config.domains),
+            config.api.expires_soon_days,
+        ),
         policy: PolicyHolder::new(Arc::new(policy)),
         journal: audit.journal.clone(),
         eraser: audit.eraser,
@@ -343,7 +355,7 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     if let Some(listener) = listeners.monitor {
         tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
     }
-    tokio::spawn(reload_on(hangup, Arc::clone(&daemon)));
+    tokio::spawn(reload::on(hangup, Arc::clone(&daemon)));
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(listen::serve(listeners.api, Arc::clone(&daemon), stopped));
     // A manager that is not there does not want to know.
@@ -361,31 +373,6 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     listeners.bound.iter().for_each(|path| remove_socket(path));
     record_summaries(&daemon, Instant::now() + denials::WINDOW).await;
     Ok(())
-}
-
-/// SIGHUP: reads the policy anew. It decides only after its digest is in the log; a bad one changes nothing.
-async fn reload_on(mut hangup: Signal, daemon: Arc<Daemon>) {
-    while hangup.recv().await.is_some() {
-        let policy = match read_policy(&daemon.config) {
-            Ok(policy) => policy,
-            Err(error) => {
-                tracing::error!(%error, "the policy stays as it was");
-                continue;
-            }
-        };
-        let digest = policy.digest();
-        match daemon
-            .journal
-            .record(Event::PolicyActivated(Activated { digest }))
-            .await
-        {
-            Ok(_) => {
-                daemon.policy.replace(Arc::new(policy));
-                tracing::info!(%digest, "policy activated");
-            }
-            Err(error) => tracing::error!(%error, "the policy stays as it was"),
-        }
-    }
 }
 
 /// The sockets that are served.

@@ -5,8 +5,9 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
 use sealwright_softhsm_tests::site::http::{Client, Request};
-use sealwright_softhsm_tests::site::pki::{Authority, Leaf};
+use sealwright_softhsm_tests::site::pki::{Authority, Identity, Leaf};
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{
     CI, CLIENT_UID, OPERATOR, SOON, Site, TokenSpec, sha256_hex, statement,
@@ -192,4 +193,131 @@ fn another_domains_authority_cannot_speak_for_a_principal_of_this_one() {
         partner.get("/v1/keys").ok().json(),
         serde_json::json!({"keys": []})
     );
+}
+
+fn reload(site: &mut Site, list: &str) {
+    std::fs::write(site.path("etc/deny-spki"), list).unwrap();
+    site.daemon().signal(Signal::HUP);
+}
+
+/// SHA-256 of a certificate's SPKI.
+fn spki_of(identity: &Identity) -> String {
+    sha256_hex(&identity.spki())
+}
+
+#[test]
+fn a_denied_key_is_refused_from_the_reload_on_also_on_an_open_connection() {
+    let mut site = site();
+    let identity = site.authority().client(&Leaf::uri(CI));
+    let mut connection = site.caller(Some(&identity)).connect();
+    let request = Request::sign("key=release", &statement("a"));
+    let before = connection.send(&request).unwrap().ok();
+    reload(
+        &mut site,
+        &format!("# stolen\n{} laptop\n", spki_of(&identity)),
+    );
+    wait_for("the list", SOON, || {
+        (site.status()["denied_keys"] == 1).then_some(())
+    });
+    let answer = without_using_a_key(&site, "soft", || connection.send(&request).unwrap());
+    assert_denied(&site, &answer, "certificate_refused");
+    assert!(text(&answer.json(), "detail").contains("deny list"));
+    assert!((site.metric("sealwright_denied_keys") - 1.0).abs() < f64::EPSILON);
+
+    // Its digest came into force with a record, before the first refusal.
+    let activated = site.records("config.activated");
+    let activated = activated.last().unwrap();
+    assert!(
+        activated["seq"].as_u64() > before.record() && activated["seq"].as_u64() < answer.record()
+    );
+    let refused = site.record(answer.record().unwrap());
+    assert_eq!(refused["config_digest"], activated["digest"]);
+    assert_eq!(site.status()["config_digest"], activated["digest"]);
+    assert_ne!(
+        site.record(before.record().unwrap())["config_digest"],
+        activated["digest"]
+    );
+
+    // Another key of the same caller is good, and a restart reads the list.
+    site.client().sign("key=release", &statement("b")).ok();
+    site.stop_daemon();
+    site.start_daemon();
+    let again = site
+        .caller(Some(&identity))
+        .sign("key=release", &statement("c"));
+    assert_eq!(again.code(), "certificate_refused");
+    let count = site.records("config.activated").len();
+    reload(&mut site, "");
+    wait_for("the empty list", SOON, || {
+        (site.status()["denied_keys"] == 0).then_some(())
+    });
+    site.caller(Some(&identity))
+        .sign("key=release", &statement("d"))
+        .ok();
+    assert_eq!(site.records("config.activated").len(), count + 1);
+}
+
+#[test]
+fn a_list_that_cannot_be_read_changes_nothing_and_keeps_a_daemon_from_starting() {
+    let mut site = site();
+    let identity = site.authority().client(&Leaf::uri(CI));
+    reload(&mut site, &spki_of(&identity));
+    wait_for("the list", SOON, || {
+        (site.status()["denied_keys"] == 1).then_some(())
+    });
+    reload(&mut site, "not a digest\n");
+    wait_for("the refusal in the log", SOON, || {
+        site.daemon_log()
+            .contains("the deny list stays as it was")
+            .then_some(())
+    });
+    assert!(site.daemon_log().contains("line 1: expected the SHA-256"));
+    let answer = site
+        .caller(Some(&identity))
+        .sign("key=release", &statement("a"));
+    assert_eq!(answer.code(), "certificate_refused");
+    site.stop_daemon();
+    assert!(site.refused_start().contains("etc/deny-spki"));
+}
+
+#[test]
+fn a_callers_certificate_that_ends_soon_is_told_to_operators_and_to_its_holder() {
+    let site = site();
+    let day = Duration::from_secs(86_400);
+    let now = SystemTime::now();
+    let old = Leaf {
+        from: now - 300 * day,
+        ..Leaf::uri(CI).until(now + 3 * day)
+    };
+    let expiring = || site.metric("sealwright_certificates_expiring{use=\"caller\"}");
+    assert_eq!(site.status().get("certificates"), None);
+    let old = site.authority().client(&old);
+    let client = site.caller(Some(&old));
+    client.sign("key=release", &statement("a")).ok();
+    let told = &site.status()["certificates"][0];
+    assert_eq!((text(told, "use"), text(told, "name")), ("caller", CI));
+    assert!((expiring() - 1.0).abs() < f64::EPSILON);
+    let found = site.sealwright(OPERATOR, &["doctor", "--json"]).stdout;
+    assert!(found.contains("caller.certificate-expires-soon"), "{found}");
+    assert_eq!(
+        client.get("/v1/status").ok().json().get("certificates"),
+        None
+    );
+    let mut command = site.sealwright_command(CI, &["keys", "list"]);
+    for (name, pem) in [
+        ("caller.pem", old.certificate_pem()),
+        ("caller.key", old.key_pem()),
+    ] {
+        std::fs::write(site.callers_folder().join(name), pem).unwrap();
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("expires in 2 days"),
+        "{said}"
+    );
+    // A renewed one ends that.
+    site.client().sign("key=release", &statement("b")).ok();
+    assert_eq!(site.status().get("certificates"), None);
+    assert!(expiring().abs() < f64::EPSILON);
 }

@@ -16,6 +16,7 @@ const RUNBOOKS: [&str; 12] = [
     "retention",
     "witnesses",
     "freeze",
+    "certificates-expired",
     "suspend-a-key",
     "rotate-a-key",
     "revoke-compromised",

@@ -2,6 +2,7 @@
 
 mod audit;
 mod clock;
+mod deny;
 mod doctor;
 mod enrol;
 mod freeze;

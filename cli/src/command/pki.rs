@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Server(Server),
     /// Make a caller's certificate: NAME.pem and NAME.key.
     Client(Client),
+    /// Deny a caller's key: it is refused from the daemon's next reload on, whatever certificate it is in.
+    Deny(super::deny::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +76,7 @@ struct Made {
 
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     let (made, next) = match command {
+        Command::Deny(args) => return super::deny::run(args, output),
         Command::Init(Init { out, name, days }) => {
             let (_, issued) = Authority::create(&name, days)?;
             let next =

@@ -1,8 +1,8 @@
 //! `sealwright status`.
 
 use sealwright_client::{
-    AnchorStatus, FreezeStatus, LogStatus, PredecessorStatus, RotationAhead, Status, TokenStatus,
-    WitnessStatus,
+    AnchorStatus, ExpiringCertificate, FreezeStatus, LogStatus, PredecessorStatus, RotationAhead,
+    Status, TokenStatus, WitnessStatus,
 };
 
 use crate::connect::Connection;
@@ -46,6 +46,12 @@ fn text(status: &Status) -> String {
     lines.extend(status.clock.iter().map(|doubt| format!("CLOCK    {doubt}")));
     lines.extend(status.rotations.iter().map(rotation));
     lines.extend(erasing(log));
+    lines.extend(status.certificates.iter().map(certificate));
+    if let Some(denied) = status.denied_keys.filter(|denied| *denied > 0) {
+        lines.push(format!(
+            "denied   {denied} keys of callers, by the deny list"
+        ));
+    }
     lines.extend(log.witnesses.iter().map(witness));
     if log.anchor.quorum > 0 {
         lines.push(anchor(&log.anchor));
@@ -73,6 +79,15 @@ fn rotation(ahead: &RotationAhead) -> String {
         ahead.rotation_scheduled.as_ref(),
     );
     format!("rotate   {}: {what}", ahead.key)
+}
+
+fn certificate(expiring: &ExpiringCertificate) -> String {
+    let ExpiringCertificate {
+        kind,
+        name,
+        not_after,
+    } = expiring;
+    format!("expires  {not_after}: {kind} {name}")
 }
 
 fn before(old: &PredecessorStatus) -> String {

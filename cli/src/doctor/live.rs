@@ -21,14 +21,29 @@ pub(super) fn examine(connection: Connection) -> Vec<Finding> {
         }
     };
     // An unreadable certificate is what connecting finds.
-    let facts = certificate::read_first(&settings.cert);
-    if facts.is_ok_and(|facts| facts.validity(SystemTime::now()) == Validity::Expired) {
-        let next = "get another certificate from the site's CA";
-        let id = "client.certificate-expired";
-        return vec![Finding::about_path(id, &settings.cert, "has expired", next)];
+    let facts = certificate::read_first(&settings.cert).ok();
+    let now = SystemTime::now();
+    let next =
+        "get another certificate from the site's CA, see docs/runbooks/certificates-expired.md";
+    let about = |id, problem| Finding::about_path(id, &settings.cert, problem, next);
+    if facts
+        .as_ref()
+        .is_some_and(|facts| facts.validity(now) == Validity::Expired)
+    {
+        return vec![about(
+            "client.certificate-expired",
+            "has expired".to_owned(),
+        )];
     }
+    let soon = facts.and_then(|facts| facts.days_left_if_soon(now));
+    let soon = soon.map(|days| {
+        about(
+            "client.certificate-expires-soon",
+            format!("expires in {days} days"),
+        )
+    });
     match connection.run(async |mut client| client.status().await) {
-        Ok(status) => running(&status),
+        Ok(status) => soon.into_iter().chain(running(&status)).collect(),
         Err(Failure::Client(error)) => vec![refused(&error)],
         Err(other) => vec![Finding::new(
             "daemon.unreachable",
@@ -74,6 +89,7 @@ fn running(status: &Status) -> Vec<Finding> {
     findings.extend(status.freezes.iter().map(frozen));
     findings.extend(status.clock.iter().map(|doubt| doubted(doubt)));
     findings.extend(status.rotations.iter().flat_map(to_rotate));
+    findings.extend(callers(status));
     if status.log.state != "ok" {
         let state = &status.log.state;
         let known = Code::ALL.iter().find(|code| code.as_str() == state);
@@ -92,6 +108,25 @@ fn running(status: &Status) -> Vec<Finding> {
 fn doubted(doubt: &str) -> Finding {
     let next = "set the clock right, or `sealwright clock accept`; docs/runbooks/audit.md";
     Finding::new("clock.in-doubt", "clock".to_owned(), doubt, next)
+}
+
+/// The daemon's own files are found where they lie, also while it does not run.
+fn callers(status: &Status) -> impl Iterator<Item = Finding> {
+    let callers = status
+        .certificates
+        .iter()
+        .filter(|one| one.kind == "caller");
+    callers.map(|caller| {
+        let problem = format!("its certificate runs out at {}", caller.not_after);
+        let next =
+            "issue another one from the site's CA, see docs/runbooks/certificates-expired.md";
+        Finding::new(
+            "caller.certificate-expires-soon",
+            &caller.name,
+            problem,
+            next,
+        )
+    })
 }
 
 fn frozen(freeze: &FreezeStatus) -> Finding {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use sealwright_client::SERVER_NAME;
 
 use super::Finding;
-use crate::certificate::{self, Facts, Validity};
+use crate::certificate::{self, EXPIRES_SOON_DAYS, Facts, Validity};
 use crate::config::{Domain, Site};
 
 pub(super) fn examine(site: &Site) -> Vec<Finding> {
@@ -114,7 +114,7 @@ fn expiry(what: &str, path: &Path, facts: &Facts, renew: &str) -> Option<Finding
             let problem = "is not valid yet; is this host's clock right?".to_owned();
             (id("ca.not-yet-valid", "certificate.not-yet-valid"), problem)
         }
-        Validity::Valid { days_left } if days_left < EXPIRES_SOON_DAYS => (
+        Validity::Valid { days_left } if days_left < u64::from(EXPIRES_SOON_DAYS) => (
             id("ca.expires-soon", "certificate.expires-soon"),
             format!("expires in {days_left} days"),
         ),
@@ -122,6 +122,3 @@ fn expiry(what: &str, path: &Path, facts: &Facts, renew: &str) -> Option<Finding
     };
     Some(Finding::about_path(id, path, problem, renew))
 }
-
-/// A certificate that ends within this time is a finding, while there is still time to renew it.
-const EXPIRES_SOON_DAYS: u64 = 14;

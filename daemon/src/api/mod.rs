@@ -213,10 +213,7 @@ fn fits(path: &str, segments: &[&str]) -> bool {
 impl Call<'_> {
     /// Authenticates the caller for this request.
     fn caller(&self) -> Result<Caller, Refusal> {
-        let peer = self.peer;
-        self.daemon
-            .directory
-            .authenticate(&peer.identity, peer.cred, self.daemon.clock.now())
+        self.daemon.authenticate(self.peer)
     }
 
     /// Asks policy whether the caller may do this.

@@ -1,13 +1,17 @@
 //! `GET /v1/status`: what an operator looks at first.
 
 use sealwright_core::digest::Sha256Digest;
+use sealwright_core::name::Tenant;
+use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::FormerLog;
 use serde::Serialize;
 
 use super::Call;
 use super::freeze::{self, FreezeView};
 use super::keys::{self, RotationAhead};
+use crate::authn::Caller;
 use crate::daemon::Daemon;
+use crate::expiry::Expiring;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
 use crate::tokens::Service;
@@ -32,6 +36,12 @@ struct Status {
     /// Keys that the caller may see and that are to be rotated, by their rule or as scheduled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rotations: Vec<RotationAhead>,
+    /// Certificates that run out soon, for those who operate the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<Expiring>,
+    /// Keys that no caller may use, for the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied_keys: Option<usize>,
 }
 
 /// The log whose place this one took.
@@ -128,6 +138,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
     let daemon = call.daemon;
     let principal = &caller.principal;
+    let operates = operates_host(call, &caller);
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         origin: daemon.log_key.name().to_owned(),
@@ -139,7 +150,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
         },
         log: log(daemon),
         policy_digest: daemon.policy.current().digest().to_string(),
-        config_digest: daemon.config.digest.to_string(),
+        config_digest: daemon.config_digest().to_string(),
         tokens: daemon
             .tokens
             .statuses()
@@ -152,8 +163,20 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
             .err()
             .map(|doubt| doubt.to_string()),
         rotations: keys::rotations_ahead(call, &caller),
+        certificates: match operates {
+            true => daemon.expiries.soon(daemon.clock.now()),
+            false => Vec::new(),
+        },
+        denied_keys: operates.then(|| daemon.deny.current().count()),
     };
     Ok(http::json(&status))
+}
+
+/// Operators of tenant `default` run the host.
+fn operates_host(call: &Call<'_>, caller: &Caller) -> bool {
+    let host = Tenant::default();
+    call.check(caller, Action::Operate, Resource::Tenant(&host))
+        .is_ok()
 }
 
 fn predecessor(daemon: &Daemon) -> Option<Predecessor> {
