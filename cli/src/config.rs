@@ -75,6 +75,7 @@ struct PrincipalEntry {
     roles: Vec<Role>,
     domain: Option<String>,
     tenant: Option<Tenant>,
+    uid: Option<u32>,
 }
 
 /// The configuration cannot be used.
@@ -115,6 +116,12 @@ impl Site {
             *path = base.join(&path);
         }
         Ok(site)
+    }
+
+    /// The user that a principal is bound to, if any.
+    pub(crate) fn uid_of(&self, id: &str) -> Option<u32> {
+        let entry = self.principals.iter().find(|entry| entry.id == id);
+        entry.and_then(|entry| entry.uid)
     }
 
     /// The directory as the daemon builds it: an entry belongs to the domain it names, or to the first one,

@@ -135,6 +135,105 @@ fn an_unknown_principal_and_a_missing_configuration_are_usage_errors() {
     check(&Folder::new(), "--principal spiffe://site/ci --action sign").expect(2);
 }
 
+const REVIEWED: &str = "@id(\"clients\") permit (principal in Sealwright::Role::\"client\", \
+        action == Sealwright::Action::\"sign\", resource in Sealwright::Tenant::\"default\");\n\
+    @id(\"two\") @approvals(\"2\") permit (principal, action == Sealwright::Action::\"sign\", \
+        resource == Sealwright::Key::\"default/release\") when { context.peer_uid == 7 };\n\
+    @id(\"not-acme\") forbid (principal in Sealwright::Tenant::\"acme\", action, \
+        resource == Sealwright::Key::\"default/sealed\");\n";
+
+/// Rows of `review`: principal, action, resource, verdict.
+fn verdicts(answer: &serde_json::Value) -> Vec<[String; 4]> {
+    let rows = answer["access"].as_array().unwrap().iter();
+    let cell = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let names = ["principal", "action", "resource", "verdict"];
+    rows.map(|row| names.map(|name| cell(row, name))).collect()
+}
+
+fn review(folder: &Folder, args: &[&str]) -> Run {
+    let config = folder.join("sealwright.toml");
+    let fixed = ["policy", args[0], "--config", &config];
+    run(fixed.iter().chain(&args[1..]).copied())
+}
+
+#[test]
+fn who_can_tells_every_principal_with_conditions_demands_and_policies() {
+    let site = site(REVIEWED);
+    let answer = review(&site, &["who-can", "release", "--json"])
+        .expect(0)
+        .json();
+    let signs: Vec<_> = verdicts(&answer)
+        .into_iter()
+        .filter(|[_, action, ..]| action == "sign")
+        .map(|[principal, _, resource, verdict]| (principal, resource, verdict))
+        .collect();
+    let row = |principal: &str, verdict: &str| {
+        (
+            principal.to_owned(),
+            "default/release".to_owned(),
+            verdict.to_owned(),
+        )
+    };
+    assert_eq!(
+        signs,
+        [
+            row("spiffe://site/ci", "yes"),
+            row("spiffe://acme/ci", "yes")
+        ]
+    );
+    let policies = &answer["access"][0]["policies"];
+    assert_eq!(
+        (&policies[0]["id"], &policies[1]["id"]),
+        (&"clients".into(), &"two".into())
+    );
+    assert_eq!(policies[1]["demands"]["approvals"], 2);
+    assert_eq!(policies[1]["conditional"], true);
+    let text = review(&site, &["who-can", "release"]).expect(0).stdout;
+    for part in [
+        "two (if) (approvals 2)",
+        "context.peer_uid == 7",
+        "policy sha256:",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("manageKey"), "nobody may: {text}");
+}
+
+#[test]
+fn a_review_has_each_principal_key_and_action_and_agrees_with_check() {
+    let site = site(REVIEWED);
+    let keys = [
+        "access-review",
+        "--key",
+        "sealed",
+        "--key",
+        "acme/x",
+        "--json",
+    ];
+    let answer = review(&site, &keys).expect(0).json();
+    let all = verdicts(&answer);
+    // Two principals: two keys with three actions, two tenants with three.
+    assert_eq!(all.len(), 2 * (2 * 3 + 2 * 3));
+    let of = |principal: &str, resource: &str| {
+        let found = all.iter().find(|[who, action, what, _]| {
+            who == principal && action == "sign" && what == resource
+        });
+        found.unwrap()[3].clone()
+    };
+    assert_eq!(of("spiffe://site/ci", "default/sealed"), "yes");
+    assert_eq!(of("spiffe://acme/ci", "default/sealed"), "no");
+    assert_eq!(of("spiffe://site/ci", "acme/x"), "no");
+    let policy = std::fs::read(site.join("policy.cedar")).unwrap();
+    let digest = sealwright_core::digest::Sha256Digest::of(&[&policy]);
+    assert_eq!(answer["policy_sha256"], digest.to_string());
+    let csv = review(&site, &["access-review", "--key", "sealed", "--csv"])
+        .expect(0)
+        .stdout;
+    assert_eq!(csv.lines().count(), 1 + 2 * (3 + 2 * 3));
+    let forbidden = "\"spiffe://acme/ci\",\"acme\",\"client\",\"\",\"sign\",\"default/sealed\",\"no\",\"clients; not not-acme\"";
+    assert!(csv.contains(forbidden), "{csv}");
+}
+
 #[test]
 fn the_schema_is_printed() {
     assert!(

@@ -292,6 +292,15 @@ pub trait PolicyEngine: Send + Sync {
     /// say yes too often, never no too often.
     fn could_allow(&self, principal: &Principal, action: Action, resource: &Resource<'_>) -> bool;
 
+    /// Where [`Self::could_allow`] says no: the policies that forbid it whatever the payload. None: no permit is about
+    /// it.
+    fn forbids_outright(
+        &self,
+        principal: &Principal,
+        action: Action,
+        resource: &Resource<'_>,
+    ) -> Vec<String>;
+
     /// Whether a policy names `predicate_type` as a string: only then is a type signed that
     /// [`crate::predicate`] does not know.
     fn names_predicate_type(&self, predicate_type: &str) -> bool;
@@ -367,6 +376,9 @@ pub enum Denial {
         /// Evaluation errors.
         errors: Vec<String>,
     },
+    /// Policy says no whatever the payload.
+    #[error("policy denies it, whatever the payload: {}", not_admitted(.0))]
+    NotAdmitted(Vec<String>),
     /// Policy says yes, if others approve.
     #[error("the policy demands {0} approval(s) of this request; nothing was done")]
     ApprovalRequired(u32),
@@ -386,6 +398,13 @@ fn explain(policies: &[String], errors: &[String]) -> String {
     }
 }
 
+fn not_admitted(forbids: &[String]) -> String {
+    match forbids.is_empty() {
+        true => "no permit policy is about this principal, action and key".to_owned(),
+        false => format!("forbidden by {}", forbids.join(", ")),
+    }
+}
+
 impl Denial {
     /// What the client is told.
     pub fn code(&self) -> Code {
@@ -400,9 +419,10 @@ impl Denial {
             Self::Statement(_) | Self::Crl(_) => Code::InvalidRequest,
             Self::ApprovalRequired(_) => Code::ApprovalRequired,
             Self::Once(error) => error.code(),
-            Self::OtherTenant { .. } | Self::WrongPurpose { .. } | Self::Policy { .. } => {
-                Code::Denied
-            }
+            Self::OtherTenant { .. }
+            | Self::WrongPurpose { .. }
+            | Self::Policy { .. }
+            | Self::NotAdmitted(_) => Code::Denied,
         }
     }
 }
@@ -479,10 +499,8 @@ pub fn admit(
     if policy.could_allow(principal, Action::Sign, &resource) {
         Ok(())
     } else {
-        Err(Denial::Policy {
-            policies: Vec::new(),
-            errors: Vec::new(),
-        })
+        let policies = policy.forbids_outright(principal, Action::Sign, &resource);
+        Err(Denial::NotAdmitted(policies))
     }
 }
 

@@ -193,9 +193,12 @@ fn admission_asks_for_key_and_policy_before_any_payload() {
     let mine = principal("default");
     assert_eq!(admit(&state, &allow(), &mine, &key), Ok(()));
     assert_eq!(
-        admit(&state, &deny(&[]), &mine, &key).unwrap_err().code(),
-        Code::Denied
+        admit(&state, &deny(&[]), &mine, &key).unwrap_err(),
+        Denial::NotAdmitted(Vec::new())
     );
+    let reason = Denial::NotAdmitted(vec!["freeze".to_owned()]);
+    assert!(reason.to_string().ends_with("forbidden by freeze"));
+    assert_eq!(reason.code(), Code::Denied);
     let absent = "absent".parse().unwrap();
     assert_eq!(
         admit(&state, &allow(), &mine, &absent).unwrap_err().code(),

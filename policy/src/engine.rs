@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
-use cedar_policy::{Authorizer, Decision, Entity, PolicySet, Response, Schema};
+use cedar_policy::{Authorizer, Decision, Entity, EntityUid, PolicySet, Response, Schema};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::identity::Principal;
 use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine, Question, Resource};
 
+use crate::access::{Access, Concerned};
 use crate::error::PolicyError;
 use crate::load::{Loaded, load};
 use crate::names::Names;
-use crate::scope::{Node, could_allow};
+use crate::scope::{Node, could_allow, fitting};
 use crate::stores::Stores;
 use crate::{explain, question};
 
@@ -28,6 +29,13 @@ pub struct CedarPolicy {
     demands: BTreeMap<String, Demands>,
     permitted_strings: BTreeSet<String>,
     principals: HashMap<String, Known>,
+}
+
+/// What the scopes of policies are compared with.
+struct Asked<'n> {
+    caller: Node,
+    action: &'n EntityUid,
+    target: Node,
 }
 
 /// A principal of the directory and its entity.
@@ -99,6 +107,54 @@ impl CedarPolicy {
         each.fold(Demands::default(), |all, one| all.and(*one))
     }
 
+    /// Whether `principal` could do this, whatever the payload, and which policies are about it.
+    pub fn access(&self, principal: &Principal, action: Action, resource: &Resource<'_>) -> Access {
+        let concerned = self.asked(principal, action, resource).map(|asked| {
+            let fitting = fitting(&self.policies, &asked.caller, asked.action, &asked.target);
+            let ids = fitting.filter_map(|policy| self.concerned(policy.id().as_ref()));
+            ids.collect()
+        });
+        Access::of(concerned.unwrap_or_default())
+    }
+
+    fn concerned(&self, id: &str) -> Option<Concerned> {
+        let policy = explain::determining(self, id)?;
+        let (parsed, _) = self.source(id)?;
+        Some(Concerned {
+            conditional: parsed.has_non_scope_constraint(),
+            demands: self.demands.get(id).copied().unwrap_or_default(),
+            id: policy.id,
+            effect: policy.effect,
+            line: policy.line,
+            text: policy.text,
+        })
+    }
+
+    fn asked(
+        &self,
+        principal: &Principal,
+        action: Action,
+        resource: &Resource<'_>,
+    ) -> Option<Asked<'_>> {
+        self.known(principal)?;
+        let tenant = self.names.tenant(&principal.tenant);
+        let roles = principal.roles.iter().map(|role| self.names.role(*role));
+        Some(Asked {
+            action: self.names.action(action)?,
+            caller: Node {
+                uid: self.names.principal(&principal.id),
+                parents: roles.chain([tenant]).collect(),
+            },
+            target: Node {
+                uid: self.names.resource(resource),
+                parents: match resource {
+                    Resource::Key { name, .. } => [self.names.tenant(name.tenant())].into(),
+                    Resource::Tenant(_) => [].into(),
+                },
+            },
+        })
+    }
+
     fn known(&self, principal: &Principal) -> Option<&Known> {
         let known = self.principals.get(&principal.id)?;
         (known.principal == *principal).then_some(known)
@@ -152,23 +208,26 @@ impl PolicyEngine for CedarPolicy {
     }
 
     fn could_allow(&self, principal: &Principal, action: Action, resource: &Resource<'_>) -> bool {
-        let (Some(_), Some(action)) = (self.known(principal), self.names.action(action)) else {
-            return false;
-        };
-        let tenant = self.names.tenant(&principal.tenant);
-        let roles = principal.roles.iter().map(|role| self.names.role(*role));
-        let caller = Node {
-            uid: self.names.principal(&principal.id),
-            parents: roles.chain([tenant]).collect(),
-        };
-        let target = Node {
-            uid: self.names.resource(resource),
-            parents: match resource {
-                Resource::Key { name, .. } => [self.names.tenant(name.tenant())].into(),
-                Resource::Tenant(_) => [].into(),
-            },
-        };
-        could_allow(&self.policies, &caller, action, &target)
+        self.asked(principal, action, resource)
+            .is_some_and(|asked| {
+                could_allow(&self.policies, &asked.caller, asked.action, &asked.target)
+            })
+    }
+
+    fn forbids_outright(
+        &self,
+        principal: &Principal,
+        action: Action,
+        resource: &Resource<'_>,
+    ) -> Vec<String> {
+        let concerned = self
+            .access(principal, action, resource)
+            .policies
+            .into_iter();
+        concerned
+            .filter(|policy| policy.effect == explain::Effect::Forbid && !policy.conditional)
+            .map(|policy| policy.id)
+            .collect()
     }
 
     /// Only strings in the `when` clause of a `permit` count: an annotation or a `forbid` unlocks nothing.

@@ -86,7 +86,7 @@ pub(crate) fn explanation(
     }
 }
 
-fn determining(policy: &CedarPolicy, id: &str) -> Option<Determining> {
+pub(crate) fn determining(policy: &CedarPolicy, id: &str) -> Option<Determining> {
     let (parsed, range) = policy.source(id)?;
     let annotations = parsed
         .annotations()

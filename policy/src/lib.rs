@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod access;
 mod demands;
 mod engine;
 mod error;
@@ -20,6 +21,7 @@ mod scope;
 mod stores;
 mod text;
 
+pub use access::{Access, Concerned, Verdict};
 pub use demands::APPROVALS_MAX;
 pub use engine::CedarPolicy;
 pub use error::{Finding, PolicyError};

@@ -30,14 +30,25 @@ pub(crate) fn could_allow(
     action: &EntityUid,
     resource: &Node,
 ) -> bool {
-    let (permits, forbids): (Vec<&Policy>, Vec<&Policy>) = policies
-        .policies()
-        .filter(|policy| fits(policy, principal, action, resource))
-        .partition(|policy| policy.effect() == Effect::Permit);
+    let (permits, forbids): (Vec<&Policy>, Vec<&Policy>) =
+        fitting(policies, principal, action, resource)
+            .partition(|policy| policy.effect() == Effect::Permit);
     !permits.is_empty()
         && forbids
             .iter()
             .all(|policy| policy.has_non_scope_constraint())
+}
+
+/// The policies that are about this, conditions aside.
+pub(crate) fn fitting<'p>(
+    policies: &'p PolicySet,
+    principal: &Node,
+    action: &EntityUid,
+    resource: &Node,
+) -> impl Iterator<Item = &'p Policy> {
+    policies
+        .policies()
+        .filter(move |policy| fits(policy, principal, action, resource))
 }
 
 fn fits(policy: &Policy, principal: &Node, action: &EntityUid, resource: &Node) -> bool {

@@ -6,7 +6,7 @@ mod support;
 use sealwright_core::identity::Role;
 use sealwright_core::key::Purpose;
 use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine as _, Resource};
-use sealwright_policy::{DEFAULT_POLICY, Effect, SUBJECT_TEXT_MAX, SUBJECTS_MAX};
+use sealwright_policy::{CedarPolicy, DEFAULT_POLICY, Effect, SUBJECT_TEXT_MAX, SUBJECTS_MAX};
 use support::*;
 
 const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);\n";
@@ -214,6 +214,26 @@ fn an_explanation_shows_the_deciding_policies_as_they_stand_in_the_file() {
     );
     assert_eq!(only.text, forbid);
     assert_eq!(only.annotations["id"], "freeze");
+}
+
+#[test]
+fn whoever_is_not_admitted_is_told_apart_by_the_forbids_that_stand_in_the_way() {
+    let forbid = |id: &str, condition: &str| {
+        format!("@id(\"{id}\") forbid (principal, action, resource){condition};\n")
+    };
+    let conditional = forbid("night", " when { context.time == 1 }");
+    let policy = load(&format!(
+        "{PERMIT_ALL}{conditional}{}",
+        forbid("freeze", "")
+    ));
+    let name = key("release");
+    let resource = Resource::Key {
+        name: &name,
+        purpose: Purpose::Dsse,
+    };
+    let forbids = |policy: &CedarPolicy| policy.forbids_outright(&ci(), Action::Sign, &resource);
+    assert_eq!(forbids(&policy), ["freeze"]);
+    assert!(forbids(&load("")).is_empty());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sealwright_core::identity::{Principal, Role};
 use sealwright_core::key::Purpose;
 use sealwright_core::permit::{Action, Answer, PolicyEngine as _, Resource, SignFacts};
-use sealwright_policy::CedarPolicy;
+use sealwright_policy::{CedarPolicy, Verdict};
 use support::*;
 
 fn directory() -> Vec<Principal> {
@@ -127,6 +127,18 @@ proptest! {
         every_question(|who, action, resource| {
             if allowed(&ask(&policy, who, action, &resource)) {
                 assert!(policy.could_allow(who, action, &resource), "{text}{who:?} {action:?} {resource:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_review_says_no_exactly_where_no_body_is_read_and_yes_only_where_it_is_allowed(text in policies(&["permit", "forbid"])) {
+        let Some(policy) = loaded(&text) else { return Err(TestCaseError::reject("never applies")) };
+        every_question(|who, action, resource| {
+            let verdict = policy.access(who, action, &resource).verdict;
+            assert_eq!(verdict != Verdict::No, policy.could_allow(who, action, &resource), "{text}{who:?} {action:?} {resource:?}");
+            if verdict == Verdict::Yes {
+                assert!(allowed(&ask(&policy, who, action, &resource)), "{text}{who:?} {action:?} {resource:?}");
             }
         });
     }

@@ -21,6 +21,10 @@ use crate::{clock, files, subject};
 pub(crate) enum Command {
     /// Check a policy file; with a principal and an action, explain what it decides and why.
     Check(Box<Check>),
+    /// Show who could use a key, with the policies that decide and their conditions.
+    WhoCan(Box<super::access::WhoCan>),
+    /// Show what every principal could do with every key and tenant, for an auditor to sign off.
+    AccessReview(Box<super::access::Review>),
     /// Print what policies can speak of, in Cedar's schema language.
     Schema,
 }
@@ -81,6 +85,8 @@ struct Answer {
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Schema => Ok(files::write_product("-".as_ref(), SCHEMA.as_bytes())?),
+        Command::WhoCan(args) => super::access::who_can(*args, output),
+        Command::AccessReview(args) => super::access::review(*args, output),
         Command::Check(args) => check(&args, output),
     }
 }
@@ -124,7 +130,10 @@ fn check_text(args: &Check, output: Output) -> Result<(), Failure> {
     )
 }
 
-fn load(file: &std::path::Path, principals: &[Principal]) -> Result<CedarPolicy, Failure> {
+pub(super) fn load(
+    file: &std::path::Path,
+    principals: &[Principal],
+) -> Result<CedarPolicy, Failure> {
     let text = files::read_text(file)?;
     CedarPolicy::parse(&text, principals)
         .map_err(|e| Failure::NotGood(format!("{}: {e}", file.display())))
