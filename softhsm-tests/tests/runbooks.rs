@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// In the order in which one host can go through them.
-const RUNBOOKS: [&str; 12] = [
+const RUNBOOKS: &[&str] = &[
     "first-start",
     "wrong-pin",
     "token-out-of-service",

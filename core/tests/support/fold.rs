@@ -32,6 +32,10 @@ impl PolicyEngine for Fixed {
         matches!(self.answer, Answer::Allow { .. })
     }
 
+    fn forbids_outright(&self, _: &Principal, _: Action, _: &Resource<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
     fn names_predicate_type(&self, predicate_type: &str) -> bool {
         self.names == predicate_type
     }
