@@ -177,11 +177,18 @@ impl Seen {
         Ok(files::write_product(path, (text + "\n").as_bytes())?)
     }
 
-    /// The smallest serial that is good, if `signed` is of the same log and tenant and not another document with the
-    /// same number.
+    /// The smallest serial that is good, if `signed` is of the same tenant and log, or of one that took its place, and not
+    /// another document with the same number.
     fn check(&self, path: &Path, signed: &Signed) -> Result<u64, Failure> {
         let new = Self::of(signed);
         let not_good = |why: String| Failure::NotGood(format!("{}: {why}", path.display()));
+        let took_over = self.tenant == new.tenant
+            && self.origin != new.origin
+            && signed.document.logs().any(|log| log.origin == self.origin);
+        if took_over {
+            // A new log numbers its documents from 1 again.
+            return Ok(0);
+        }
         if (&self.origin, &self.tenant) != (&new.origin, &new.tenant) {
             return Err(not_good(format!(
                 "is of tenant {} and the log {}; until now documents were of tenant {} and the log {}",
@@ -200,7 +207,52 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use sealwright_core::time::Timestamp;
+    use sealwright_core::tlog::VerifierKey;
+    use sealwright_core::trust::{Log, Published};
+
     use super::*;
+
+    fn signed(origin: &str, former: &str, serial: u64) -> Signed {
+        // A key of C2SP's examples, under another name.
+        let vkey = |name: &str| {
+            let example: VerifierKey = EXAMPLE.parse().unwrap();
+            let key = VerifierKey::new(name, example.kind(), example.public_key());
+            key.unwrap().to_string()
+        };
+        let former = Log {
+            origin: former.to_owned(),
+            vkey: vkey(former),
+        };
+        let document = Document::new(Timestamp::default(), &vkey(origin), vec![former], []);
+        Signed {
+            document: document.unwrap(),
+            published: Published {
+                tenant: Tenant::default(),
+                serial,
+                valid_until: None,
+            },
+            signed_by: "release#1".parse().unwrap(),
+            sha256: Sha256Digest([serial.try_into().unwrap(); 32]),
+        }
+    }
+
+    const EXAMPLE: &str =
+        "wa.example.net/wlog+427208af+AQ5w8mni/7Hzo3pZqbC6ySe+3Cf2LziHAqyk8LdUwMPu";
+
+    #[test]
+    fn documents_of_a_log_that_took_anothers_place_count_from_one_again() {
+        let seen = Seen::of(&signed("b/log", "a/log", 7));
+        let least = |origin: &str, former: &str, serial| {
+            seen.check(Path::new("f"), &signed(origin, former, serial))
+        };
+        assert_eq!(least("b/log", "a/log", 7).unwrap(), 7);
+        assert_eq!(least("c/log", "b/log", 1).unwrap(), 0);
+        // Back to the log before, or to one that has nothing to do with it.
+        for (origin, former) in [("a/log", "z/log"), ("c/log", "a/log")] {
+            assert!(least(origin, former, 9).is_err(), "{origin}");
+        }
+    }
 
     #[test]
     fn a_pinned_key_is_a_fingerprint_a_keyid_or_a_file() {
