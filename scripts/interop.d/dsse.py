@@ -59,7 +59,8 @@ def must_refuse(document, keys, threshold):
 multi = envelope("sbom.multi.dsse.json")
 ids = [signature["keyid"] for signature in multi["signatures"]]
 release, tpm = key("release.pub.pem", ids[0]), key("release-tpm.pub.pem", ids[1])
-trust = json.loads((demo / "trust.json").read_text())
+# What signed it is checked below; the key ids here are those of the document.
+trust = json.loads(base64.b64decode(envelope("trust.json")["payload"], validate=True))
 trusted = {entry["name"]: key_of(entry["versions"][0]) for entry in trust["keys"]}
 single = envelope("sbom.sigstore.json")
 changed = dict(single, payload=multi["payload"][:-8] + "AAAAAAA=")
@@ -71,6 +72,8 @@ check(
     "accepts two of two under the keys and key ids of the trust document",
     lambda: verified_by(multi, [trusted["default/release"], trusted["default/release-tpm"]], 2),
 )
+check("accepts the trust document's own signature", lambda: verified_by(envelope("trust.json"), [release], 1))
+check("refuses the trust document under another key", lambda: must_refuse(envelope("trust.json"), [tpm], 1))
 check("refuses the trust document's other key", lambda: must_refuse(single, [trusted["default/release-tpm"]], 1))
 check("refuses a threshold of two for one signature", lambda: must_refuse(single, [release, tpm], 2))
 check("refuses another payload", lambda: must_refuse(changed, [release], 1))
