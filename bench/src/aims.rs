@@ -96,6 +96,12 @@ pub const SCRIPTED_ADDED: Named = named("scripted.5ms.added_p99_ms", "ms", Aim::
 pub const HANDSHAKE: Named = named("handshake.ratio", "ratio", Aim::AtLeast(0.8));
 /// Requests that failed while the key they use was rotated, 64 clients.
 pub const ROTATION_ERRORS: Named = named("rotation.errors", "errors", Aim::Exactly(0.0));
+/// Requests sent after a revocation was accepted that were signed all the same, 16 clients, worst round.
+pub const REVOCATION: Named = named("revocation.next_request", "signed", Aim::Exactly(0.0));
+/// From the accepted call to the first refusal.
+pub const REVOCATION_MS: Named = named("revocation.to_refusal_ms", "ms", Aim::AtMost(50.0));
+/// Old signatures that get their verdict, each verified under four versions of its key, on all cores.
+pub const VERDICTS: Named = named("verdict.rate", "per s", Aim::AtLeast(500.0));
 /// The daemon after its start, with one key and no client.
 pub const RSS_IDLE: Named = named("daemon.rss_idle_mib", "MiB", Aim::AtMost(40.0));
 /// CPU of the daemon for one signature over a statement of 5 MB.

@@ -23,6 +23,7 @@ mod parts;
 mod point;
 mod process;
 mod raw;
+mod revocation;
 mod rig;
 mod rotation;
 mod sample;
@@ -31,6 +32,7 @@ mod synthetic;
 mod table;
 mod tls;
 mod token;
+mod verdict;
 mod wire;
 
 use std::io;
@@ -84,6 +86,8 @@ enum Part {
     Handshake,
     Statement,
     Rotation,
+    Revocation,
+    Verdict,
     Journal,
     Log,
 }
@@ -134,6 +138,12 @@ fn bench(options: &Options) -> io::Result<()> {
     }
     if wanted(Part::Rotation) {
         rotation::measure(&plan, &mut figures)?;
+    }
+    if wanted(Part::Revocation) {
+        revocation::measure(&plan, &mut figures)?;
+    }
+    if wanted(Part::Verdict) {
+        verdict::measure(options.quick, &mut figures)?;
     }
     let scratch = options.out.parent().unwrap_or(Path::new("."));
     if wanted(Part::Journal) {
