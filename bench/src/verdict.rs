@@ -35,13 +35,13 @@ const P256_PREFIX: [u8; 26] = [
 /// Measures and prints.
 pub fn measure(quick: bool, figures: &mut Figures) -> io::Result<()> {
     let count = if quick { QUICK } else { SIGNATURES };
-    let (keys, envelopes) = signed().map_err(io::Error::other)?;
+    let old = Old::make().map_err(io::Error::other)?;
     let threads = thread::available_parallelism()?.get();
     let share = count.div_ceil(threads);
     let begin = Instant::now();
     let accepted: usize = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| accepted(&keys, &envelopes, share)))
+            .map(|_| scope.spawn(|| old.accepted(share)))
             .collect();
         let accepted = workers.into_iter().map(|worker| worker.join());
         accepted.map(Result::unwrap_or_default).sum()
@@ -60,45 +60,54 @@ pub fn measure(quick: bool, figures: &mut Figures) -> io::Result<()> {
     Ok(())
 }
 
-/// How many of so many signatures were made before the compromise.
-fn accepted(keys: &[TrustedKey], envelopes: &[Vec<u8>], count: usize) -> usize {
-    let at = Timestamp::from_unix_millis;
-    let life = Life {
-        state: KeyState::Deactivated,
-        active_from: Some(at(1)),
-        compromised_from: Some(at(1000)),
-    };
-    let evidence = Evidence {
-        recorded: Some(at(500)),
-        witnessed: Some(at(900)),
-        stamped: None,
-    };
-    let verdicts = envelopes.iter().cycle().take(count).filter(|bytes| {
-        let envelope = Envelope::parse(bytes);
-        let verified = envelope.map(|envelope| envelope.verify(keys, 1, Options::default()));
-        matches!(verified, Ok(Ok(_))) && judge(life, evidence) == Verdict::BeforeCompromise
-    });
-    verdicts.count()
+/// The versions of a key, and envelopes that they signed.
+struct Old {
+    keys: Vec<TrustedKey>,
+    envelopes: Vec<Vec<u8>>,
 }
 
-/// The versions of a key, and envelopes that they signed.
-fn signed() -> Result<(Vec<TrustedKey>, Vec<Vec<u8>>), Box<dyn std::error::Error + Send + Sync>> {
-    let random = SystemRandom::new();
-    let (mut keys, mut envelopes) = (Vec::new(), Vec::new());
-    for version in 0..VERSIONS {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
-        let spki = Spki::from_der([&P256_PREFIX, pair.public_key().as_ref()].concat());
-        for number in 0..DIFFERENT / VERSIONS {
-            let payload = statement(&format!("{version}-{number}"));
-            let pae = Pae {
-                payload_type: PAYLOAD_TYPE,
-                payload: &payload,
-            };
-            let signature = pair.sign(&random, &pae.to_vec())?;
-            let signatures = [(&*spki.keyid(), signature.as_ref())];
-            envelopes.push(encode_envelope(PAYLOAD_TYPE, &payload, &signatures));
+impl Old {
+    fn make() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let random = SystemRandom::new();
+        let (mut keys, mut envelopes) = (Vec::new(), Vec::new());
+        for version in 0..VERSIONS {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
+            let spki = Spki::from_der([&P256_PREFIX, pair.public_key().as_ref()].concat());
+            for number in 0..DIFFERENT / VERSIONS {
+                let payload = statement(&format!("{version}-{number}"));
+                let pae = Pae {
+                    payload_type: PAYLOAD_TYPE,
+                    payload: &payload,
+                };
+                let signature = pair.sign(&random, &pae.to_vec())?;
+                let signatures = [(&*spki.keyid(), signature.as_ref())];
+                envelopes.push(encode_envelope(PAYLOAD_TYPE, &payload, &signatures));
+            }
+            keys.push(TrustedKey::with_default_scheme(spki)?);
         }
-        keys.push(TrustedKey::with_default_scheme(spki)?);
+        Ok(Self { keys, envelopes })
     }
-    Ok((keys, envelopes))
+
+    /// How many of so many signatures were made before the compromise.
+    fn accepted(&self, count: usize) -> usize {
+        let at = Timestamp::from_unix_millis;
+        let life = Life {
+            state: KeyState::Deactivated,
+            active_from: Some(at(1)),
+            compromised_from: Some(at(1000)),
+        };
+        let evidence = Evidence {
+            recorded: Some(at(500)),
+            witnessed: Some(at(900)),
+            stamped: None,
+        };
+        let verdicts = self.envelopes.iter().cycle().take(count);
+        let accepted = verdicts.filter(|bytes| {
+            let envelope = Envelope::parse(bytes);
+            let verified =
+                envelope.map(|envelope| envelope.verify(&self.keys, 1, Options::default()));
+            matches!(verified, Ok(Ok(_))) && judge(life, evidence) == Verdict::BeforeCompromise
+        });
+        accepted.count()
+    }
 }
