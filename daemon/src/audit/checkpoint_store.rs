@@ -133,14 +133,17 @@ impl Store {
         }
     }
 
-    /// Sizes of the checkpoints that `witness` cosigned, newest first.
-    pub fn cosigned_by(&self, witness: &VerifierKey) -> Result<Vec<u64>, CheckpointError> {
-        let suffix = format!(".{}", witness_digits(witness));
+    /// For each of `witnesses` the sizes of the checkpoints that it cosigned, newest first.
+    pub fn cosigned_by(&self, witnesses: &[VerifierKey]) -> Result<Vec<Vec<u64>>, CheckpointError> {
         let names = self.names()?;
-        let sizes = names.iter().filter_map(|name| name.strip_suffix(&suffix));
-        let mut sizes: Vec<u64> = sizes.filter_map(size_of).collect();
-        sizes.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(sizes)
+        let of_witness = |witness: &VerifierKey| {
+            let suffix = format!(".{}", witness_digits(witness));
+            let sizes = names.iter().filter_map(|name| name.strip_suffix(&suffix));
+            let mut sizes: Vec<u64> = sizes.filter_map(size_of).collect();
+            sizes.sort_unstable_by(|a, b| b.cmp(a));
+            sizes
+        };
+        Ok(witnesses.iter().map(of_witness).collect())
     }
 
     /// Adds `size` to those that nobody has seen; the one that is to be removed for it.

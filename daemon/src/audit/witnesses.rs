@@ -97,11 +97,11 @@ impl Witnesses {
             store,
             state: Mutex::new(state),
         };
-        let mut sizes = Vec::new();
-        for witness in this.quorum.witnesses() {
-            let cosigned = this.store.cosigned_by(witness)?;
-            sizes.extend(cosigned.into_iter().take(LOOKED_AT));
-        }
+        let cosigned = this.store.cosigned_by(this.quorum.witnesses())?;
+        let newest = cosigned
+            .iter()
+            .flat_map(|sizes| sizes.iter().take(LOOKED_AT));
+        let mut sizes: Vec<u64> = newest.copied().collect();
         sizes.sort_unstable();
         sizes.dedup();
         for size in sizes {
