@@ -1,6 +1,10 @@
-//! Idempotency keys that the fold remembers.
+//! Idempotency keys that the fold remembers, in blocks that its copies share.
+//!
+//! A snapshot is a copy of the whole state, made by the thread that everybody waits for: of so many keys it must not copy
+//! more than the blocks that change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,17 +28,58 @@ pub struct Earlier {
     pub pae_sha256: Sha256Digest,
 }
 
-/// Of released and unknown requests. Both maps have the same entries; a key has one for each of its requests, so that
-/// erasing one of them leaves the others.
+/// Records of one block.
+const BLOCK: u64 = 2048;
+
+/// Of released and unknown requests, by the number of their block. None is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Retries {
+pub(super) struct Retries(BTreeMap<u64, Arc<Block>>);
+
+/// Both maps have the same entries; a key has one for each of its requests, so that erasing one of them leaves the
+/// others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Block {
     by_key: BTreeMap<(Sha256Digest, u64), Sha256Digest>,
     by_age: BTreeMap<u64, Sha256Digest>,
 }
 
 impl Retries {
+    /// The newest request under this key.
     pub(super) fn get(&self, principal: &str, idempotency: &Sha256Digest) -> Option<Earlier> {
         let key = Retry::key(principal, idempotency);
+        self.0.values().rev().find_map(|block| block.get(key))
+    }
+
+    pub(super) fn insert(&mut self, index: u64, retry: Retry) {
+        let block = self.0.entry(index / BLOCK).or_default();
+        Arc::make_mut(block).insert(index, retry);
+    }
+
+    /// Forgets what is too old once the log has `size` records.
+    pub(super) fn age(&mut self, size: u64) {
+        while let Some(mut oldest) = self.0.first_entry()
+            && oldest.get().is_older_than(size)
+        {
+            let block = Arc::make_mut(oldest.get_mut());
+            block.age(size);
+            if block.by_age.is_empty() {
+                oldest.remove();
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, erased: &Selection) {
+        self.0.retain(|_, block| {
+            if block.by_age.keys().any(|index| erased.contains(*index)) {
+                Arc::make_mut(block).forget(erased);
+            }
+            !block.by_age.is_empty()
+        });
+    }
+}
+
+impl Block {
+    fn get(&self, key: Sha256Digest) -> Option<Earlier> {
         let newest = self.by_key.range((key, 0)..=(key, u64::MAX)).next_back();
         newest.map(|((_, index), pae_sha256)| Earlier {
             index: *index,
@@ -42,22 +87,26 @@ impl Retries {
         })
     }
 
-    pub(super) fn insert(&mut self, index: u64, retry: Retry) {
+    fn insert(&mut self, index: u64, retry: Retry) {
         self.by_age.insert(index, retry.key);
         self.by_key.insert((retry.key, index), retry.pae_sha256);
     }
 
-    /// Forgets what is too old once the log has `size` records.
-    pub(super) fn age(&mut self, size: u64) {
-        while let Some(oldest) = self.by_age.first_entry()
-            && *oldest.key() + IDEMPOTENCY_RECORDS < size
+    /// Whether something in it is too old once the log has `size` records.
+    fn is_older_than(&self, size: u64) -> bool {
+        let oldest = self.by_age.first_key_value();
+        oldest.is_some_and(|(index, _)| index.saturating_add(IDEMPOTENCY_RECORDS) < size)
+    }
+
+    fn age(&mut self, size: u64) {
+        while self.is_older_than(size)
+            && let Some((index, key)) = self.by_age.pop_first()
         {
-            let (index, key) = oldest.remove_entry();
             self.by_key.remove(&(key, index));
         }
     }
 
-    pub(super) fn forget(&mut self, erased: &Selection) {
+    fn forget(&mut self, erased: &Selection) {
         let by_key = &mut self.by_key;
         self.by_age.retain(|index, key| {
             let stays = !erased.contains(*index);
@@ -75,9 +124,11 @@ const RETRY_BYTES: usize = 8 + 32 + 32;
 /// Base64 of all of them, oldest first: as a list of objects they would take half of a start.
 impl Serialize for Retries {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::with_capacity(self.by_age.len() * RETRY_BYTES);
-        for (index, key) in &self.by_age {
-            if let Some(pae_sha256) = self.by_key.get(&(*key, *index)) {
+        let mut bytes = Vec::new();
+        let blocks = self.0.values();
+        for (index, key, block) in blocks.flat_map(|b| b.by_age.iter().map(move |(i, k)| (i, k, b)))
+        {
+            if let Some(pae_sha256) = block.by_key.get(&(*key, *index)) {
                 bytes.extend_from_slice(&index.to_le_bytes());
                 bytes.extend_from_slice(&key.0);
                 bytes.extend_from_slice(&pae_sha256.0);
@@ -138,6 +189,30 @@ mod tests {
         retries.age(IDEMPOTENCY_RECORDS + 1);
         assert_eq!(knows(&retries, 1), None);
         assert_eq!(knows(&retries, 2).map(|earlier| earlier.index), Some(1));
+    }
+
+    #[test]
+    fn a_copy_shares_every_block_but_the_one_that_changes() {
+        let mut retries = Retries::default();
+        for block in 0..4 {
+            retries.insert(block * BLOCK, retry(7, block));
+        }
+        let copy = retries.clone();
+        retries.insert(3 * BLOCK + 1, retry(8, 0));
+        let pairs = retries.0.values().zip(copy.0.values());
+        let shared: Vec<bool> = pairs.map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+        assert_eq!(shared, [true, true, true, false]);
+        let newest = |retries: &Retries, key| {
+            let found = retries.get("someone", &Sha256Digest([key; 32]));
+            found.map(|earlier| earlier.index)
+        };
+        assert_eq!(newest(&retries, 7), Some(3 * BLOCK));
+        assert_eq!(
+            (newest(&retries, 8), newest(&copy, 8)),
+            (Some(3 * BLOCK + 1), None)
+        );
+        retries.age(2 * BLOCK + IDEMPOTENCY_RECORDS);
+        assert_eq!(retries.0.len(), 2, "what is too old takes its block along");
     }
 
     proptest! {
