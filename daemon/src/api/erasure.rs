@@ -76,7 +76,7 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
 
 /// What the configuration keeps is not erased, whoever asks; nothing is that is still to come.
 fn check_age(daemon: &Daemon, tenant: &Tenant, before: Timestamp) -> Result<(), Refusal> {
-    let now = daemon.clock.now();
+    let now = daemon.trusted_clock.now()?;
     let kept = daemon.config.retention.iter().find(|r| r.tenant == *tenant);
     let youngest = kept.map_or(now, |kept| kept.due_before(now));
     if before <= youngest {

@@ -35,7 +35,7 @@ struct Proposal {
 /// Of every tenant with a retention whose log the caller may read.
 pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    let now = call.daemon.clock.now();
+    let now = call.daemon.trusted_clock.now()?;
     let mut retention = Vec::new();
     for kept in &call.daemon.config.retention {
         let tenant = &kept.tenant;
