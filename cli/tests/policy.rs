@@ -177,8 +177,8 @@ fn who_can_tells_every_principal_with_conditions_demands_and_policies() {
     assert_eq!(
         signs,
         [
-            row("spiffe://site/ci", "yes"),
-            row("spiffe://acme/ci", "yes")
+            row("spiffe://site/ci", "conditional"),
+            row("spiffe://acme/ci", "conditional")
         ]
     );
     let policies = &answer["access"][0]["policies"];

@@ -11,9 +11,10 @@ use crate::explain::Effect;
 pub enum Verdict {
     /// No permit is about it, or a forbid without conditions is.
     No,
-    /// If conditions hold, or none of a forbid does.
+    /// It depends on conditions: of the permits, of a forbid, or only in that one which cannot be evaluated is a deny and
+    /// that a permit which applies as well may demand more.
     Conditional,
-    /// A permit without conditions is about it, and no forbid.
+    /// Permits without conditions are about it, and nothing else.
     Yes,
 }
 
@@ -51,7 +52,7 @@ impl Access {
         let forbids = || policies.iter().filter(of(Effect::Forbid));
         let verdict = if permits().next().is_none() || forbids().any(|forbid| !forbid.conditional) {
             Verdict::No
-        } else if forbids().next().is_some() || permits().all(|permit| permit.conditional) {
+        } else if policies.iter().any(|policy| policy.conditional) {
             Verdict::Conditional
         } else {
             Verdict::Yes

@@ -137,7 +137,9 @@ proptest! {
         every_question(|who, action, resource| {
             let verdict = policy.access(who, action, &resource).verdict;
             assert_eq!(verdict != Verdict::No, policy.could_allow(who, action, &resource), "{text}{who:?} {action:?} {resource:?}");
-            if verdict == Verdict::Yes {
+            // Nobody signs with a tenant: the schema has no such question.
+            let is_question = action != Action::Sign || matches!(resource, Resource::Key { .. });
+            if verdict == Verdict::Yes && is_question {
                 assert!(allowed(&ask(&policy, who, action, &resource)), "{text}{who:?} {action:?} {resource:?}");
             }
         });
