@@ -110,6 +110,12 @@ pub const STATEMENT: Named = named("statement.5mb.daemon_cpu_ms", "ms", Aim::AtM
 pub const JOURNAL_RATIO: Named = named("journal.ratio.w64", "ratio", Aim::AtLeast(0.8));
 /// Records per second that 64 callers get through the writer on tmpfs: decided, encoded, salted, hashed, durable.
 pub const JOURNAL_WRITER: Named = named("journal.writer.w64", "per s", Aim::AtLeast(20_000.0));
+/// The same with everything that follows a record: tree, snapshots and index, each record with another subject.
+pub const WHOLE: Named = named("journal.whole.tmpfs", "per s", Aim::AtLeast(20_000.0));
+/// The longest time that a durable record waited for the index meanwhile.
+pub const WHOLE_LAG: Named = named("journal.whole.lag_ms", "ms", Aim::AtMost(1000.0));
+/// The longest time but for one in a hundred that a caller waited for its record meanwhile. Reported.
+pub const WHOLE_P99: Named = named("journal.whole.p99_ms", "ms", Aim::AtMost(1000.0));
 /// An inclusion proof from the largest log, tiles in the page cache.
 pub const PROOF_US: Named = named("log.proof_us", "us", Aim::AtMost(200.0));
 /// The same against a log of a thousand records.

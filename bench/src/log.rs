@@ -36,7 +36,12 @@ pub fn measure(rounds: usize, quick: bool, figures: &mut Figures) -> io::Result<
             proofs.push(proof_us(&tree)?);
             println!("log of {size} records: written at {rate:.0} records/s on tmpfs");
             if proofs.len() == SIZES.len() {
-                largest(&folder, size, rounds, figures)?;
+                let large = Large::measure(&folder, size, rounds)?;
+                println!("index: {:.0} bytes per record", large.index_bytes);
+                figures.add(&aims::LOG_BYTES, large.bytes);
+                figures.add(&aims::REINDEX, large.reindex);
+                figures.add(&aims::READY, large.ready_ms);
+                figures.add(&aims::LOG_RSS, large.rss_mib);
             }
             Ok(())
         };
@@ -68,28 +73,68 @@ fn proof_us(tree: &Tree) -> io::Result<f64> {
     Ok(median(times))
 }
 
-fn largest(folder: &Path, size: u64, rounds: usize, figures: &mut Figures) -> io::Result<()> {
-    let bytes = bytes_below(&folder.join("journal"))? + bytes_below(&folder.join("tiles"))?;
-    figures.add(&aims::LOG_BYTES, bytes as f64 / size as f64);
-    let begun = Instant::now();
-    let records = rebuild(folder, &mut |_| {})?;
-    figures.add(
-        &aims::REINDEX,
-        records as f64 / begun.elapsed().as_secs_f64(),
-    );
-    let index = bytes_below(&folder.join("index"))?;
-    println!("index: {} bytes per record", index / size.max(1));
-    let mut starts = Vec::new();
-    for _ in 0..rounds {
-        starts.push(own_program(&["open".as_ref(), folder.as_os_str()])?);
+/// One more log, of any size: reported, without an aim.
+pub fn report(records: u64, rounds: usize) -> io::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let folder = std::env::temp_dir().join(format!("sealwright-log-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let run = || -> io::Result<()> {
+        let begun = Instant::now();
+        let tree = runtime.block_on(crate::synthetic::log(&folder, records))?;
+        let rate = records as f64 / begun.elapsed().as_secs_f64();
+        let (proof, large) = (proof_us(&tree)?, Large::measure(&folder, records, rounds)?);
+        println!(
+            "log of {records} records in {}: written at {rate:.0} records/s, indexed at {:.0}; {:.0} bytes per record and \
+             {:.0} in the index; proof {proof:.0} us, ready in {:.0} ms, {:.0} MiB resident\n",
+            folder.display(),
+            large.reindex,
+            large.bytes,
+            large.index_bytes,
+            large.ready_ms,
+            large.rss_mib
+        );
+        Ok(())
+    };
+    let result = run();
+    std::fs::remove_dir_all(&folder)?;
+    result
+}
+
+/// What a log costs as a whole.
+struct Large {
+    /// Journal and tiles, per record.
+    bytes: f64,
+    /// The index, per record.
+    index_bytes: f64,
+    /// Records per second into a new index.
+    reindex: f64,
+    ready_ms: f64,
+    rss_mib: f64,
+}
+
+impl Large {
+    fn measure(folder: &Path, size: u64, rounds: usize) -> io::Result<Self> {
+        let bytes = bytes_below(&folder.join("journal"))? + bytes_below(&folder.join("tiles"))?;
+        let begun = Instant::now();
+        let records = rebuild(folder, &mut |_| {})?;
+        let reindex = records as f64 / begun.elapsed().as_secs_f64();
+        let index = bytes_below(&folder.join("index"))?;
+        let mut starts = Vec::new();
+        for _ in 0..rounds {
+            starts.push(own_program(&["open".as_ref(), folder.as_os_str()])?);
+        }
+        let starts: Vec<open::Started> = starts
+            .iter()
+            .map(|line| serde_json::from_str(line))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            bytes: bytes as f64 / size as f64,
+            index_bytes: index as f64 / size as f64,
+            reindex,
+            ready_ms: median(starts.iter().map(|s| s.ready_ms)),
+            rss_mib: median(starts.iter().map(|s| s.peak_mib)),
+        })
     }
-    let starts: Vec<open::Started> = starts
-        .iter()
-        .map(|line| serde_json::from_str(line))
-        .collect::<Result<_, _>>()?;
-    figures.add(&aims::READY, median(starts.iter().map(|s| s.ready_ms)));
-    figures.add(&aims::LOG_RSS, median(starts.iter().map(|s| s.peak_mib)));
-    Ok(())
 }
 
 fn bytes_below(folder: &Path) -> io::Result<u64> {

@@ -33,6 +33,7 @@ mod table;
 mod tls;
 mod token;
 mod verdict;
+mod whole;
 mod wire;
 
 use std::io;
@@ -72,6 +73,9 @@ struct Options {
     /// Requests that wait at any time in a token's table.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = token::CONNECTIONS)]
     connections: Vec<usize>,
+    /// Measure one more log, of so many records, below TMPDIR; needs about 3 KB of disk for each.
+    #[arg(long, value_name = "N", env = "BENCH_LOG_RECORDS")]
+    log_records: Option<u64>,
     /// Where the figures go as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
     out: PathBuf,
@@ -148,9 +152,13 @@ fn bench(options: &Options) -> io::Result<()> {
     let scratch = options.out.parent().unwrap_or(Path::new("."));
     if wanted(Part::Journal) {
         journal::measure(&plan, scratch, &mut figures)?;
+        whole::measure(&plan, &mut figures)?;
     }
     if wanted(Part::Log) {
         log::measure(plan.rounds, options.quick, &mut figures)?;
+    }
+    if let Some(records) = options.log_records {
+        log::report(records, plan.rounds)?;
     }
     println!("{}", table::aims(figures.all()));
     figures.write(&options.out)?;

@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::Entry;
-use sealwright_core::record::{Event, Genesis, Leaf, Record, SALT_LEN, SCHEMA_VERSION};
+use sealwright_core::record::{Event, Genesis, Leaf, Record, SALT_LEN, SCHEMA_VERSION, SignRecord};
 use sealwright_core::time::Timestamp;
 use sealwrightd::audit::disk::{Disk, RealDisk};
 use sealwrightd::audit::recovery::recover;
@@ -52,6 +53,19 @@ impl Open {
         let ended = self.thread.join();
         ended.map_err(|_| io::Error::other("the journal's writer panicked"))
     }
+}
+
+/// What a record of a signature has of its own: subject and Idempotency-Key; all of `like` else.
+pub fn another(like: &SignRecord, number: u64) -> Event {
+    let mut sign = like.clone();
+    let digest = Sha256Digest::of(&[&number.to_le_bytes()]);
+    sign.idempotency_sha256 = Some(digest);
+    for subject in &mut sign.subjects {
+        for hex in subject.digests.values_mut() {
+            *hex = digest.to_string();
+        }
+    }
+    Event::Sign(Box::new(sign))
 }
 
 /// A log of `records` below `folder`, with tiles and snapshot and without index and checkpoints.
