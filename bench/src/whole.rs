@@ -110,7 +110,8 @@ impl Whole {
         let journal = folder.join("journal");
         std::fs::create_dir_all(&journal)?;
         let disk = Arc::new(RealDisk::new(&journal));
-        let (index, follower, indexer) = index_keeper::start(&folder.join("index"), disk, &journal)?;
+        let (index, follower, indexer) =
+            index_keeper::start(&folder.join("index"), disk, &journal)?;
         let leaves = PendingFollower(Arc::clone(&pending));
         let open = Open::journal(
             folder,

@@ -46,16 +46,24 @@ pub(crate) fn fingerprint(
         Confirmation::Fingerprint(expected) => Err(Failure::NotGood(format!(
             "{what} has fingerprint {found}, not the confirmed {expected}; nothing was done"
         ))),
-        Confirmation::Ask if std::io::stdin().is_terminal() => ask(what, found),
+        Confirmation::Ask if std::io::stdin().is_terminal() => {
+            eprintln!("{what} has SHA-256 fingerprint\n  {found}");
+            ask("Is that what the device's own tools show?")
+        }
         Confirmation::Ask => Err(Failure::Local(format!(
             "{what} has SHA-256 fingerprint {found}; compare it with what the device's own tools show, then repeat with {flags}"
         ))),
     }
 }
 
-fn ask(what: &str, found: Sha256Digest) -> Result<(), Failure> {
-    eprintln!("{what} has SHA-256 fingerprint\n  {found}");
-    eprint!("Is that what the device's own tools show? [yes/no] ");
+/// Asks somebody at the terminal; anything but `yes` is no.
+pub(crate) fn ask(question: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        let why =
+            "nobody is there to be asked: look at what was shown, then give --confirm or --yes";
+        return Err(Failure::local(why));
+    }
+    eprint!("{question} [yes/no] ");
     std::io::stderr().flush().map_err(Failure::local)?;
     let mut answer = String::new();
     std::io::stdin()

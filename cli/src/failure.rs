@@ -10,7 +10,8 @@ Exit codes:
   2  wrong usage, or a local file or program that cannot be used
   3  denied by the daemon
   4  the daemon cannot be reached, or is not the one the CA vouches for
-  5  the daemon refused or failed for another reason";
+  5  the daemon refused or failed for another reason
+  6  nothing was done yet: it waits for approvals";
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,14 @@ pub(crate) enum Failure {
     /// Flags, local files or local programs.
     #[error("{0}")]
     Local(String),
+    /// It goes on once approvals are there.
+    #[error("{why}")]
+    Waits {
+        /// What has to be approved.
+        operation: u64,
+        /// What was done so far, and what comes next.
+        why: String,
+    },
     /// The daemon, or the way to it.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -32,6 +41,7 @@ impl Failure {
         match self {
             Self::NotGood(_) => 1,
             Self::Local(_) => 2,
+            Self::Waits { .. } => 6,
             Self::Client(error) => client_code(error),
         }
     }
@@ -56,6 +66,7 @@ fn client_code(error: &ClientError) -> u8 {
         | ClientError::Server { .. }
         | ClientError::Broken { .. }
         | ClientError::Timeout { .. } => 4,
+        ClientError::Waits(_) => 6,
         ClientError::Api(_) | ClientError::TooLarge | ClientError::Unexpected(_) => 5,
     }
 }

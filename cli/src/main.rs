@@ -16,6 +16,7 @@ mod driver;
 mod exported;
 mod failure;
 mod files;
+mod gate;
 mod output;
 mod owner;
 mod pki;

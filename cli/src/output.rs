@@ -68,10 +68,16 @@ impl Output {
             Failure::Client(ClientError::Api(refusal)) => Some(refusal),
             _ => None,
         };
+        let operation = match failure {
+            Failure::Client(ClientError::Waits(operation)) => Some(operation.operation),
+            Failure::Waits { operation, .. } => Some(*operation),
+            _ => None,
+        };
         let error = serde_json::json!({
             "error": failure.to_string(),
             "exit_code": failure.exit_code(),
             "code": refusal.map(|refusal| &refusal.code),
+            "operation": operation,
             "request_id": refusal.map(|refusal| &refusal.request_id),
         });
         eprintln!("{error}");

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::approvals::{Gate, Operation, OperationList, PolicyActivated};
 use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
@@ -48,8 +49,12 @@ impl Client {
     }
 
     /// Makes a key on a token; enrols nothing.
-    pub async fn generate_key(&mut self, wanted: &Generate) -> Result<DescribedKey, ClientError> {
-        self.post("/v1/keys/generate", wanted).await
+    pub async fn generate_key(
+        &mut self,
+        wanted: &Generate,
+        gate: &Gate,
+    ) -> Result<DescribedKey, ClientError> {
+        self.post(&gate.on("/v1/keys/generate"), wanted).await
     }
 
     /// Enrols a key whose fingerprint was confirmed.
@@ -63,10 +68,14 @@ impl Client {
         id: &KeyVersionId,
         event: KeyEvent,
         reason: &str,
+        gate: &Gate,
     ) -> Result<Key, ClientError> {
         let path = format!("/v1/keys/{}/{}/events", id.key, id.version);
-        self.post(&path, &json!({ "event": event, "reason": reason }))
-            .await
+        self.post(
+            &gate.on(&path),
+            &json!({ "event": event, "reason": reason }),
+        )
+        .await
     }
 
     /// Lets version `to` take the place of the one that signs.
@@ -74,10 +83,14 @@ impl Client {
         &mut self,
         to: &KeyVersionId,
         reason: &str,
+        gate: &Gate,
     ) -> Result<Rotated, ClientError> {
         let path = format!("/v1/keys/{}/rotate", to.key);
-        self.post(&path, &json!({ "to": to.version, "reason": reason }))
-            .await
+        self.post(
+            &gate.on(&path),
+            &json!({ "to": to.version, "reason": reason }),
+        )
+        .await
     }
 
     /// Lets version `to` take the place of the one that signs at a time.
@@ -86,10 +99,11 @@ impl Client {
         to: &KeyVersionId,
         at: Timestamp,
         reason: &str,
+        gate: &Gate,
     ) -> Result<Key, ClientError> {
         let path = format!("/v1/keys/{}/rotate/schedule", to.key);
         let body = json!({ "to": to.version, "at": at, "reason": reason });
-        self.post(&path, &body).await
+        self.post(&gate.on(&path), &body).await
     }
 
     /// Takes back what [`Client::schedule_rotation`] asked for.
@@ -108,13 +122,40 @@ impl Client {
         id: &KeyVersionId,
         effective_time: Option<Timestamp>,
         reason: &str,
+        gate: &Gate,
     ) -> Result<Key, ClientError> {
         let path = format!("/v1/keys/{}/{}/compromise", id.key, id.version);
         let body = match effective_time {
             Some(time) => json!({ "effective_time": time, "reason": reason }),
             None => json!({ "reason": reason }),
         };
-        self.post(&path, &body).await
+        self.post(&gate.on(&path), &body).await
+    }
+
+    /// Brings the policy file as it is now into force; its digest.
+    pub async fn activate_policy(&mut self, gate: &Gate) -> Result<PolicyActivated, ClientError> {
+        self.post(&gate.on("/v1/policy/activate"), &json!({})).await
+    }
+
+    /// What waits for approvals, and what became of those before.
+    pub async fn operations(&mut self) -> Result<Vec<Operation>, ClientError> {
+        let list = self.get::<OperationList>("/v1/operations").await?;
+        Ok(list.operations)
+    }
+
+    /// One of them.
+    pub async fn operation(&mut self, operation: u64) -> Result<Operation, ClientError> {
+        self.get(&format!("/v1/operations/{operation}")).await
+    }
+
+    /// Brings an approval, or a denial, whoever signed it.
+    pub async fn bring_approval(
+        &mut self,
+        operation: u64,
+        file: String,
+    ) -> Result<Operation, ClientError> {
+        let path = format!("/v1/operations/{operation}/approvals");
+        self.post_text(&path, file).await
     }
 
     /// Has the active version of `signed_by` (or of the key itself) say that a compromised version is revoked.
@@ -256,7 +297,15 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|e| ClientError::Request(e.to_string()))?;
+        let body = serde_json::to_string(body).map_err(|e| ClientError::Request(e.to_string()))?;
+        self.post_text(path, body).await
+    }
+
+    async fn post_text<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: String,
+    ) -> Result<T, ClientError> {
         let request = Request::post(path)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body.into()));

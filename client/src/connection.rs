@@ -245,6 +245,9 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Failu
             Err(error) => Failure::Final(ClientError::Unexpected(error.to_string())),
         })?;
     let body = body.to_bytes();
+    if head.status == StatusCode::ACCEPTED {
+        return Err(Failure::Final(waits(&body)));
+    }
     if head.status.is_success() {
         return Ok(Answer {
             headers: head.headers,
@@ -252,6 +255,13 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Failu
         });
     }
     Err(Failure::Final(refusal(head.status, &head.headers, &body)))
+}
+
+fn waits(body: &[u8]) -> ClientError {
+    match serde_json::from_slice(body) {
+        Ok(operation) => ClientError::Waits(Box::new(operation)),
+        Err(e) => ClientError::Unexpected(format!("202 without an operation: {e}")),
+    }
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sealwright_core::error::Code;
 use serde::Deserialize;
 
+use crate::approvals::Operation;
 use crate::connection::RESPONSE_MAX;
 use crate::settings::{SERVER_NAME, SettingsError};
 
@@ -101,6 +102,12 @@ pub enum ClientError {
     /// The daemon refused the request.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Nothing was done yet.
+    #[error(
+        "it waits for {missing} of its approvals, as operation {operation}; next: an approver runs `sealwright approve grant {operation}`, then run this command again",
+        missing = .0.missing, operation = .0.operation
+    )]
+    Waits(Box<Operation>),
     /// The answer is larger than [`RESPONSE_MAX`].
     #[error("the answer is larger than {RESPONSE_MAX} bytes")]
     TooLarge,

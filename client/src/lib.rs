@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod approvals;
 mod calls;
 mod connection;
 mod erasure;
@@ -25,6 +26,7 @@ mod sign;
 mod tls;
 mod types;
 
+pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated};
 pub use connection::{Client, RESPONSE_MAX};
 pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};

@@ -44,6 +44,8 @@ pub struct SignRequest<'a> {
     pub payload: Bytes,
     /// Makes a retry safe: the daemon answers a repeated request from its record instead of signing again.
     pub idempotency_key: Option<&'a str>,
+    /// The operation whose approvals it uses, where policy asks for some.
+    pub operation: Option<u64>,
     /// How long the daemon may take; its own default where none is given.
     pub timeout: Option<Duration>,
 }
@@ -57,6 +59,7 @@ impl<'a> SignRequest<'a> {
             payload_type: PAYLOAD_TYPE,
             payload: statement.into(),
             idempotency_key: None,
+            operation: None,
             timeout: None,
         }
     }
@@ -110,6 +113,9 @@ fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, Client
         query.append_pair("key", key);
     });
     query.append_pair("format", request.format.as_str());
+    if let Some(operation) = request.operation {
+        query.append_pair("operation", &operation.to_string());
+    }
     if let Some(timeout) = request.timeout {
         query.append_pair("timeout_ms", &timeout.as_millis().to_string());
     }

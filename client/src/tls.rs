@@ -38,14 +38,14 @@ pub(crate) fn connector(settings: &Settings) -> Result<TlsConnector, ClientError
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn bad(path: &Path, reason: impl Into<String>) -> ClientError {
+pub(crate) fn bad(path: &Path, reason: impl Into<String>) -> ClientError {
     ClientError::Pem {
         path: path.to_owned(),
         reason: reason.into(),
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(found) if found.is_empty() => Err(bad(path, "holds no CERTIFICATE in PEM")),
@@ -54,7 +54,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ClientError> {
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ClientError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
         pem::Error::NoItemsFound => bad(path, "holds no PRIVATE KEY in PEM"),
         other => bad(path, pem_reason(&other)),

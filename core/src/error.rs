@@ -119,6 +119,28 @@ codes! {
     RecordArchived = "record_archived", 410, "The record's body lies in the archive; see detail for the file";
     /// Audit queries are not answered now.
     IndexRebuilding = "index_rebuilding", 503, "The audit index is being rebuilt from the journal; try again shortly";
+    /// Some approvals are missing.
+    ApprovalIncomplete = "approval_incomplete", 409, "Approvals are missing; `sealwright approve show` says how many";
+    /// Request or approval ran out.
+    ApprovalExpired = "approval_expired", 409, "The request or the approval ran out; ask again";
+    /// An approver said no.
+    ApprovalDenied = "approval_denied", 403, "An approver denied the request";
+    /// The approvals served once.
+    ApprovalUsed = "approval_used", 409, "The approvals of this request were used already; ask again";
+    /// The approvals are for something else.
+    ApprovalMismatch = "approval_mismatch", 409, "The approvals are for another request; see detail";
+    /// The approver asked for it himself.
+    ApproverIsRequester = "approver_is_requester", 403, "Nobody approves a request that he or his key made; another approver has to look at it";
+    /// Somebody else signed it.
+    NotAnApprover = "not_an_approver", 403, "Whoever signed this is not an approver of this log";
+    /// The same approver or key once more.
+    ApprovalRepeated = "approval_repeated", 409, "This approver, or the key that signed, has spoken on the request already";
+    /// The approval file is no good.
+    ApprovalInvalid = "approval_invalid", 422, "The approval does not verify; see detail";
+    /// No such request for approvals.
+    UnknownOperation = "unknown_operation", 404, "No such operation; `sealwright approve list` shows those that are open";
+    /// Too many requests for approvals.
+    TooManyOperations = "too_many_operations", 429, "Too many requests wait for approvals; grant or deny some, or let them run out";
     /// The daemon is going down.
     ShuttingDown = "shutting_down", 503, "The daemon is stopping; try again shortly";
     /// Anything unforeseen.

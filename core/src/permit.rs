@@ -7,6 +7,7 @@ mod publication;
 
 use std::time::Instant;
 
+use crate::approval;
 use crate::crl::CrlError;
 use crate::digest::Sha256Digest;
 use crate::dsse::Pae;
@@ -271,14 +272,20 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// What is still demanded of an allow that counts as it stands. One that waits for approvals does not.
-    pub fn granted(self) -> Result<Demands, Denial> {
+    /// What is demanded of an allow. Approvals that it asks for are asked for by whoever takes the permit, and looked
+    /// at once more where the release is recorded.
+    fn allowed(self) -> Result<Demands, Denial> {
         match self {
             Self::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
-            Self::Allow { demands, .. } if demands.approvals > 0 => {
-                Err(Denial::ApprovalRequired(demands.approvals))
-            }
             Self::Allow { demands, .. } => Ok(demands),
+        }
+    }
+
+    /// What is still demanded of an allow that counts as it stands. One that waits for approvals does not.
+    pub fn granted(self) -> Result<Demands, Denial> {
+        match self.allowed()? {
+            demands if demands.approvals > 0 => Err(Denial::ApprovalRequired(demands.approvals)),
+            demands => Ok(demands),
         }
     }
 }
@@ -308,6 +315,13 @@ pub trait PolicyEngine: Send + Sync {
     /// SHA-256 of the policy text.
     fn digest(&self) -> Sha256Digest;
 }
+
+/// Statements that no client gets signed: it could say anything about keys with them, or approve its own requests.
+pub const RESERVED_PREDICATE_TYPES: [&str; 3] = [
+    succession::PREDICATE_TYPE,
+    revocation::PREDICATE_TYPE,
+    approval::PREDICATE_TYPE,
+];
 
 /// Why there is no permit. The client sees [`Denial::code`], record and log see the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -353,8 +367,8 @@ pub enum Denial {
     /// Neither program nor policy knows the predicate type.
     #[error("no policy names predicate type {0:?}, and its required members are not known")]
     PredicateType(String),
-    /// A statement that only the daemon makes: a client could say anything about keys with it.
-    #[error("statements of type {0} are made by the daemon alone")]
+    /// See [`RESERVED_PREDICATE_TYPES`].
+    #[error("statements of type {0} are made by the daemon or by approvers, never for clients")]
     Reserved(&'static str),
     /// A payload type that only the daemon signs, for the same reason.
     #[error("payloads of type {0} are made by the daemon alone")]
@@ -446,9 +460,6 @@ pub struct SignIntent<'a> {
     pub deadline: Instant,
 }
 
-/// Predicate types of the daemon's own statements.
-const RESERVED: [&str; 2] = [succession::PREDICATE_TYPE, revocation::PREDICATE_TYPE];
-
 /// Looks up the version of `key` that signs, without asking policy: `admit` and [`authorise`] share it.
 pub fn signing_version<'s>(
     state: &'s State,
@@ -526,11 +537,10 @@ pub fn authorise(
             payload_type: payload_type.to_owned(),
         });
     }
-    if let Some(reserved) = RESERVED
-        .iter()
-        .find(|t| intent.facts.predicate_type == Some(t))
-    {
-        return Err(Denial::Reserved(reserved));
+    let reserved = RESERVED_PREDICATE_TYPES.iter();
+    let mut reserved = reserved.filter(|t| intent.facts.predicate_type == Some(**t));
+    if let Some(predicate_type) = reserved.next() {
+        return Err(Denial::Reserved(predicate_type));
     }
     let unknown = intent
         .facts
@@ -640,7 +650,11 @@ fn grant(
     deadline: Instant,
 ) -> Result<Permit, Denial> {
     let enrolment = &version.enrolment;
-    let demands = policy.decide(question).granted()?;
+    let answer = policy.decide(question);
+    let demands = match question.action {
+        Action::Sign => answer.allowed()?,
+        _ => answer.granted()?,
+    };
     Ok(Permit {
         key,
         token: enrolment.token.clone(),

@@ -1,5 +1,6 @@
 //! What the audit log says: record bodies (schema in `docs/audit-record.md`) and the leaf that commits to one.
 
+mod approvals;
 mod clock;
 mod erasure;
 mod freeze;
@@ -22,6 +23,7 @@ use crate::statement::Subject;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
+pub use self::approvals::{ApprovalGiven, ApprovalRequested};
 pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
@@ -70,7 +72,7 @@ pub enum Event {
     LogRecovered(LogRecovered),
     /// A policy came into force.
     #[serde(rename = "policy.activated")]
-    PolicyActivated(Activated),
+    PolicyActivated(PolicyActivated),
     /// A configuration came into force.
     #[serde(rename = "config.activated")]
     ConfigActivated(Activated),
@@ -134,6 +136,15 @@ pub enum Event {
     /// A freeze ended.
     #[serde(rename = "freeze.lifted")]
     FreezeLifted(FreezeChanged),
+    /// See [`ApprovalRequested`].
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested(ApprovalRequested),
+    /// An approver said yes.
+    #[serde(rename = "approval.granted")]
+    ApprovalGranted(ApprovalGiven),
+    /// An approver said no.
+    #[serde(rename = "approval.denied")]
+    ApprovalDenied(ApprovalGiven),
     /// A token answered with something that does not verify.
     #[serde(rename = "token.suspect")]
     TokenSuspect(TokenMark),
@@ -186,6 +197,9 @@ impl Event {
             Self::FreezeSet(_) => "freeze.set",
             Self::FreezeInherited(_) => "freeze.inherited",
             Self::FreezeLifted(_) => "freeze.lifted",
+            Self::ApprovalRequested(_) => "approval.requested",
+            Self::ApprovalGranted(_) => "approval.granted",
+            Self::ApprovalDenied(_) => "approval.denied",
             Self::TokenSuspect(_) => "token.suspect",
             Self::TokenCleared(_) => "token.cleared",
             Self::DenialsSummarised(_) => "denials.summarised",
@@ -271,6 +285,30 @@ pub struct LogRecovered {
 pub struct Activated {
     /// SHA-256 of its text.
     pub digest: Sha256Digest,
+}
+
+/// A policy came into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyActivated {
+    /// SHA-256 of its text.
+    pub digest: Sha256Digest,
+    /// Who did it, where somebody asked for it by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
+}
+
+/// By which approvals something was done that needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warrant {
+    /// Index of the `approval.requested` record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<u64>,
+    /// Why it was done before it was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
 }
 
 /// A token was marked or cleared.
@@ -387,6 +425,9 @@ pub struct SignRecord {
     /// The approval by which names that stood for other digests were signed once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amends: Option<u64>,
+    /// Index of the `approval.requested` record whose approvals it used, where policy asks for some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<u64>,
     /// The policy that decided.
     pub policy_digest: Sha256Digest,
     /// The configuration it ran under.

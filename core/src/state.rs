@@ -1,5 +1,6 @@
 //! The daemon's state as a fold over the journal. Recovery and normal work call the same [`State::apply`].
 
+pub mod approvals;
 mod clock;
 mod erasures;
 mod freeze;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::approval::ApprovalError;
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::key::{IllegalTransition, KeyState, KeyVersion};
@@ -23,6 +25,7 @@ use crate::record::{
 };
 use crate::time::Timestamp;
 
+use self::approvals::Operation;
 use self::clock::ClockState;
 use self::erasures::Erasures;
 pub use self::erasures::{ErasureError, HOLD_NAME_MAX, HOLDS_MAX, Held, Outstanding};
@@ -54,6 +57,7 @@ pub struct State {
     reservations: Reservations,
     publications: publications::Publications,
     erasures: Erasures,
+    operations: BTreeMap<u64, Operation>,
 }
 
 /// The journal holds a record that cannot follow those before it.
@@ -263,6 +267,9 @@ pub enum StateError {
     /// See [`ErasureError`].
     #[error(transparent)]
     Erasure(#[from] ErasureError),
+    /// Approvals are missing, or do not count.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
 }
 
 impl StateError {
@@ -274,6 +281,7 @@ impl StateError {
             Self::NotFrozen(_) => Code::NotFrozen,
             Self::Once(conflict) => conflict.code(),
             Self::Erasure(ErasureError::Held { .. }) => Code::OnHold,
+            Self::Approval(error) => error.code(),
             _ => Code::InvalidRequest,
         }
     }
@@ -293,6 +301,9 @@ pub enum ReleaseConflict {
     /// A subject's name.
     #[error(transparent)]
     Once(#[from] OnceConflict),
+    /// The approvals that policy asks for.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
 }
 
 impl ReleaseConflict {
@@ -301,6 +312,7 @@ impl ReleaseConflict {
         match self {
             Self::Key { .. } => Code::Discarded,
             Self::Once(conflict) => conflict.code(),
+            Self::Approval(error) => error.code(),
         }
     }
 }
@@ -411,6 +423,7 @@ impl State {
     /// Takes in the next record. On an error nothing has changed.
     pub fn apply(&mut self, record: &Record) -> Result<(), StateError> {
         self.check_place(record)?;
+        let used = self.check_warrant(record)?;
         match &record.event {
             Event::Genesis(genesis) => self.begin(genesis)?,
             Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_) => {
@@ -439,6 +452,10 @@ impl State {
                 self.check_settled(sign)?;
                 self.take(record.seq, &Lasting::of(sign));
             }
+            Event::ApprovalRequested(requested) => self.request(record, requested)?,
+            Event::ApprovalGranted(given) | Event::ApprovalDenied(given) => {
+                self.approve(record, given)?;
+            }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::CrlIssued(issued) => self.issue_crl(issued)?,
@@ -450,6 +467,9 @@ impl State {
             Event::HoldLifted(hold) => self.lift_hold(hold)?,
             Event::DaemonStarted(_) => self.forget_open_intents(),
             Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
+        }
+        if let Some(used) = used {
+            self.use_up(used, record.seq);
         }
         self.advance(record.seq, record.time);
         Ok(())

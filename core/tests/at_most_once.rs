@@ -151,6 +151,7 @@ fn signed(label: &str, subjects: &[Subject]) -> SignRecord {
         subject_count: None,
         subjects_sha256: None,
         idempotency_sha256: None,
+        approval: None,
         retry_of: None,
         once: true,
         intent: None,

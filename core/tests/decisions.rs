@@ -12,13 +12,13 @@ use sealwright_core::error::Code;
 use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Answer, Demands, Denial, Permit, SignFacts, SignIntent, admit, authorise,
+    Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, SignFacts, SignIntent, admit,
+    authorise,
 };
 use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::state::{State, StateError};
 use sealwright_core::time::Timestamp;
-use sealwright_core::{revocation, succession};
 use support::{
     Fixed, PEER, STATEMENT, allow, changed, compromised, demanding, enrolled, enrolment, genesis,
     principal, push, rotated, state, state_of,
@@ -142,13 +142,15 @@ fn each_reason_not_to_sign_has_its_own_code() {
 }
 
 #[test]
-fn an_allow_that_waits_for_approvals_gives_no_permit() {
+fn a_permit_to_sign_says_what_approvals_it_waits_for_and_nothing_else_is_allowed_meanwhile() {
     let demand = |approvals| Demands {
         approvals,
         once: true,
     };
     let state = active(Purpose::Dsse);
-    let denial = ask(&state, &demanding(demand(2)), "default", FACTS).unwrap_err();
+    let permit = ask(&state, &demanding(demand(2)), "default", FACTS).unwrap();
+    assert_eq!(permit.demands(), demand(2));
+    let denial = demanding(demand(2)).answer.granted().unwrap_err();
     assert_eq!(denial, Denial::ApprovalRequired(2));
     assert_eq!(denial.code(), Code::ApprovalRequired);
     let permit = ask(&state, &demanding(demand(0)), "default", FACTS).unwrap();
@@ -171,7 +173,7 @@ fn an_unknown_predicate_type_is_signed_where_policy_names_it() {
 
 #[test]
 fn no_client_has_a_statement_about_keys_signed_whatever_policy_says() {
-    for reserved in [succession::PREDICATE_TYPE, revocation::PREDICATE_TYPE] {
+    for reserved in RESERVED_PREDICATE_TYPES {
         let statement = SignFacts {
             predicate_type: Some(reserved),
             predicate_known: false,

@@ -11,7 +11,7 @@ use sealwright_core::name::KeyVersionId;
 use sealwright_core::record::{
     Actor, BECAUSE_MAX, Event, FreezeChanged, Genesis, KeyChanged, KeyCompromised, KeyEnrolled,
     KeyInherited, KeyRotated, LogKey, LogRecovered, Predecessor, PredecessorError, Record,
-    SCHEMA_VERSION, TokenMark,
+    SCHEMA_VERSION, TokenMark, Warrant,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::shard::{Founding, Shard, ShardError};
@@ -121,6 +121,7 @@ fn changed(key: &str, event: KeyEvent) -> Event {
         event,
         reason: String::new(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 
@@ -166,6 +167,7 @@ fn old_log() -> State {
             succession: succession(),
             reason: String::new(),
             by: by(),
+            warrant: Warrant::default(),
         })),
         enrolled("release#3"),
         enrolled("other#1"),
@@ -176,6 +178,7 @@ fn old_log() -> State {
             effective_time: Timestamp::from_unix_millis(1003),
             reason: "lost".to_owned(),
             by: by(),
+            warrant: Warrant::default(),
         }),
         Event::TokenSuspect(suspect),
         frozen("tenant:other"),

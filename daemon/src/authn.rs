@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -120,6 +121,24 @@ impl Tls {
         config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok((Arc::new(config), verifier))
+    }
+
+    /// Whose certificates these are, the holder's first, if they lead to the roots of a domain at `now`.
+    pub fn identify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<ClientIdentity, rustls::Error> {
+        let nobody = || rustls::Error::General("no certificate that names anybody".to_owned());
+        let (own, intermediates) = chain.split_first().ok_or_else(nobody)?;
+        let verifier = ConnectionVerifier {
+            domains: Arc::clone(&self.domains),
+            found: OnceLock::new(),
+        };
+        let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        verifier.verify_client_cert(own, intermediates, now)?;
+        ClientIdentity::of(own, &verifier).ok_or_else(nobody)
     }
 }
 
@@ -327,6 +346,8 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// The process behind the socket.
     pub peer: PeerCred,
+    /// SHA-256 of the public key in its certificate.
+    pub spki_sha256: Sha256Digest,
 }
 
 /// The known principals.
@@ -416,6 +437,20 @@ impl Directory {
         Ok(Caller {
             principal: Arc::new(principal),
             peer,
+            spki_sha256: client.spki_sha256,
         })
+    }
+
+    /// Whether `holder` is an approver of `tenant` whose certificate counts at `now`, wherever he is.
+    pub fn is_approver(&self, holder: &ClientIdentity, tenant: &Tenant, now: Timestamp) -> bool {
+        let Ok(identity) = &holder.identity else {
+            return false;
+        };
+        let known = self.0.get(identity.as_str()).is_some_and(|entry| {
+            entry.domain == holder.domain
+                && entry.tenant == *tenant
+                && entry.roles.contains(&Role::Approver)
+        });
+        known && !holder.is_denied && now <= holder.life.until
     }
 }

@@ -1,5 +1,6 @@
 //! `sealwright.toml`: every key with its default; unknown keys are refused.
 
+pub mod dual_control;
 pub mod rotation;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
 
+pub use self::dual_control::DualControl;
 pub use self::rotation::Rotation;
 
 /// The whole configuration, with paths made absolute.
@@ -37,6 +39,9 @@ pub struct Config {
     /// How long records keep their bodies, by tenant; where there is none, nothing is proposed for erasure.
     #[serde(default)]
     pub retention: Vec<Retention>,
+    /// How approvals are asked for.
+    #[serde(default)]
+    pub dual_control: DualControl,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -432,6 +437,7 @@ impl Config {
             ));
         }
         self.log.check()?;
+        self.dual_control.check()?;
         rotation::check(&self.rotations)?;
         self.check_names()
     }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod approvals;
 pub mod audit;
 pub mod authn;
 pub mod body;
@@ -19,6 +20,7 @@ pub mod deny;
 pub mod expiry;
 pub mod failpoints;
 pub mod http;
+pub mod kept_policy;
 pub mod listen;
 pub mod log_proof;
 pub mod monitor;

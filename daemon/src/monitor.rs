@@ -148,6 +148,7 @@ fn gauges(daemon: &Daemon) {
     freeze_gauges(daemon);
     certificate_gauges(daemon);
     rotation::alerts::gauges(daemon);
+    crate::approvals::gauges(daemon);
     for (name, status) in daemon.tokens.statuses() {
         let ready = matches!(status.service(), Service::Ready(_));
         let suspect = daemon.suspects.contains(name);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use sealwright_core::approval::{Params, SigningKey};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::Pae;
 use sealwright_core::error::Code;
@@ -18,6 +19,8 @@ use sealwright_core::record::{Event, INLINE_SUBJECTS_MAX, Outcome, SignIntended,
 use sealwright_core::sign::{ToBeSigned, Unverified, VerifiedSignature};
 use sealwright_core::statement::{self, Accept, Predicate, StatementSummary};
 
+use crate::api::operations;
+use crate::approvals;
 use crate::audit::writer::{Claim, Recorded};
 use crate::authn::{Caller, Peer};
 use crate::body::Payload;
@@ -47,6 +50,8 @@ pub struct SignCall {
     pub payload_type: String,
     /// SHA-256 of the Idempotency-Key.
     pub idempotency: Option<Sha256Digest>,
+    /// The operation whose approvals it uses, where policy asks for some.
+    pub operation: Option<u64>,
     /// When the caller stops waiting.
     pub deadline: Instant,
     /// The payload.
@@ -102,6 +107,7 @@ async fn release(
     draft: &mut SignRecord,
 ) -> Result<Recorded<Sealed>, Refusal> {
     let permits = authorise(daemon, inspected, draft)?;
+    pass_approvals(daemon, inspected, &permits, draft).await?;
     let claims: Vec<Claim> = permits.iter().map(Claim::of).collect();
     let sealed = match daemon.earlier(&inspected.retry_key(&permits), draft)? {
         Earlier::Sealed(sealed) => sealed,
@@ -160,6 +166,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         once: false,
         intent: None,
         amends: None,
+        approval: None,
         policy_digest: daemon.policy.current().digest(),
         config_digest: daemon.config_digest(),
     }
@@ -221,6 +228,7 @@ struct Received {
     format: Format,
     payload_type: String,
     idempotency: Option<Sha256Digest>,
+    operation: Option<u64>,
     deadline: Instant,
     payload: Payload,
 }
@@ -232,6 +240,7 @@ async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusa
         format,
         payload_type,
         idempotency,
+        operation,
         deadline,
         body,
         ..
@@ -243,6 +252,7 @@ async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusa
         format,
         payload_type,
         idempotency,
+        operation,
         deadline,
         payload,
     })
@@ -370,6 +380,47 @@ fn authorise(
     }
     draft.once = permits.iter().any(|permit| permit.demands().once);
     Ok(permits)
+}
+
+/// Where policy asks for approvals, the operation has them, or the caller is told which one to wait for.
+async fn pass_approvals(
+    daemon: &Daemon,
+    inspected: &Inspected,
+    permits: &[Permit],
+    draft: &mut SignRecord,
+) -> Result<(), Refusal> {
+    let needed = permits.iter().map(|permit| permit.demands().approvals);
+    let needed = needed.max().unwrap_or(0);
+    if needed == 0 {
+        return Ok(());
+    }
+    let Received {
+        caller, operation, ..
+    } = &inspected.received;
+    let params = params(inspected, permits, draft);
+    let Some(index) = *operation else {
+        let asked = approvals::ask(daemon, caller, params, needed).await?;
+        return Err(Refusal::waits(asked));
+    };
+    let (what, now) = ((&params, caller.principal.id.as_str()), daemon.clock.now());
+    daemon
+        .journal
+        .with_state(|state| state.check_use(index, what, needed, now))?;
+    draft.approval = Some(index);
+    Ok(())
+}
+
+fn params(inspected: &Inspected, permits: &[Permit], draft: &SignRecord) -> Params {
+    let keys = permits.iter().map(|permit| SigningKey {
+        key: permit.key().clone(),
+        spki_sha256: permit.spki().sha256(),
+    });
+    Params::Sign {
+        keys: keys.collect(),
+        payload_type: inspected.received.payload_type.clone(),
+        payload_sha256: draft.payload_sha256.unwrap_or_default(),
+        pae_sha256: inspected.pae_sha256,
+    }
 }
 
 fn prepare(
@@ -510,7 +561,10 @@ async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Ans
     draft.envelope_sha256 = None;
     let request_id = draft.request_id.clone();
     let index = daemon.record_refusal(draft, &refusal).await;
-    let mut answer = http::problem(&refusal, &request_id);
+    let waits = refusal
+        .operation
+        .and_then(|op| operations::accepted(daemon, op).ok());
+    let mut answer = waits.unwrap_or_else(|| http::problem(&refusal, &request_id));
     if let Some(index) = index {
         http::set(&mut answer, http::RECORD, &index.to_string());
     }

@@ -1,10 +1,12 @@
 //! A request that ends without its result: what the client is told, and what only record and log say.
 
+use sealwright_core::approval::ApprovalError;
 use sealwright_core::error::Code;
 use sealwright_core::json::JsonError;
 use sealwright_core::permit::Denial;
 use sealwright_core::record::Outcome;
 use sealwright_core::sign::{BadSignature, NotPermitted};
+use sealwright_core::state::StateError;
 use sealwright_core::statement::StatementError;
 use sealwright_driver_api::ErrorClass;
 
@@ -26,6 +28,8 @@ pub struct Refusal {
     pub suspect: Option<String>,
     /// The record, where the journal's writer has made it already.
     pub recorded: Option<u64>,
+    /// The operation whose approvals it waits for: no refusal for good.
+    pub operation: Option<u64>,
 }
 
 impl Refusal {
@@ -38,6 +42,7 @@ impl Refusal {
             outcome: Outcome::Denied,
             suspect: None,
             recorded: None,
+            operation: None,
         }
     }
 
@@ -55,6 +60,17 @@ impl Refusal {
         Self {
             outcome: Outcome::Failed,
             ..Self::denied(code, reason)
+        }
+    }
+
+    /// Nothing was done yet: it waits for the approvals of `operation`.
+    pub fn waits(operation: u64) -> Self {
+        Self {
+            operation: Some(operation),
+            ..Self::denied(
+                Code::ApprovalRequired,
+                format!("it waits for approvals, as operation {operation}"),
+            )
         }
     }
 
@@ -79,6 +95,18 @@ impl From<Denial> for Refusal {
             code @ Code::Denied => Self::denied(code, reason),
             code => Self::bad_input(code, reason),
         }
+    }
+}
+
+impl From<ApprovalError> for Refusal {
+    fn from(error: ApprovalError) -> Self {
+        Self::bad_input(error.code(), error.to_string())
+    }
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self::bad_input(error.code(), error.to_string())
     }
 }
 
@@ -118,7 +146,7 @@ impl From<RecordError> for Refusal {
                 detail: (code != Code::Discarded).then_some(why),
                 ..Self::failed(code, reason)
             },
-            RecordError::State(error) => Self::bad_input(error.code(), reason),
+            RecordError::State(error) => error.into(),
             RecordError::TooLarge(_) | RecordError::Encoding => {
                 Self::failed(Code::Internal, reason)
             }

@@ -8,7 +8,8 @@ use tokio::signal::unix::Signal;
 
 use crate::daemon::Daemon;
 use crate::deny::Denied;
-use crate::run::{RunError, read_policy};
+use crate::kept_policy;
+use crate::run::{RunError, activated, note_waiting, read_policy};
 
 /// SIGHUP: reads policy and deny list anew, each by itself.
 pub(crate) async fn on(mut hangup: Signal, daemon: Arc<Daemon>) {
@@ -22,11 +23,24 @@ pub(crate) async fn on(mut hangup: Signal, daemon: Arc<Daemon>) {
     }
 }
 
-/// It decides only after its digest is in the log; a bad one changes nothing.
+/// It decides only after its digest is in the log; a bad one changes nothing, and where approvals are required one that
+/// nobody approved waits for `sealwright policy activate`.
 async fn policy(daemon: &Daemon) -> Result<(), RunError> {
-    let policy = read_policy(&daemon.config)?;
+    let (text, policy) = read_policy(&daemon.config)?;
     let digest = policy.digest();
-    let event = Event::PolicyActivated(Activated { digest });
+    let needs_approval = daemon.journal.with_state(|state| {
+        state.approvals_required() > 0 && state.policy_digest() != Some(digest)
+    });
+    if needs_approval {
+        note_waiting(daemon, Some(digest));
+        return Ok(());
+    }
+    let dir = &daemon.config.state.dir;
+    kept_policy::keep(dir, &text).map_err(|source| RunError::Io {
+        path: dir.clone(),
+        source,
+    })?;
+    let event = Event::PolicyActivated(activated(digest));
     let _ = daemon.journal.record(event).await?;
     daemon.policy.replace(Arc::new(policy));
     tracing::info!(%digest, "policy activated");

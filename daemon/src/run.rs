@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::permit::PolicyEngine as _;
-use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_core::record::{Activated, DaemonStarted, Event, PolicyActivated, Warrant};
 use sealwright_core::state::State;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_policy::{CedarPolicy, PolicyError};
@@ -33,6 +33,7 @@ use crate::denials::{self, Denials};
 use crate::deny::{Denied, DenyFileError, DenyHolder};
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::kept_policy;
 use crate::policy::PolicyHolder;
 use crate::retries::Retries;
 use crate::rotation::schedule::Attempts;
@@ -57,6 +58,20 @@ pub enum RunError {
         path: PathBuf,
         /// What is wrong.
         source: PolicyError,
+    },
+    /// Under dual control, the policy in force is not the file's, and its text is gone.
+    #[error(
+        "the policy in force has SHA-256 {digest} and cannot be read from {dir}/policies: {source}; put that policy back into {file}"
+    )]
+    PolicyLost {
+        /// Of the policy in force.
+        digest: Sha256Digest,
+        /// The state directory.
+        dir: PathBuf,
+        /// The policy file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// A file or socket.
     #[error("{path}: {source}")]
@@ -120,14 +135,49 @@ pub fn check(config: &Config) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(crate) fn read_policy(config: &Config) -> Result<CedarPolicy, RunError> {
+/// The policy file, its text and what it says.
+pub(crate) fn read_policy(config: &Config) -> Result<(String, CedarPolicy), RunError> {
     let path = config.policy.file.clone();
     let text = std::fs::read_to_string(&path).map_err(|source| RunError::Io {
         path: path.clone(),
         source,
     })?;
+    let policy = parse_policy(config, &text).map_err(|source| RunError::Policy { path, source })?;
+    Ok((text, policy))
+}
+
+fn parse_policy(config: &Config, text: &str) -> Result<CedarPolicy, PolicyError> {
     let principals = Directory::new(&config.principals, &config.domains).principals();
-    CedarPolicy::parse(&text, &principals).map_err(|source| RunError::Policy { path, source })
+    CedarPolicy::parse(text, &principals)
+}
+
+/// The policy that decides from the start: the file's, or under dual control the one in force as long as nobody approved
+/// another. Its text is kept.
+fn policy_in_force(
+    config: &Config,
+    state: &State,
+    (text, policy): (String, CedarPolicy),
+) -> Result<CedarPolicy, RunError> {
+    let dir = &config.state.dir;
+    let in_force = state
+        .policy_digest()
+        .filter(|digest| state.approvals_required() > 0 && *digest != policy.digest());
+    let Some(digest) = in_force else {
+        let kept = kept_policy::keep(dir, &text);
+        let path = dir.clone();
+        return kept
+            .map(|()| policy)
+            .map_err(|source| RunError::Io { path, source });
+    };
+    let lost = |source| RunError::PolicyLost {
+        digest,
+        dir: dir.clone(),
+        file: config.policy.file.clone(),
+        source,
+    };
+    let text = kept_policy::read(dir, digest).map_err(lost)?;
+    let path = config.policy.file.clone();
+    parse_policy(config, &text).map_err(|source| RunError::Policy { path, source })
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -159,7 +209,8 @@ fn workers() -> usize {
 async fn serve(config: Config) -> Result<(), RunError> {
     // Before anything else, so that a mistake in them costs nothing.
     let tls = Tls::new(&config.api, &config.domains)?;
-    let policy = read_policy(&config)?;
+    let from_file = read_policy(&config)?;
+    let file_digest = from_file.1.digest();
     let denied = Denied::read(&config.api.deny_spki, config.digest)?;
     let metrics = install_metrics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -173,6 +224,10 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let basis = audit.journal.with_state(State::clock_basis);
     let trusted_clock = TrustedClock::starting(Arc::clone(&clock), basis);
     clock::note(&audit.journal, trusted_clock.now()).await?;
+    let policy = audit
+        .journal
+        .with_state(|state| policy_in_force(&config, state, from_file))?;
+    let waiting = Some(file_digest).filter(|digest| *digest != policy.digest());
     begin_run(&audit, &*clock, policy.digest(), denied.config_digest()).await?;
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
@@ -225,6 +280,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         scheduled: Attempts::default(),
         config,
     });
+    note_waiting(&daemon, waiting);
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     tokio::spawn(watch_anchor(Arc::clone(&daemon)));
@@ -276,7 +332,7 @@ async fn begin_run(
         journal.with_state(|state| (state.policy_digest(), state.config_digest()));
     if old_policy != Some(policy) {
         let _ = journal
-            .record(Event::PolicyActivated(Activated { digest: policy }))
+            .record(Event::PolicyActivated(activated(policy)))
             .await?;
     }
     if old_config != Some(config) {
@@ -285,6 +341,14 @@ async fn begin_run(
             .await?;
     }
     Ok(())
+}
+
+pub(crate) fn activated(digest: Sha256Digest) -> PolicyActivated {
+    PolicyActivated {
+        digest,
+        by: None,
+        warrant: Warrant::default(),
+    }
 }
 
 fn log_signer(audit: &Audit, tokens: &Arc<Tokens>) -> Result<Arc<LogSigner>, RunError> {
@@ -373,6 +437,14 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     listeners.bound.iter().for_each(|path| remove_socket(path));
     record_summaries(&daemon, Instant::now() + denials::WINDOW).await;
     Ok(())
+}
+
+/// Says that the policy file needs approvals before it decides.
+pub(crate) fn note_waiting(daemon: &Daemon, waiting: Option<Sha256Digest>) {
+    if let Some(digest) = waiting {
+        tracing::warn!(%digest, "the policy file needs approvals and the policy stays as it was: sealwright policy activate");
+    }
+    daemon.policy.wait(waiting);
 }
 
 /// The sockets that are served.

@@ -282,7 +282,7 @@ proptest! {
         // The batch in flight may have reached the platter whole.
         prop_assert!((acknowledged..=acknowledged + 1).contains(&found), "{found} of {acknowledged}");
         let (journal, _, thread) = start(&disk);
-        let activated = Event::PolicyActivated(Activated { digest: Sha256Digest::default() });
+        let activated = Event::ConfigActivated(Activated { digest: Sha256Digest::default() });
         prop_assert_eq!(block_on(journal.record(activated)).unwrap().index(), found);
         drop(journal);
         thread.join().unwrap();

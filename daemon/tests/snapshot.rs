@@ -75,7 +75,7 @@ impl Log {
                     let journal = audit.journal.clone();
                     let event = if n % 1000 == 7 {
                         let digest = sealwright_core::digest::Sha256Digest::of(&[&n.to_le_bytes()]);
-                        Event::PolicyActivated(Activated { digest })
+                        Event::ConfigActivated(Activated { digest })
                     } else {
                         Event::DaemonStarted(DaemonStarted {
                             run_id: "run".to_owned(),

@@ -2,18 +2,21 @@
 
 use std::path::PathBuf;
 
-use sealwright_client::{Client, ClientError, DescribedKey, Key};
+use sealwright_client::{Client, ClientError, DescribedKey, Gate, Key};
+use sealwright_core::approval::Params;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::Purpose;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::uri::KeyUri;
 use serde_json::from_value;
 
+use super::approve::request_of;
 use super::keys::details;
 use crate::confirm::{self, Confirmation};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::files;
+use crate::gate::Approvals;
 use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +52,8 @@ pub(crate) struct Generate {
     /// Enrol it without asking whether the fingerprint is right.
     #[arg(long, requires = "enrol")]
     yes: bool,
+    #[command(flatten)]
+    approvals: Approvals,
     #[command(flatten)]
     connection: Connection,
 }
@@ -111,21 +116,22 @@ pub(super) fn generate(args: Generate, output: Output) -> Result<(), Failure> {
         scheme: args.scheme,
         rsa_bits: args.rsa_bits,
     };
+    let call = async |client: &mut Client, gate: &Gate| client.generate_key(&wanted, gate).await;
     if args.enrol {
         let confirmation = Confirmation::from_flags(None, args.yes);
         if !confirmation.is_possible() {
             return Err(Failure::local(UNCONFIRMED));
         }
         let made = args.connection.run(async |mut client| {
-            let found = client.generate_key(&wanted).await?;
-            let plain = Enrolment::plain(wanted.key, wanted.token, confirmation);
+            let found = args.approvals.pass(&mut client, call).await?;
+            let plain = Enrolment::plain(wanted.key.clone(), wanted.token.clone(), confirmation);
             plain.carry_out(&mut client, found).await
-        })??;
+        })?;
         return output.answer(&made, || details(&made));
     }
     let key = args
         .connection
-        .run(async |mut client| client.generate_key(&wanted).await)?;
+        .run(async |mut client| args.approvals.pass(&mut client, call).await)?;
     output.answer(&key, || {
         let sealwright_client::Generate {
             key: name, token, ..
@@ -182,7 +188,7 @@ pub(super) fn enrol(args: Enrol, output: Output) -> Result<(), Failure> {
     let enrolled = args.connection.run(async |mut client| {
         let found = client.describe_key(&enrolment.token, &args.uri).await?;
         enrolment.carry_out(&mut client, found).await
-    })??;
+    })?;
     output.answer(&enrolled, || details(&enrolled))
 }
 
@@ -218,14 +224,10 @@ impl Enrolment {
         self,
         client: &mut Client,
         found: DescribedKey,
-    ) -> Result<Result<Key, Failure>, ClientError> {
+    ) -> Result<Key, Failure> {
         let what = format!("{} on token {}", found.uri, self.token);
         let flags = format!("`keys enrol … --confirm {}`", found.spki_sha256);
-        if let Err(failure) =
-            confirm::fingerprint(&what, found.spki_sha256, self.confirmation, &flags)
-        {
-            return Ok(Err(failure));
-        }
+        confirm::fingerprint(&what, found.spki_sha256, self.confirmation, &flags)?;
         let wanted = sealwright_client::Enrol {
             key: self.key,
             token: self.token,
@@ -237,6 +239,26 @@ impl Enrolment {
             certificate: self.certificate,
             activate: self.activate,
         };
-        client.enrol_key(&wanted).await.map(Ok)
+        client.enrol_key(&wanted).await.map_err(enrolled_only)
+    }
+}
+
+/// Under dual control a key is enrolled at once, and its activation waits.
+fn enrolled_only(error: ClientError) -> Failure {
+    let ClientError::Waits(operation) = error else {
+        return error.into();
+    };
+    let activate = match request_of(&operation).map(|request| request.params) {
+        Ok(Params::Activate(key)) => key.key.to_string(),
+        _ => "KEY".to_owned(),
+    };
+    let number = operation.operation;
+    let why = format!(
+        "enrolled, and not active before {} approve it: `sealwright approve grant {number}`, then `sealwright keys activate {activate} --reason WHY`",
+        operation.missing
+    );
+    Failure::Waits {
+        operation: number,
+        why,
     }
 }

@@ -67,6 +67,12 @@ pub(crate) struct Args {
     /// An identity that may operate; may be repeated.
     #[arg(long = "operator", value_name = "URI", required = true)]
     operators: Vec<String>,
+    /// An identity that approves what needs a second person; may be repeated.
+    #[arg(long = "approver", value_name = "URI")]
+    approvers: Vec<String>,
+    /// How many approvals each step of a key's life needs, and each other policy; fixed for the life of the log.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    approvals: u32,
     /// An identity that asks for signatures; may be repeated.
     #[arg(long = "client", value_name = "URI")]
     clients: Vec<String>,

@@ -1,6 +1,6 @@
 //! `sealwright keys`: listing keys and moving them through their life. Making and enrolling is in [`super::enrol`].
 
-use sealwright_client::{Client, ClientError, Key};
+use sealwright_client::{Client, Gate, Key};
 use sealwright_core::key::{KeyEvent, KeyState};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{enrol, revocation, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::gate::Approvals;
 use crate::output::{Output, table};
 use crate::rotation;
 
@@ -62,6 +63,8 @@ pub(crate) struct Change {
     /// Why; goes into the audit log.
     #[arg(long)]
     reason: String,
+    #[command(flatten)]
+    approvals: Approvals,
     #[command(flatten)]
     connection: Connection,
 }
@@ -174,19 +177,20 @@ fn change(args: Change, event: KeyEvent, output: Output) -> Result<(), Failure> 
     let Change {
         key,
         reason,
+        approvals,
         connection,
     } = args;
     let wanted = Wanted::parse(&key)?;
     let changed = connection.run(async |mut client| {
         let id = match wanted {
-            Wanted::Version(id) => Ok(id),
+            Wanted::Version(id) => id,
             Wanted::Key(name) => the_one(&mut client, &name, event).await?,
         };
-        match id {
-            Ok(id) => client.change_key(&id, event, &reason).await.map(Ok),
-            Err(failure) => Ok(Err(failure)),
-        }
-    })??;
+        let call = async |client: &mut Client, gate: &Gate| {
+            client.change_key(&id, event, &reason, gate).await
+        };
+        Ok::<_, Failure>(approvals.pass(&mut client, call).await?)
+    })?;
     output.answer(&changed, || {
         format!("{} is now {:?}", changed.key, changed.state)
     })
@@ -211,12 +215,12 @@ async fn the_one(
     client: &mut Client,
     name: &KeyName,
     event: KeyEvent,
-) -> Result<Result<KeyVersionId, Failure>, ClientError> {
+) -> Result<KeyVersionId, Failure> {
     let versions = client.key(name).await?;
     let mut fitting = versions
         .iter()
         .filter(|version| version.state.after(event).is_ok());
-    Ok(match (fitting.next(), fitting.next()) {
+    match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only.key.clone()),
         (None, _) => Err(Failure::NotGood(format!(
             "no version of {name} can {event:?}: {}",
@@ -229,5 +233,5 @@ async fn the_one(
         (Some(_), Some(_)) => Err(Failure::Local(format!(
             "several versions of {name} can {event:?}; name one, as in {name}#1"
         ))),
-    })
+    }
 }

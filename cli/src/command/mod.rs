@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod access;
+mod approve;
 mod audit;
 mod clock;
 mod deny;
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     /// List, enrol and generate keys, and move them through their life.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Approve what needs a second person, here or on a machine without a daemon.
+    #[command(subcommand)]
+    Approve(approve::Command),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -84,6 +88,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Sign(args) => sign::run(args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Keys(command) => keys::run(command, output),
+        Command::Approve(command) => approve::run(command, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Trust(command) => trust::run(command),
         Command::Policy(command) => policy::run(command, output),

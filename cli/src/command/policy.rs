@@ -1,7 +1,8 @@
-//! `sealwright policy`: what a policy would decide, without a daemon.
+//! `sealwright policy`: what a policy would decide, without a daemon; and the daemon's, to bring it into force.
 
 use std::path::PathBuf;
 
+use sealwright_client::{Client, Gate};
 use sealwright_core::identity::{PeerCred, Principal};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
@@ -13,7 +14,9 @@ use sealwright_policy::{CedarPolicy, Effect, Explanation, SCHEMA};
 use serde::Serialize;
 
 use crate::config::{DEFAULT_CONFIG, Site};
+use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::gate::Approvals;
 use crate::output::Output;
 use crate::{clock, files, subject};
 
@@ -25,8 +28,18 @@ pub(crate) enum Command {
     WhoCan(Box<super::access::WhoCan>),
     /// Show what every principal could do with every key and tenant, for an auditor to sign off.
     AccessReview(Box<super::access::Review>),
+    /// Bring the daemon's policy file as it is now into force.
+    Activate(Activate),
     /// Print what policies can speak of, in Cedar's schema language.
     Schema,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Activate {
+    #[command(flatten)]
+    approvals: Approvals,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +101,25 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::WhoCan(args) => super::access::who_can(*args, output),
         Command::AccessReview(args) => super::access::review(*args, output),
         Command::Check(args) => check(&args, output),
+        Command::Activate(args) => activate(args, output),
     }
+}
+
+fn activate(args: Activate, output: Output) -> Result<(), Failure> {
+    let Activate {
+        approvals,
+        connection,
+    } = args;
+    let activated = connection.run(async |mut client| {
+        let call = async |client: &mut Client, gate: &Gate| client.activate_policy(gate).await;
+        approvals.pass(&mut client, call).await
+    })?;
+    output.answer(&activated, || {
+        format!(
+            "policy {} decides since record {}",
+            activated.digest, activated.record
+        )
+    })
 }
 
 fn check(args: &Check, output: Output) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ mod request;
 
 use std::path::{Path, PathBuf};
 
-use sealwright_client::{Client, ClientError, Crl, Key, PublishedTrust, Revocation};
+use sealwright_client::{Client, ClientError, Crl, Gate, Key, PublishedTrust, Revocation};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use self::request::RevocationRequest;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::files;
+use crate::gate::Approvals;
 use crate::output::Output;
 
 /// Say that a key version may be in other hands. It signs nothing from the next request on, and there is no way
@@ -34,6 +35,8 @@ pub(crate) struct Revoke {
     /// Why; goes into the audit log.
     #[arg(long)]
     reason: String,
+    #[command(flatten)]
+    approvals: Approvals,
     #[command(flatten)]
     telling: Telling,
 }
@@ -95,10 +98,16 @@ pub(super) fn revoke(args: Revoke, output: Output) -> Result<(), Failure> {
         key,
         effective_time,
         reason,
+        approvals,
         telling,
     } = args;
     let mut revoked = telling.connection.clone().run(async |mut client| {
-        let key = client.compromise_key(&key, effective_time, &reason).await?;
+        let call = async |client: &mut Client, gate: &Gate| {
+            client
+                .compromise_key(&key, effective_time, &reason, gate)
+                .await
+        };
+        let key = approvals.pass(&mut client, call).await?;
         let told = Told::by(&mut client, &key, &telling).await;
         Ok::<_, ClientError>(Revoked { key, told })
     })?;

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use sealwright_client::{Client, ClientError, DescribedKey, Generate, Key, Rotated};
+use sealwright_client::{Client, ClientError, DescribedKey, Gate, Generate, Key, Rotated};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::{Envelope, TrustedKey};
 use sealwright_core::key::KeyState;
@@ -24,6 +24,7 @@ use crate::confirm::Confirmation;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::files;
+use crate::gate::Approvals;
 use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +59,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    approvals: Approvals,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -85,7 +88,12 @@ fn switch(prepare: Prepare<'_>, output: Output) -> Result<(), Failure> {
     let args = prepare.args;
     let rotated = args.connection.clone().run(async |mut client| {
         match prepare.successor(&mut client).await? {
-            Successor::Waits(to) => Ok(client.rotate_key(&to, &args.reason).await?),
+            Successor::Waits(to) => {
+                let call = async |client: &mut Client, gate: &Gate| {
+                    client.rotate_key(&to, &args.reason, gate).await
+                };
+                Ok(args.approvals.pass(&mut client, call).await?)
+            }
             Successor::Signs(versions, to) => rotated_before(&versions, *to),
         }
     })?;
@@ -145,7 +153,10 @@ fn schedule(prepare: Prepare<'_>, at: Timestamp, output: Output) -> Result<(), F
             Successor::Waits(to) => to,
             Successor::Signs(_, key) => return Err(signs_already(&key)),
         };
-        let from = client.schedule_rotation(&to, at, &args.reason).await?;
+        let call = async |client: &mut Client, gate: &Gate| {
+            client.schedule_rotation(&to, at, &args.reason, gate).await
+        };
+        let from = args.approvals.pass(&mut client, call).await?;
         Ok((from, to))
     })?;
     output.answer(&from, || {
@@ -201,7 +212,7 @@ impl Prepare<'_> {
             }
             _ => {
                 let enrolment = self.enrolment(old, token, scheme);
-                let made = enrolment.carry_out(client, found).await??;
+                let made = enrolment.carry_out(client, found).await?;
                 Ok(Successor::Waits(made.key))
             }
         }
@@ -237,6 +248,8 @@ impl Prepare<'_> {
             scheme,
             rsa_bits: None,
         };
-        client.generate_key(&wanted).await
+        let call =
+            async |client: &mut Client, gate: &Gate| client.generate_key(&wanted, gate).await;
+        self.args.approvals.pass(client, call).await
     }
 }

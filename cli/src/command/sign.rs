@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealwright_client::{Client, ClientError, Format, SignRequest, Signed};
+use sealwright_client::{Client, ClientError, Format, Gate, SignRequest, Signed};
 use sealwright_core::error::Code;
 use sealwright_core::predicate;
 use sealwright_core::statement::{self, PAYLOAD_TYPE};
 
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::gate::Approvals;
 use crate::output::Output;
 use crate::{files, subject};
 
@@ -67,6 +68,9 @@ pub(crate) struct Args {
     /// How long the daemon may take.
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
+    /// Where policy asks for approvals, wait for them.
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -88,11 +92,21 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
         payload_type: &payload_type,
         payload: payload.into(),
         idempotency_key: Some(&idempotency_key),
+        operation: None,
         timeout: args.timeout_ms.map(Duration::from_millis),
     };
+    let approvals = Approvals::waiting(args.wait);
     let want_proof = args.proof.is_some();
     let (signed, proof) = args.connection.run(async |mut client| {
-        let signed = sign(&mut client, &request).await?;
+        let call = async |client: &mut Client, gate: &Gate| {
+            let operation = gate.operation;
+            let request = SignRequest {
+                operation,
+                ..request.clone()
+            };
+            sign(client, &request).await
+        };
+        let signed = approvals.pass(&mut client, call).await?;
         let proof = if want_proof {
             Some(client.proof(signed.record, true).await?)
         } else {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Actor;
+use super::{Actor, Warrant};
 use crate::key::{Enrolment, KeyEvent};
 use crate::name::KeyVersionId;
 use crate::scheme::Scheme;
@@ -31,6 +31,9 @@ pub struct KeyChanged {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }
 
 /// A key is about to be made: if no `key.enrolled` follows, look for an orphan on the token.
@@ -44,8 +47,14 @@ pub struct KeyGenerateIntent {
     pub uri: KeyUri,
     /// The scheme.
     pub scheme: Scheme,
+    /// Modulus length, for RSA schemes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rsa_bits: Option<u16>,
     /// Who asked.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }
 
 /// A successor took a key version's place: one record, so that there is no moment without an active version.
@@ -62,6 +71,9 @@ pub struct KeyRotated {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }
 
 /// A key version may be in other hands; deactivated by this if it was in use. There is no way back.
@@ -75,4 +87,7 @@ pub struct KeyCompromised {
     pub reason: String,
     /// Who decided it.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }

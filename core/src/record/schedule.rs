@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Actor;
+use super::{Actor, Warrant};
 use crate::name::{KeyName, KeyVersionId};
 use crate::time::Timestamp;
 
@@ -20,6 +20,9 @@ pub struct RotationScheduled {
     pub reason: String,
     /// Who asked for it, and in whose name it will be done.
     pub by: Actor,
+    /// By which approvals; they are also those of the rotation itself.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }
 
 /// A scheduled rotation will not take place. The successor stays as it is.

@@ -9,6 +9,7 @@ use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine, Question, R
 use sealwright_core::record::{
     Actor, Event, FreezeChanged, FreezeScope, Genesis, KeyChanged, KeyCompromised, KeyEnrolled,
     KeyRotated, LogKey, Record, RotationCancelled, RotationScheduled, SCHEMA_VERSION, SignRecord,
+    Warrant,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
@@ -116,6 +117,7 @@ pub fn changed(key: &str, event: KeyEvent) -> Event {
         event,
         reason: String::new(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 
@@ -163,6 +165,7 @@ pub fn rotated(from: &str, to: &str) -> Event {
         succession: "{}".to_owned(),
         reason: String::new(),
         by: by(),
+        warrant: Warrant::default(),
     }))
 }
 
@@ -172,6 +175,7 @@ pub fn compromised(key: &str, effective_time: i64) -> Event {
         effective_time: Timestamp::from_unix_millis(effective_time),
         reason: "found on a pastebin".to_owned(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 
@@ -186,6 +190,7 @@ pub fn scheduled(from: &str, to: &str, at: i64) -> Event {
         at: Timestamp::from_unix_millis(at),
         reason: String::new(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 

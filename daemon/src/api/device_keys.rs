@@ -7,13 +7,14 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::key::EvidenceGrade;
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::record::{Event, KeyGenerateIntent};
+use sealwright_core::record::{Event, KeyGenerateIntent, Warrant};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::{ErrorClass, KeyDescription, KeySpec};
 use serde::{Deserialize, Serialize};
 
+use super::gate::{Gate, Way};
 use super::keys::managed_key;
 use super::{Call, actor, read_json};
 use crate::authn::Caller;
@@ -125,9 +126,20 @@ fn default_rsa_bits() -> u16 {
     3072
 }
 
+/// As it goes into the record: only where it means something.
+fn rsa_bits(wanted: &Generate) -> Option<u16> {
+    let is_rsa = matches!(wanted.scheme, Scheme::RsaPkcs1Sha256 | Scheme::RsaPssSha256);
+    is_rsa.then_some(wanted.rsa_bits)
+}
+
 /// `POST /v1/keys/generate`: intent, then device. The key does nothing before it is enrolled.
-pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn generate(
+    call: &Call<'_>,
+    query: &str,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
+    let gate = Gate::read(query)?;
     let wanted: Generate = read_json(call, body).await?;
     let name = managed_key(call, &caller, &wanted.key)?;
     call.daemon.can_record()?;
@@ -140,13 +152,16 @@ pub(super) async fn generate(call: &Call<'_>, body: Incoming) -> Result<Answer, 
         token: wanted.token.clone(),
         uri: wanted.uri.clone(),
         scheme: wanted.scheme,
+        rsa_bits: rsa_bits(&wanted),
         by: actor(&caller),
+        warrant: Warrant::default(),
     };
-    let _ = call
-        .daemon
-        .journal
-        .record(Event::KeyGenerateIntent(intent))
-        .await?;
+    let event = Event::KeyGenerateIntent(intent);
+    let event = match gate.pass_event(call, &caller, event).await? {
+        Way::Open(event) => event,
+        Way::Closed(answer) => return Ok(answer),
+    };
+    let _ = call.daemon.journal.record(event).await?;
     call.daemon.failpoints.reach("generate");
     let spec = KeySpec {
         uri: wanted.uri,

@@ -10,7 +10,7 @@ use sealwright_core::certificate::check_chain;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::{Enrolment, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::KeyName;
-use sealwright_core::record::{Event, KeyChanged, KeyEnrolled};
+use sealwright_core::record::{Event, KeyChanged, KeyEnrolled, Warrant};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::state::State;
@@ -20,6 +20,7 @@ use sealwright_driver_api::KeyDescription;
 use serde::Deserialize;
 
 use super::device_keys::ask;
+use super::gate::{Gate, Way};
 use super::keys::{bad, key_answer, managed_key};
 use super::{Call, actor, read_json};
 use crate::http::Answer;
@@ -90,12 +91,15 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
             event: KeyEvent::Activate,
             reason: String::new(),
             by,
+            warrant: Warrant::default(),
         };
-        recorded = call
-            .daemon
-            .journal
-            .record(Event::KeyChanged(changed))
-            .await?;
+        // Under dual control the key waits here, enrolled: activating it is a request of its own.
+        let event = Event::KeyChanged(changed);
+        let event = match Gate::default().pass_event(call, &caller, event).await? {
+            Way::Open(event) => event,
+            Way::Closed(answer) => return Ok(answer),
+        };
+        recorded = call.daemon.journal.record(event).await?;
     }
     call.daemon.failpoints.reach("enrol-respond");
     key_answer(call, &id, StatusCode::CREATED, recorded.index())

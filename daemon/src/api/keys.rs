@@ -7,7 +7,7 @@ use sealwright_core::error::Code;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyEvent, KeyState, KeyVersion, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::record::{Event, KeyChanged};
+use sealwright_core::record::{Event, KeyChanged, Warrant};
 use sealwright_core::rotation::RotationDue;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::state::{Schedule, State};
@@ -16,6 +16,7 @@ use sealwright_core::uri::KeyUri;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::gate::{Gate, Way};
 use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
 use crate::daemon::Daemon;
@@ -228,8 +229,14 @@ struct Change {
 }
 
 /// `POST /v1/keys/{tenant}/{label}/{version}/events`
-pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn change(
+    call: &Call<'_>,
+    id: &str,
+    query: &str,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
+    let gate = Gate::read(query)?;
     let id = parse_version(id)?;
     managed_key(call, &caller, &id.key.to_string())?;
     let Change { event, reason } = read_json(call, body).await?;
@@ -243,12 +250,17 @@ pub(super) async fn change(call: &Call<'_>, id: &str, body: Incoming) -> Result<
         event,
         reason,
         by: actor(&caller),
+        warrant: Warrant::default(),
     };
-    let recorded = call
-        .daemon
+    call.daemon
         .journal
-        .record(Event::KeyChanged(changed))
-        .await?;
+        .with_state(|state| state.check_change(&id, event))?;
+    let event = Event::KeyChanged(changed);
+    let event = match gate.pass_event(call, &caller, event).await? {
+        Way::Open(event) => event,
+        Way::Closed(answer) => return Ok(answer),
+    };
+    let recorded = call.daemon.journal.record(event).await?;
     key_answer(call, &id, StatusCode::OK, recorded.index())
 }
 

@@ -9,9 +9,12 @@ mod device_keys;
 mod enrol;
 mod erasure;
 mod freeze;
+mod gate;
 mod holds;
 mod keys;
 mod log;
+pub(crate) mod operations;
+mod policy;
 mod query;
 mod retention;
 mod revocation;
@@ -87,6 +90,11 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     if !matches!(
         segments.as_slice(),
         ["v1", "sign"]
+            | ["v1", "keys", "generate"]
+            | ["v1", "policy", "activate"]
+            | ["v1", "keys", _, _, "rotate"]
+            | ["v1", "keys", _, _, "rotate", "schedule"]
+            | ["v1", "keys", _, _, _, "compromise" | "events"]
             | ["v1", "audit", "records"]
             | ["v1", "log", "proof", _]
             | ["v1", "log", "consistency"]
@@ -104,20 +112,20 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys"] if get => keys::list(call, None),
         ["v1", "keys"] if post => enrol::post(call, body).await,
         ["v1", "keys", "describe"] if post => device_keys::describe(call, body).await,
-        ["v1", "keys", "generate"] if post => device_keys::generate(call, body).await,
+        ["v1", "keys", "generate"] if post => device_keys::generate(call, query, body).await,
         ["v1", "keys", tenant, label] if get => keys::list(call, Some((*tenant, *label))),
         ["v1", "keys", tenant, label, "rotate"] if post => {
-            rotation::post(call, &format!("{tenant}/{label}"), body).await
+            rotation::post(call, &format!("{tenant}/{label}"), query, body).await
         }
         ["v1", "keys", tenant, label, "rotate", "schedule"] if post => {
-            rotation::schedule(call, &format!("{tenant}/{label}"), body).await
+            rotation::schedule(call, &format!("{tenant}/{label}"), query, body).await
         }
         ["v1", "keys", tenant, label, "rotate", "cancel"] if post => {
             rotation::cancel(call, &format!("{tenant}/{label}"), body).await
         }
         ["v1", "keys", tenant, label, version, "compromise"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
-            compromise::post(call, id, body).await
+            compromise::post(call, id, query, body).await
         }
         ["v1", "keys", tenant, label, version, "crl"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
@@ -128,7 +136,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             revocation::post(call, id, body).await
         }
         ["v1", "keys", tenant, label, version, "events"] if post => {
-            keys::change(call, &format!("{tenant}/{label}#{version}"), body).await
+            keys::change(call, &format!("{tenant}/{label}#{version}"), query, body).await
         }
         ["v1", "audit", "erasures"] if post => erasure::post(call, body).await,
         ["v1", "audit", "holds"] if get => holds::list(call),
@@ -143,6 +151,12 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "log", "key"] if get => log::key(call),
         ["v1", "log", "proof", index] if get => log::proof(call, index, query).await,
         ["v1", "log", "tile", ..] if get => log::tile(call, path.trim_start_matches("/v1/log/")),
+        ["v1", "policy", "activate"] if post => policy::activate(call, query).await,
+        ["v1", "operations"] if get => operations::list(call),
+        ["v1", "operations", index] if get => operations::show(call, index),
+        ["v1", "operations", index, "approvals"] if post => {
+            operations::approve(call, index, body).await
+        }
         ["v1", "tokens", token, "clear"] if post => tokens::clear(call, token, body).await,
         ["v1", "trust"] if post => trust::post(call, body).await,
         known if !methods_at(known).is_empty() => Err(Refusal::bad_input(
@@ -188,6 +202,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/log/key"),
     ("GET", "/v1/log/proof/{index}"),
     ("GET", "/v1/log/tile/{tile}"),
+    ("POST", "/v1/policy/activate"),
+    ("GET", "/v1/operations"),
+    ("GET", "/v1/operations/{index}"),
+    ("POST", "/v1/operations/{index}/approvals"),
     ("POST", "/v1/tokens/{name}/clear"),
     ("POST", "/v1/trust"),
 ];

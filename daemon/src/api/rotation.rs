@@ -3,15 +3,17 @@
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use sealwright_core::approval::Params;
 use sealwright_core::error::Code;
 use sealwright_core::key::KeyState;
 use sealwright_core::name::{KeyName, KeyVersionId};
-use sealwright_core::record::{Event, RotationCancelled, RotationScheduled};
+use sealwright_core::record::{Event, RotationCancelled, RotationScheduled, Warrant};
 use sealwright_core::state::StateError;
 use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::gate::{Gate, Way};
 use super::keys::{KeyView, key_answer, managed_key, view_of};
 use super::{Call, actor, check_reason, read_json};
 use crate::audit::writer::RecordError;
@@ -35,18 +37,29 @@ struct Rotated<'a> {
     succession: &'a RawValue,
 }
 
-pub(super) async fn post(call: &Call<'_>, name: &str, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn post(
+    call: &Call<'_>,
+    name: &str,
+    query: &str,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
+    let gate = Gate::read(query)?;
     let name = managed_key(call, &caller, name)?;
     let Rotate { to, reason } = read_json(call, body).await?;
     check_reason(&reason)?;
     let (from, to) = (active(call, &name)?, name.version(to));
+    let warrant = match gate.pass(call, &caller, params(call, &from, &to)?).await? {
+        Way::Open(warrant) => warrant,
+        Way::Closed(answer) => return Ok(answer),
+    };
     let rotation = Rotation {
         from: &from,
         to: &to,
         reason,
         principal: &caller.principal,
         by: actor(&caller),
+        warrant,
     };
     let recorded = rotate(call.daemon, rotation).await?;
     let record = recorded.index();
@@ -73,9 +86,11 @@ struct Schedule {
 pub(super) async fn schedule(
     call: &Call<'_>,
     name: &str,
+    query: &str,
     body: Incoming,
 ) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
+    let gate = Gate::read(query)?;
     let name = managed_key(call, &caller, name)?;
     let Schedule { to, at, reason } = read_json(call, body).await?;
     check_reason(&reason)?;
@@ -87,8 +102,17 @@ pub(super) async fn schedule(
         at,
         reason,
         by: actor(&caller),
+        warrant: Warrant::default(),
     };
+    let now = call.daemon.clock.now();
+    call.daemon
+        .journal
+        .with_state(|state| state.check_schedule(&from, &scheduled.to, at, now))?;
     let event = Event::RotationScheduled(scheduled);
+    let event = match gate.pass_event(call, &caller, event).await? {
+        Way::Open(event) => event,
+        Way::Closed(answer) => return Ok(answer),
+    };
     let recorded = call.daemon.journal.record(event).await?;
     key_answer(call, &from, StatusCode::OK, recorded.index())
 }
@@ -118,6 +142,17 @@ pub(super) async fn cancel(call: &Call<'_>, name: &str, body: Incoming) -> Resul
     let event = Event::RotationCancelled(cancelled);
     let recorded = call.daemon.journal.record(event).await?;
     key_answer(call, &from, StatusCode::OK, recorded.index())
+}
+
+/// What approvers are asked for, if it is possible at all.
+fn params(call: &Call<'_>, from: &KeyVersionId, to: &KeyVersionId) -> Result<Params, Refusal> {
+    call.daemon.journal.with_state(|state| {
+        state.check_rotation(from, to)?;
+        Ok(Params::Rotate {
+            from: state.signing_key(from)?,
+            to: state.signing_key(to)?,
+        })
+    })
 }
 
 fn active(call: &Call<'_>, name: &KeyName) -> Result<KeyVersionId, Refusal> {

@@ -52,6 +52,7 @@ fn read_head(
     let timeout = query
         .take_as("timeout_ms")?
         .map_or(Ok(default_timeout), timeout)?;
+    let operation = query.take_as("operation")?;
     query.finish()?;
     Ok(SignCall {
         keys,
@@ -59,6 +60,7 @@ fn read_head(
         wants_proof,
         payload_type: content_type(headers)?,
         idempotency: idempotency_key(headers)?,
+        operation,
         deadline: Instant::now() + timeout,
         body,
     })

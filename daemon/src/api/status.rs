@@ -4,6 +4,8 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::FormerLog;
+use sealwright_core::state::State;
+use sealwright_core::state::approvals::Status as OperationStatus;
 use serde::Serialize;
 
 use super::Call;
@@ -25,6 +27,10 @@ struct Status {
     principal: Principal,
     log: Log,
     policy_digest: String,
+    /// A policy file that needs approvals before it decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_waiting: Option<Sha256Digest>,
+    approvals: Approvals,
     config_digest: String,
     tokens: Vec<Token>,
     /// Freezes in force that concern the caller.
@@ -55,6 +61,17 @@ struct Predecessor {
     because: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<FormerLog>,
+}
+
+/// Dual control.
+#[derive(Serialize)]
+struct Approvals {
+    /// How many approvals a step of a key's life needs; 0: none.
+    required: u32,
+    /// Requests that wait for approvals.
+    waiting: usize,
+    /// Things done by break-glass that nobody approved yet.
+    owed: usize,
 }
 
 #[derive(Serialize)]
@@ -150,6 +167,8 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
         },
         log: log(daemon),
         policy_digest: daemon.policy.current().digest().to_string(),
+        policy_waiting: daemon.policy.waiting(),
+        approvals: approvals(daemon),
         config_digest: daemon.config_digest().to_string(),
         tokens: daemon
             .tokens
@@ -191,6 +210,14 @@ fn predecessor(daemon: &Daemon) -> Option<Predecessor> {
             earlier: predecessor.earlier,
         })
     })
+}
+
+fn approvals(daemon: &Daemon) -> Approvals {
+    Approvals {
+        required: daemon.journal.with_state(State::approvals_required),
+        waiting: crate::approvals::count(daemon, OperationStatus::Waiting),
+        owed: crate::approvals::count(daemon, OperationStatus::Owed),
+    }
 }
 
 fn log(daemon: &Daemon) -> Log {

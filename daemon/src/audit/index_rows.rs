@@ -347,9 +347,14 @@ impl Facts {
                 facts.about_freeze(&changed.scope, &changed.by.principal)
             }
             Event::FreezeInherited(freeze) => facts.about_freeze(&freeze.scope, &freeze.by),
+            Event::ApprovalRequested(requested) => {
+                facts.about_tenant(&requested.tenant, &requested.by.principal);
+            }
+            Event::ApprovalGranted(given) | Event::ApprovalDenied(given) => {
+                facts.about_tenant(&given.tenant, &given.approver);
+            }
             Event::DenialsSummarised(denials) => {
-                facts.principals.push(denials.principal.clone());
-                facts.tenants.push(denials.tenant.to_string());
+                facts.about_tenant(&denials.tenant, &denials.principal);
             }
             Event::AuditErased(erased) => facts.about_tenant(&erased.tenant, &erased.by.principal),
             Event::HoldPlaced(hold) | Event::HoldLifted(hold) => {

@@ -14,6 +14,7 @@ use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{self, Event, Leaf, Record, SALT_LEN, SCHEMA_VERSION, SignRecord};
 use sealwright_core::state::{ReleaseConflict, State, StateError};
+use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::Hash;
 use sealwright_core::tlog::merkle::leaf_hash;
 use tokio::sync::oneshot;
@@ -120,6 +121,8 @@ pub struct Claim {
     pub key: KeyVersionId,
     /// The permit's state index.
     pub state_index: u64,
+    /// How many approvals policy asks for.
+    pub approvals: u32,
 }
 
 impl Claim {
@@ -128,6 +131,7 @@ impl Claim {
         Self {
             key: permit.key().clone(),
             state_index: permit.state_index(),
+            approvals: permit.demands().approvals,
         }
     }
 }
@@ -377,17 +381,14 @@ impl Writer {
             .state
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let conflict = claims
-            .iter()
-            .find_map(|claim| state.check_release(&claim.key, claim.state_index).err())
-            .or_else(|| taken(&state, &event));
+        let time = self.clock.now().max(state.last_time());
+        let conflict = conflict(&state, &event, claims, time);
         let event = match (&conflict, event) {
             (Some(conflict), Event::Sign(sign)) => {
                 Event::Sign(Box::new(discarded(*sign, conflict)))
             }
             (_, event) => event,
         };
-        let time = self.clock.now().max(state.last_time());
         let record = Record {
             v: SCHEMA_VERSION,
             seq: state.next_index(),
@@ -467,6 +468,36 @@ impl Writer {
         for follower in &mut self.followers {
             what(follower.as_mut(), &state);
         }
+    }
+}
+
+/// Why a release may not happen any more.
+fn conflict(
+    state: &State,
+    event: &Event,
+    claims: &[Claim],
+    time: Timestamp,
+) -> Option<ReleaseConflict> {
+    let mut keys = claims.iter();
+    keys.find_map(|claim| state.check_release(&claim.key, claim.state_index).err())
+        .or_else(|| taken(state, event))
+        .or_else(|| unapproved(state, event, claims, time))
+}
+
+/// Whether approvals that policy asks for are missing now.
+fn unapproved(
+    state: &State,
+    event: &Event,
+    claims: &[Claim],
+    time: Timestamp,
+) -> Option<ReleaseConflict> {
+    match event {
+        Event::Sign(sign) if sign.outcome == record::Outcome::Signed => {
+            let needed = claims.iter().map(|claim| claim.approvals).max()?;
+            let checked = state.check_sign_approval(sign, needed, time);
+            checked.err().map(ReleaseConflict::Approval)
+        }
+        _ => None,
     }
 }
 

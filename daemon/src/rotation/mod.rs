@@ -9,7 +9,7 @@ pub mod schedule;
 use sealwright_core::identity::Principal;
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::{RotationIntent, authorise_rotation};
-use sealwright_core::record::{Actor, Event, KeyRotated};
+use sealwright_core::record::{Actor, Event, KeyRotated, Warrant};
 use sealwright_core::statement::PAYLOAD_TYPE;
 
 use crate::audit::writer::Recorded;
@@ -30,6 +30,8 @@ pub struct Rotation<'a> {
     pub principal: &'a Principal,
     /// The same with the process behind him, for the record.
     pub by: Actor,
+    /// By which approvals.
+    pub warrant: Warrant,
 }
 
 /// Lets the successor take over; what is recorded is the succession statement.
@@ -43,6 +45,7 @@ pub async fn rotate(daemon: &Daemon, rotation: Rotation<'_>) -> Result<Recorded<
         succession: sealed.for_record(),
         reason: rotation.reason,
         by: rotation.by,
+        warrant: rotation.warrant,
     };
     let event = Event::KeyRotated(Box::new(rotated));
     let recorded = daemon.journal.record_with(sealed, event).await?;

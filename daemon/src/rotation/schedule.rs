@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sealwright_core::error::Code;
 use sealwright_core::identity::Principal;
 use sealwright_core::name::KeyName;
-use sealwright_core::record::RotationScheduled;
+use sealwright_core::record::{RotationScheduled, Warrant};
 use sealwright_core::state::Schedule;
 
 use super::{Rotation, rotate};
@@ -130,6 +130,7 @@ async fn carry_out(daemon: &Daemon, scheduled: &RotationScheduled) -> Result<u64
         reason: scheduled.reason.clone(),
         principal: &principal,
         by: scheduled.by.clone(),
+        warrant: Warrant::default(),
     };
     Ok(rotate(daemon, rotation).await?.index())
 }
@@ -167,6 +168,7 @@ mod tests {
             at: Timestamp::default(),
             reason: String::new(),
             by,
+            warrant: Warrant::default(),
         };
         Schedule { index, rotation }
     }

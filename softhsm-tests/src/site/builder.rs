@@ -35,6 +35,8 @@ pub struct Builder {
     low_water_bytes: u64,
     state_mib: Option<u32>,
     checkpoint_interval_ms: u32,
+    approvers: Vec<String>,
+    approvals: u32,
 }
 
 impl Default for Builder {
@@ -50,6 +52,8 @@ impl Default for Builder {
             low_water_bytes: 1 << 20,
             state_mib: None,
             checkpoint_interval_ms: 50,
+            approvers: Vec::new(),
+            approvals: 0,
         }
     }
 }
@@ -112,6 +116,21 @@ impl Builder {
         self
     }
 
+    /// Under dual control: so many of these approve each step of a key's life. No key is enrolled at the start.
+    #[must_use]
+    pub fn approvers(mut self, needed: u32, ids: &[&str]) -> Self {
+        self.approvals = needed;
+        for id in ids {
+            self.approvers.push((*id).to_owned());
+            if *id != OPERATOR {
+                self.more.push_str(&format!(
+                    "[[principal]]\nid = '{id}'\nroles = ['approver']\n"
+                ));
+            }
+        }
+        self
+    }
+
     /// With the state folder on a file system of its own with so many MiB.
     #[must_use]
     pub fn small_disk(mut self, mib: u32) -> Self {
@@ -122,10 +141,14 @@ impl Builder {
     /// Makes and starts everything, and enrols the tokens' keys.
     #[must_use]
     pub fn start(self) -> Site {
+        let enrols = self.approvals == 0;
         let mut site = self.lay_out();
         site.tokens.values_mut().for_each(Token::serve);
         site.start_daemon();
-        let keys = site.tokens.iter().filter(|(name, _)| *name != LOG);
+        let keys = site
+            .tokens
+            .iter()
+            .filter(|(name, _)| enrols && *name != LOG);
         let keys =
             keys.flat_map(|(name, token)| token.keys().iter().map(move |key| (name, &key.label)));
         for (token, label) in keys {
@@ -231,7 +254,7 @@ impl Builder {
             "log_key": {
                 "token": LOG, "uri": log.uri(LOG), "spki": key["spki_der"], "scheme": "ed25519",
             },
-            "operators": [OPERATOR],
+            "operators": [OPERATOR], "approvers": self.approvers, "approvals_required": self.approvals,
             "policy_digest": sha256_hex(self.policy.as_bytes()),
         })
     }

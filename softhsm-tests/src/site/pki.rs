@@ -130,6 +130,13 @@ impl Authority {
         self.issue(leaf, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// A client certificate for the key of another one.
+    #[must_use]
+    pub fn client_with_key(&self, leaf: &Leaf, of: &Identity) -> Identity {
+        let key = KeyPair::from_pem(&of.key_pem()).expect("a key");
+        self.certify(leaf, ExtendedKeyUsagePurpose::ClientAuth, key)
+    }
+
     /// A server certificate.
     #[must_use]
     pub fn server(&self, name: &str) -> Identity {
@@ -137,7 +144,10 @@ impl Authority {
     }
 
     fn issue(&self, leaf: &Leaf, usage: ExtendedKeyUsagePurpose) -> Identity {
-        let key = KeyPair::generate().expect("a P-256 key");
+        self.certify(leaf, usage, KeyPair::generate().expect("a P-256 key"))
+    }
+
+    fn certify(&self, leaf: &Leaf, usage: ExtendedKeyUsagePurpose, key: KeyPair) -> Identity {
         let certificate = leaf
             .params(usage)
             .signed_by(&key, &self.issuer)

@@ -107,8 +107,8 @@ fn genesis(
         origin: args.origin.clone(),
         log_key,
         operators: args.operators.clone(),
-        approvers: Vec::new(),
-        approvals_required: 0,
+        approvers: args.approvers.clone(),
+        approvals_required: args.approvals,
         policy_digest,
         predecessor: shard.map(|shard| Box::new(shard.predecessor.clone())),
     };
@@ -152,6 +152,7 @@ fn roles<'a>(args: &'a Args, plan: &'a Plan) -> BTreeMap<&'a str, Vec<&'static s
     let lists = [
         (&args.clients, "client"),
         (&args.operators, "operator"),
+        (&args.approvers, "approver"),
         (&args.auditors, "auditor"),
     ];
     let of = |id: &String| {

@@ -37,6 +37,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Checks everything that can be checked without asking the token.
     pub(super) fn make(args: &Args) -> Result<Self, Failure> {
+        check_approvers(args)?;
         refuse_existing_log(&args.state_dir)?;
         let log_scheme = args.log_scheme;
         if !matches!(log_scheme, Scheme::Ed25519 | Scheme::EcdsaP256Sha256) {
@@ -134,6 +135,21 @@ impl Plan {
     }
 }
 
+/// Whoever asks cannot approve: each operator needs enough others.
+fn check_approvers(args: &Args) -> Result<(), Failure> {
+    let needed = args.approvals as usize;
+    let mut approvers = args.approvers.clone();
+    approvers.sort();
+    approvers.dedup();
+    let short = |operator: &&String| approvers.iter().filter(|id| id != operator).count() < needed;
+    match args.operators.iter().find(short) {
+        None => Ok(()),
+        Some(operator) => Err(Failure::Local(format!(
+            "--approvals {needed}: what {operator} asks for could never happen, name {needed} --approver beside him"
+        ))),
+    }
+}
+
 fn refuse_existing_log(state_dir: &Path) -> Result<(), Failure> {
     let journal = state_dir.join("journal");
     let has_journal = std::fs::read_dir(&journal).is_ok_and(|mut entries| entries.next().is_some());
@@ -182,6 +198,7 @@ fn certificates(args: &Args) -> Result<Vec<(String, String)>, Failure> {
     let mut ids: Vec<&String> = args
         .operators
         .iter()
+        .chain(&args.approvers)
         .chain(&args.clients)
         .chain(&args.auditors)
         .collect();

@@ -1,0 +1,50 @@
+//! `POST /v1/policy/activate`: the policy file as it is now comes into force.
+
+use std::sync::Arc;
+
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::error::Code;
+use sealwright_core::permit::{Action, PolicyEngine as _, Resource};
+use sealwright_core::record::{Event, PolicyActivated, Warrant};
+use serde::Serialize;
+
+use super::gate::{Gate, Way};
+use super::{Call, actor};
+use crate::http::{self, Answer};
+use crate::kept_policy;
+use crate::refusal::Refusal;
+use crate::run::read_policy;
+
+#[derive(Serialize)]
+struct Activated {
+    digest: Sha256Digest,
+    record: u64,
+}
+
+pub(super) async fn activate(call: &Call<'_>, query: &str) -> Result<Answer, Refusal> {
+    let caller = call.caller()?;
+    let gate = Gate::read(query)?;
+    let daemon = call.daemon;
+    let tenant = Resource::Tenant(&caller.principal.tenant);
+    call.check(&caller, Action::Operate, tenant)?;
+    daemon.can_record()?;
+    let (text, policy) = read_policy(&daemon.config)
+        .map_err(|e| Refusal::bad_input(Code::InvalidRequest, e.to_string()))?;
+    let digest = policy.digest();
+    let event = Event::PolicyActivated(PolicyActivated {
+        digest,
+        by: Some(actor(&caller)),
+        warrant: Warrant::default(),
+    });
+    let event = match gate.pass_event(call, &caller, event).await? {
+        Way::Open(event) => event,
+        Way::Closed(answer) => return Ok(answer),
+    };
+    kept_policy::keep(&daemon.config.state.dir, &text)
+        .map_err(|e| Refusal::failed(Code::Internal, format!("the policy cannot be kept: {e}")))?;
+    let record = daemon.journal.record(event).await?.index();
+    daemon.policy.replace(Arc::new(policy));
+    let mut answer = http::json(&Activated { digest, record });
+    http::set(&mut answer, http::RECORD, &record.to_string());
+    Ok(answer)
+}
