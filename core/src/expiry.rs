@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 /// life, so that one which a machine renews every hour is no alarm.
 pub fn is_soon(now: Timestamp, from: Timestamp, until: Timestamp, days: u32) -> bool {
     let (from, until) = (from.unix_millis(), until.unix_millis());
-    let quarter = until.saturating_sub(from) / 4;
+    let quarter = until.saturating_sub(from).max(0) / 4;
     let ahead = quarter.min(i64::from(days) * 86_400_000);
     now.unix_millis() > until.saturating_sub(ahead)
 }
