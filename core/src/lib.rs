@@ -16,6 +16,7 @@ pub mod deny;
 pub mod digest;
 pub mod dsse;
 pub mod error;
+pub mod evidence;
 pub mod expiry;
 pub mod identity;
 pub mod journal;
