@@ -17,6 +17,7 @@ pub mod wire;
 pub use config::{TokenConfig, TokenConfigError};
 pub use context::{Progress, ProgressSink, SignContext};
 pub use error::{DriverError, ErrorClass};
+pub use sealwright_core::evidence::{Claims, Exclusive, Nonce, Statement, TokenIdentity};
 pub use sealwright_core::key::EvidenceGrade;
 pub use sealwright_core::scheme::{HashAlg, Scheme};
 pub use sealwright_core::sign::{SignInput, Signature};
@@ -53,6 +54,8 @@ pub struct Descriptor {
     pub can_generate: bool,
     /// The best evidence of a key's origin that it gives.
     pub evidence: EvidenceGrade,
+    /// Whether it gives evidence for an asker's nonce.
+    pub can_attest: bool,
 }
 
 /// What a driver says of one key.
@@ -115,6 +118,19 @@ pub struct KeySpec {
     pub rsa_bits: u16,
 }
 
+/// A device's answer to a question for evidence. Believed by nobody: the daemon's own verifier judges it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawEvidence {
+    /// The nonce it answers.
+    pub nonce: Nonce,
+    /// The token, as it describes itself.
+    pub token: TokenIdentity,
+    /// The key's SubjectPublicKeyInfo DER.
+    pub spki_der: Vec<u8>,
+    /// What is said of the key.
+    pub statement: Statement,
+}
+
 /// A worker of one token: lives on one thread, works on one request at a time.
 ///
 /// Every method may block on the device. It must return soon after `ctx.deadline()`; where it cannot, the
@@ -138,6 +154,17 @@ pub trait KeyDriver {
     fn generator(&mut self) -> Option<&mut dyn Generate> {
         None
     }
+
+    /// The optional ability to give evidence of a key's origin.
+    fn attester(&mut self) -> Option<&mut dyn Attest> {
+        None
+    }
+}
+
+/// Gives evidence. Apart from [`KeyDriver`], because not every device can.
+pub trait Attest {
+    /// What the device says of exactly one key, for this nonce. Changes nothing on the device.
+    fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError>;
 }
 
 /// Makes keys. Apart from [`KeyDriver`], because not every device can.

@@ -1,7 +1,7 @@
 //! A complete request, as a worker gets it.
 
 use crate::wire::Answer;
-use crate::{DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, SignContext, SignRequest};
+use crate::{DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, Nonce, SignContext, SignRequest};
 
 /// What a device is asked for, with everything it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Task {
     Sign(SignRequest),
     /// Make a key.
     Generate(KeySpec),
+    /// Give evidence of a key's origin, for a nonce.
+    Attest(KeyUri, Nonce),
 }
 
 impl Task {
@@ -33,6 +35,13 @@ impl Task {
                     DriverError::new(ErrorClass::Unsupported, "", detail)
                 })?;
                 generator.generate(spec).map(Answer::Key)
+            }
+            Self::Attest(key, nonce) => {
+                let attester = driver.attester().ok_or_else(|| {
+                    let detail = "this token gives no evidence of a key's origin";
+                    DriverError::new(ErrorClass::Unsupported, "", detail)
+                })?;
+                attester.attest(key, nonce).map(Answer::Evidence)
             }
         }
     }

@@ -9,12 +9,13 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Descriptor, DriverError, KeyDescription, KeySpec, KeyUri, Progress, Scheme, Signature,
+    Descriptor, DriverError, KeyDescription, KeySpec, KeyUri, Nonce, Progress, RawEvidence, Scheme,
+    Signature,
 };
 use sealwright_core::scheme::HashAlg;
 
 /// Version of these frames. A change to any of them raises it; there is no negotiation, both come from one build.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 /// Largest frame in bytes, without its length prefix.
 pub const FRAME_MAX: usize = 64 << 10;
 /// Bytes of message in one chunk; leaves room for the frame's own fields.
@@ -74,6 +75,13 @@ pub enum Call {
         /// What kind, and where.
         spec: KeySpec,
     },
+    /// Give evidence of a key's origin.
+    Attest {
+        /// The key.
+        key: KeyUri,
+        /// What the asker chose.
+        nonce: Nonce,
+    },
 }
 
 /// Daemon to driver.
@@ -111,6 +119,8 @@ pub enum Answer {
     Key(KeyDescription),
     /// To [`Call::Sign`].
     Signature(Signature),
+    /// To [`Call::Attest`].
+    Evidence(RawEvidence),
 }
 
 /// Driver to daemon.

@@ -50,6 +50,7 @@ impl YubiKeyToken {
             max_message: config.max_message,
             needs_touch: settings.touch_policy != Touch::Never,
             can_generate: true,
+            can_attest: false,
             evidence: EvidenceGrade::Claimed,
         };
         let address = Address {

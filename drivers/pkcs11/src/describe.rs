@@ -4,7 +4,7 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use der::{Decode, Encode};
 use sealwright_driver_api::{
-    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeyUri, Scheme,
+    Claims, DriverError, ErrorClass, EvidenceGrade, Exclusive, KeyDescription, KeyUri, Scheme,
 };
 use x509_cert::Certificate;
 
@@ -26,11 +26,8 @@ pub(crate) fn describe(
     let session = &lease.seat.session;
     let label = attribute!(session, key.handle, Label)?;
     let id = attribute!(session, key.handle, Id)?.filter(|id| !id.is_empty());
-    let spki_der = public_key(session, &key, id.as_deref())?.map_err(|why| {
-        let detail = format!("key {uri}: {why}");
-        Fault::hopeless(DriverError::new(ErrorClass::Unsupported, "", detail))
-    })?;
-    let claims = Claims::read(session, key.handle)?;
+    let spki_der = spki_of(session, uri, &key, id.as_deref())?;
+    let claims = read_claims(session, key.handle)?;
     let connector = lease.connector();
     let full = full_uri(&connector.label, &connector.serial, &Address { label, id });
     Ok(KeyDescription {
@@ -43,8 +40,21 @@ pub(crate) fn describe(
             .copied()
             .filter(|s| schemes.contains(s))
             .collect(),
-        evidence: claims.grade(),
-        claims: claims.for_people(),
+        evidence: grade(&claims),
+        claims: for_people(&claims),
+    })
+}
+
+/// SPKI of the private key at `uri`, or an error that says why there is none.
+pub(crate) fn spki_of(
+    session: &Session,
+    uri: &KeyUri,
+    key: &Key,
+    id: Option<&[u8]>,
+) -> Result<Vec<u8>, Fault> {
+    public_key(session, key, id)?.map_err(|why| {
+        let detail = format!("key {uri}: {why}");
+        Fault::hopeless(DriverError::new(ErrorClass::Unsupported, "", detail))
     })
 }
 
@@ -119,65 +129,45 @@ fn from_certificate(der: Option<Vec<u8>>) -> Result<Vec<u8>, String> {
 }
 
 /// The module's claims about a key's life. A software token makes the same ones, so they are no proof.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Claims {
-    sensitive: Option<bool>,
-    extractable: Option<bool>,
-    always_sensitive: Option<bool>,
-    never_extractable: Option<bool>,
-    local: Option<bool>,
-    mechanism: Option<String>,
+pub(crate) fn read_claims(session: &Session, key: ObjectHandle) -> Result<Claims, Fault> {
+    let local = attribute!(session, key, Local)?;
+    // An imported key has none, and cryptoki logs an error for the value that says so.
+    let mechanism = match local {
+        Some(false) => None,
+        _ => attribute!(session, key, KeyGenMechanism)?,
+    };
+    Ok(Claims {
+        sensitive: attribute!(session, key, Sensitive)?,
+        extractable: attribute!(session, key, Extractable)?,
+        always_sensitive: attribute!(session, key, AlwaysSensitive)?,
+        never_extractable: attribute!(session, key, NeverExtractable)?,
+        local,
+        key_gen_mechanism: mechanism.map(|mechanism| mechanism.to_string()),
+    })
 }
 
-impl Claims {
-    fn read(session: &Session, key: ObjectHandle) -> Result<Self, Fault> {
-        let local = attribute!(session, key, Local)?;
-        // An imported key has none, and cryptoki logs an error for the value that says so.
-        let mechanism = match local {
-            Some(false) => None,
-            _ => attribute!(session, key, KeyGenMechanism)?,
-        };
-        Ok(Self {
-            sensitive: attribute!(session, key, Sensitive)?,
-            extractable: attribute!(session, key, Extractable)?,
-            always_sensitive: attribute!(session, key, AlwaysSensitive)?,
-            never_extractable: attribute!(session, key, NeverExtractable)?,
-            local,
-            mechanism: mechanism.map(|mechanism| mechanism.to_string()),
-        })
+/// Claimed only if the key was made on the token and could never leave it since.
+fn grade(claims: &Claims) -> EvidenceGrade {
+    match claims.finding().exclusive {
+        Exclusive::No => EvidenceGrade::None,
+        _ => EvidenceGrade::Claimed,
     }
+}
 
-    /// Claimed only if the key was made on the token and could never leave it since.
-    fn grade(&self) -> EvidenceGrade {
-        let life = [
-            self.sensitive,
-            self.always_sensitive,
-            self.never_extractable,
-            self.local,
-        ];
-        if life == [Some(true); 4] && self.extractable == Some(false) {
-            EvidenceGrade::Claimed
-        } else {
-            EvidenceGrade::None
-        }
-    }
-
-    fn for_people(&self) -> Vec<(String, String)> {
-        let flag =
-            |value: Option<bool>| value.map_or("unknown".to_owned(), |value| value.to_string());
-        let mechanism = self
-            .mechanism
-            .clone()
-            .unwrap_or_else(|| "unknown".to_owned());
-        [
-            ("sensitive", flag(self.sensitive)),
-            ("extractable", flag(self.extractable)),
-            ("always-sensitive", flag(self.always_sensitive)),
-            ("never-extractable", flag(self.never_extractable)),
-            ("local", flag(self.local)),
-            ("key-gen-mechanism", mechanism),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-    }
+fn for_people(claims: &Claims) -> Vec<(String, String)> {
+    let flag = |value: Option<bool>| value.map_or("unknown".to_owned(), |value| value.to_string());
+    let mechanism = claims.key_gen_mechanism.clone();
+    [
+        ("sensitive", flag(claims.sensitive)),
+        ("extractable", flag(claims.extractable)),
+        ("always-sensitive", flag(claims.always_sensitive)),
+        ("never-extractable", flag(claims.never_extractable)),
+        ("local", flag(claims.local)),
+        (
+            "key-gen-mechanism",
+            mechanism.unwrap_or_else(|| "unknown".to_owned()),
+        ),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }

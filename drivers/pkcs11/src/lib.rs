@@ -9,6 +9,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod address;
+mod attest;
 mod connection;
 mod describe;
 mod fault;

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use cryptoki::mechanism::{MechanismInfo, MechanismType};
 use cryptoki::slot::Limit;
 use sealwright_driver_api::{
-    Descriptor, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver,
-    KeySpec, KeyUri, Scheme, SignContext, SignRequest, Signature, Token, TokenConfig,
+    Attest, Descriptor, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
+    KeyDriver, KeySpec, KeyUri, Nonce, RawEvidence, Scheme, SignContext, SignRequest, Signature,
+    Token, TokenConfig,
 };
 
 use crate::KIND;
 use crate::address::Address;
+use crate::attest::attest;
 use crate::connection::Connector;
 use crate::describe::describe;
 use crate::fault::Fault;
@@ -117,6 +119,17 @@ impl KeyDriver for Worker {
             None
         }
     }
+
+    fn attester(&mut self) -> Option<&mut dyn Attest> {
+        Some(self)
+    }
+}
+
+impl Attest for Worker {
+    fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError> {
+        let address = self.address(key)?;
+        self.run(|lease| attest(lease, key, &address, nonce))
+    }
 }
 
 impl Generate for Worker {
@@ -144,6 +157,7 @@ fn descriptor(lease: &Lease<'_>, config: &TokenConfig) -> Result<Descriptor, Fau
         needs_touch: false,
         can_generate: !info.write_protected() && makes_keys(lease),
         evidence: EvidenceGrade::Claimed,
+        can_attest: true,
     })
 }
 

@@ -73,6 +73,10 @@ faults! {
     TouchTimeout = "touch-timeout",
     /// Takes its time, and all of it once it is cancelled.
     IgnoreCancel = "ignore-cancel",
+    /// Evidence answers another nonce.
+    OtherNonce = "other-nonce",
+    /// Evidence is of another key.
+    OtherEvidence = "other-evidence",
     /// `Hello` names another label.
     WrongHelloLabel = "wrong-hello-label",
     /// `Hello` tells another wire version.

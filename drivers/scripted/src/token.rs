@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealwright_driver_api::{
-    Descriptor, DriverError, EvidenceGrade, KeyDriver, Scheme, Token, TokenConfig,
+    Descriptor, DriverError, EvidenceGrade, KeyDriver, Scheme, Token, TokenConfig, TokenIdentity,
 };
 use sealwright_driver_host::Secrets;
 
@@ -32,9 +32,19 @@ pub fn open(config: &TokenConfig, _: &Secrets) -> Result<Box<dyn Token>, DriverE
         max_message: config.max_message,
         needs_touch: settings.needs_touch,
         can_generate: true,
+        can_attest: true,
         evidence: EvidenceGrade::None,
     };
+    let identity = TokenIdentity {
+        kind: descriptor.kind.clone(),
+        label: descriptor.label.clone(),
+        serial: descriptor.serial.clone(),
+        manufacturer: descriptor.manufacturer.clone(),
+        model: descriptor.model.clone(),
+        firmware: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     let worker = Worker {
+        identity,
         store: Arc::new(Store::open(&config.state_dir, &settings.keys)?),
         delay: std::time::Duration::from_millis(settings.delay_ms.into()),
         needs_touch: settings.needs_touch,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_driver_api::{
-    DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver, KeySpec, KeyUri,
-    Progress, SignContext, SignInput, SignRequest, Signature,
+    Attest, Claims, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver,
+    KeySpec, KeyUri, Nonce, Progress, RawEvidence, SignContext, SignInput, SignRequest, Signature,
+    Statement, TokenIdentity,
 };
 
 use crate::fault::{Fault, Switch};
@@ -26,6 +27,7 @@ pub(crate) struct Worker {
     pub(crate) needs_touch: bool,
     pub(crate) touch: PathBuf,
     pub(crate) max_message: u32,
+    pub(crate) identity: TokenIdentity,
 }
 
 impl KeyDriver for Worker {
@@ -73,6 +75,35 @@ impl KeyDriver for Worker {
 
     fn generator(&mut self) -> Option<&mut dyn Generate> {
         Some(self)
+    }
+
+    fn attester(&mut self) -> Option<&mut dyn Attest> {
+        Some(self)
+    }
+}
+
+impl Attest for Worker {
+    fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError> {
+        self.present()?;
+        let (_, key) = self.store.find(key)?;
+        let (nonce, key) = match self.switch.now() {
+            Fault::OtherNonce => (Nonce::of(&[nonce.as_bytes()]), key),
+            Fault::OtherEvidence => (*nonce, key.sibling()?.into()),
+            _ => (*nonce, key),
+        };
+        Ok(RawEvidence {
+            nonce,
+            token: self.identity.clone(),
+            spki_der: key.spki().to_vec(),
+            statement: Statement::Pkcs11Claims(Claims {
+                sensitive: Some(false),
+                extractable: Some(true),
+                always_sensitive: Some(false),
+                never_extractable: Some(false),
+                local: Some(true),
+                key_gen_mechanism: None,
+            }),
+        })
     }
 }
 

@@ -103,6 +103,8 @@ fn a_slow_device_that_wants_touches_keeps_every_rule_both_ways() {
     assert!(report.passed(), "{report}");
 }
 
+const EVIDENCE: &str = "evidence is of the key and the nonce that were asked for";
+
 /// The rule that each fault is known by; others may break with it.
 fn broken_rule(fault: Fault) -> &'static str {
     match fault {
@@ -110,6 +112,7 @@ fn broken_rule(fault: Fault) -> &'static str {
             "the descriptor says what is configured"
         }
         Fault::Lost | Fault::HangWithoutReading => "health answers",
+        Fault::OtherNonce | Fault::OtherEvidence => EVIDENCE,
         Fault::CrashAfterGenerate => "a made key is found and signs",
         Fault::IgnoreCancel => "a cancelled request ends, and the next one works",
         _ => "every scheme signs, and the signature verifies",

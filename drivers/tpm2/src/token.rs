@@ -74,6 +74,7 @@ fn describe(config: &TokenConfig, device: &mut Device) -> Result<Descriptor, Fau
         max_message: config.max_message,
         needs_touch: false,
         can_generate: true,
+        can_attest: false,
         evidence: EvidenceGrade::Claimed,
     })
 }

@@ -135,6 +135,10 @@ fn call_of(task: &Task) -> (Call, &[u8]) {
         Task::Health => (Call::Health, &[]),
         Task::Describe(key) => (Call::Describe { key: key.clone() }, &[]),
         Task::Generate(spec) => (Call::Generate { spec: spec.clone() }, &[]),
+        Task::Attest(key, nonce) => {
+            let (key, nonce) = (key.clone(), *nonce);
+            (Call::Attest { key, nonce }, &[])
+        }
         Task::Sign(SignRequest { key, scheme, input }) => {
             let (input, message): (_, &[u8]) = match input {
                 SignInput::Digest { hash, bytes } => (

@@ -8,7 +8,7 @@ use super::run::{Outcome, Run, Unmet, ensure, key_of, sign_task, verified};
 use super::{Event, Failure, Reaction, SLACK};
 use crate::wire::Answer;
 use crate::{
-    DriverError, ErrorClass, HashAlg, KeyUri, Progress, Scheme, SignInput, SignRequest, Task,
+    DriverError, ErrorClass, HashAlg, KeyUri, Nonce, Progress, Scheme, SignInput, SignRequest, Task,
 };
 
 /// A rule's check.
@@ -57,6 +57,10 @@ pub(super) const ROWS: &[(&str, Check)] = &[
     ),
     ("a made key is found and signs", generate),
     ("a key is not made over another", generate_over),
+    (
+        "evidence is of the key and the nonce that were asked for",
+        attest,
+    ),
     ("after the device was away it works again", replug),
 ];
 
@@ -372,6 +376,32 @@ fn generate_over(run: &mut Run<'_>) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+fn attest(run: &mut Run<'_>) -> Outcome {
+    let (first, _) = run.any_key()?;
+    if !run.descriptor()?.can_attest {
+        let task = Task::Attest(first, Nonce::default());
+        return run.refused(&task, &[ErrorClass::Unsupported]);
+    }
+    let expect = run.expect;
+    for (key, _) in &expect.keys {
+        let spki = run.describe(key)?.spki_der;
+        let nonce = Nonce::of(&[&spki]);
+        let found = match run.ask(&Task::Attest(key.clone(), nonce))? {
+            Answer::Evidence(found) => found,
+            other => return Err(Unmet::Broken(format!("the answer is {other:?}"))),
+        };
+        ensure(found.nonce == nonce, || format!("{key}: another nonce"))?;
+        ensure(found.spki_der == spki, || format!("{key}: another key"))?;
+        let token = [&found.token.kind, &found.token.label, &found.token.serial];
+        ensure(
+            token == [&expect.kind, &expect.label, &expect.serial],
+            || format!("{key}: the token is {token:?}"),
+        )?;
+    }
+    let missing = Task::Attest(expect.missing.clone(), Nonce::default());
+    run.refused(&missing, &[ErrorClass::KeyMissing])
 }
 
 fn replug(run: &mut Run<'_>) -> Outcome {
