@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::CONTENT_TYPE;
+use sealwright_core::evidence::Nonce;
 use sealwright_core::key::KeyEvent;
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::record::FreezeScope;
@@ -17,9 +18,9 @@ use crate::approvals::{Gate, Operation, OperationList, PolicyActivated};
 use crate::connection::Client;
 use crate::error::ClientError;
 use crate::types::{
-    ClockAccepted, Consistency, CosignaturesTaken, Crl, DescribedKey, Enrol, FreezeChange,
-    Generate, Key, KeyList, PublishedTrust, RecordPage, RecordQuery, RecordView, Revocation,
-    Rotated, Status,
+    Attested, ClockAccepted, Consistency, CosignaturesTaken, Crl, DescribedKey, Enrol,
+    FreezeChange, Generate, Key, KeyList, PublishedTrust, RecordPage, RecordQuery, RecordView,
+    Revocation, Rotated, Status,
 };
 
 impl Client {
@@ -114,6 +115,17 @@ impl Client {
     ) -> Result<Key, ClientError> {
         let path = format!("/v1/keys/{key}/rotate/cancel");
         self.post(&path, &json!({ "reason": reason })).await
+    }
+
+    /// Asks a key version's token for evidence of its origin; the daemon chooses a nonce where none is given.
+    pub async fn attest_key(
+        &mut self,
+        id: &KeyVersionId,
+        nonce: Option<Nonce>,
+    ) -> Result<Attested, ClientError> {
+        let path = format!("/v1/keys/{}/{}/attest", id.key, id.version);
+        let body = nonce.map_or(json!({}), |nonce| json!({ "nonce": nonce }));
+        self.post(&path, &body).await
     }
 
     /// Says that a key version may be in other hands since `effective_time`, or now. There is no way back.

@@ -1,6 +1,7 @@
 //! What the API answers and takes besides signatures.
 
 use sealwright_core::digest::Sha256Digest;
+use sealwright_core::evidence::Finding;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::name::{KeyVersionId, Tenant};
 use sealwright_core::record::{FormerLog, FreezeScope};
@@ -331,6 +332,19 @@ pub struct Revocation {
     pub signed_by: KeyVersionId,
     /// The statement, a DSSE envelope.
     pub statement: Box<RawValue>,
+}
+
+/// Evidence of a key's origin, as the daemon judged it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attested {
+    /// The version.
+    pub key: KeyVersionId,
+    /// SHA-256 of `document`.
+    pub evidence_sha256: Sha256Digest,
+    /// What it is worth.
+    pub finding: Finding,
+    /// The evidence document, byte for byte as the daemon keeps it.
+    pub document: Box<RawValue>,
 }
 
 /// A certificate revocation list that was signed.

@@ -27,7 +27,9 @@ pub use self::approvals::{ApprovalGiven, ApprovalRequested};
 pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
-pub use self::keys::{KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated};
+pub use self::keys::{
+    KeyAttested, KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated,
+};
 pub use self::lasting::{Lasting, Rest, Retry, may_go};
 pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
 pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
@@ -115,6 +117,9 @@ pub enum Event {
     /// See [`RotationCancelled`].
     #[serde(rename = "key.rotation-cancelled")]
     RotationCancelled(RotationCancelled),
+    /// See [`KeyAttested`].
+    #[serde(rename = "key.attested")]
+    KeyAttested(KeyAttested),
     /// See [`KeyCompromised`].
     #[serde(rename = "key.compromised")]
     KeyCompromised(KeyCompromised),
@@ -190,6 +195,7 @@ impl Event {
             Self::ClockAccepted(_) => "clock.accepted",
             Self::RotationScheduled(_) => "key.rotation-scheduled",
             Self::RotationCancelled(_) => "key.rotation-cancelled",
+            Self::KeyAttested(_) => "key.attested",
             Self::KeyCompromised(_) => "key.compromised",
             Self::CrlIssued(_) => "crl.issued",
             Self::KeyRevocation(_) => "key.revocation",

@@ -457,6 +457,9 @@ impl State {
                 self.approve(record, given)?;
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
+            Event::KeyAttested(attested) => {
+                self.known(&attested.key)?;
+            }
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::CrlIssued(issued) => self.issue_crl(issued)?,
             Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,

@@ -26,6 +26,7 @@ use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
 use crate::deny::DenyHolder;
+use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::policy::PolicyHolder;
@@ -60,6 +61,8 @@ pub struct Daemon {
     pub archived: Vec<Stub>,
     /// The log's index, for queries.
     pub index: Index,
+    /// Evidence documents.
+    pub evidence: Arc<evidence::Folder>,
     /// Whether a record would find room.
     pub space: Arc<Space>,
     /// The tokens.

@@ -17,6 +17,7 @@ pub mod config;
 pub mod daemon;
 pub mod denials;
 pub mod deny;
+pub mod evidence;
 pub mod expiry;
 pub mod failpoints;
 pub mod http;

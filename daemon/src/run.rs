@@ -31,6 +31,7 @@ use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
 use crate::deny::{Denied, DenyFileError, DenyHolder};
+use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept_policy;
@@ -229,6 +230,11 @@ async fn serve(config: Config) -> Result<(), RunError> {
         .with_state(|state| policy_in_force(&config, state, from_file))?;
     let waiting = Some(file_digest).filter(|digest| *digest != policy.digest());
     begin_run(&audit, &*clock, policy.digest(), denied.config_digest()).await?;
+    let evidence = evidence::Folder::open(&config.state.dir).map_err(|source| RunError::Io {
+        path: config.state.dir.join("evidence"),
+        source,
+    })?;
+    let evidence = Arc::new(evidence);
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
     let signer = log_signer(&audit, &tokens)?;
@@ -260,6 +266,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         disk: audit.disk,
         archived: audit.archived,
         index: audit.index,
+        evidence,
         space: audit.space,
         tokens,
         budget: Budget::new(config.limits.body_budget),

@@ -6,7 +6,7 @@ use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
 use serde_json::json;
 
-use super::{enrol, revocation, rotate};
+use super::{attest, enrol, revocation, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::gate::Approvals;
@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Generate(enrol::Generate),
     /// Take a key into use, after its fingerprint was confirmed.
     Enrol(enrol::Enrol),
+    Attest(attest::Args),
     /// Let an enrolled version sign.
     Activate(Change),
     /// Take a key out of use for a while.
@@ -79,6 +80,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Describe(args) => enrol::describe(args, output),
         Command::Generate(args) => enrol::generate(args, output),
         Command::Enrol(args) => enrol::enrol(args, output),
+        Command::Attest(args) => attest::run(args, output),
         Command::Activate(args) => change(args, KeyEvent::Activate, output),
         Command::Suspend(args) => change(args, KeyEvent::Suspend, output),
         Command::Resume(args) => change(args, KeyEvent::Resume, output),

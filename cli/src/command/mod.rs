@@ -2,6 +2,7 @@
 
 mod access;
 mod approve;
+mod attest;
 mod audit;
 mod clock;
 mod deny;

@@ -1,6 +1,7 @@
 //! `sealwright verify`.
 
 mod checks;
+mod evidence;
 mod inputs;
 mod log;
 mod signers;
@@ -10,6 +11,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 use sealwright_core::digest::Sha256Digest;
+use sealwright_core::evidence::Nonce;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::time::Timestamp;
@@ -22,7 +24,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::proof::Recorded;
 
-/// Verify a bundle, an envelope or an exported log offline.
+/// Verify a bundle, an envelope, an exported log or evidence of a key offline.
 ///
 /// At least --threshold of the given keys must have signed. With --artifact, each file must be one of the
 /// statement's subjects. With --proof, the signature must be in the log of --log-key. With --log, every file
@@ -34,13 +36,38 @@ use crate::proof::Recorded;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A Sigstore bundle (v0.1 to v0.3) or a DSSE envelope.
-    #[arg(required_unless_present = "log", requires = "signers")]
+    #[arg(
+        required_unless_present_any = ["log", "attestation"],
+        requires = "signers",
+        group = "subject"
+    )]
     file: Option<PathBuf>,
     /// A public key whose signature counts, PEM; may be repeated.
-    #[arg(long = "key", value_name = "PEM", requires = "file", group = "signers")]
+    #[arg(
+        long = "key",
+        value_name = "PEM",
+        requires = "subject",
+        group = "signers"
+    )]
     keys: Vec<PathBuf>,
     #[command(flatten)]
     trust: trust::TrustArgs,
+    /// Evidence of the origin of one key (--key or --spki), from `sealwright keys attest`. What a token merely claims is
+    /// signed by nobody.
+    #[arg(
+        id = "attestation",
+        long = "evidence",
+        value_name = "FILE",
+        group = "subject",
+        conflicts_with_all = ["proof", "log"]
+    )]
+    attestation: Option<PathBuf>,
+    /// The fingerprint of the key that --evidence is about.
+    #[arg(long, value_name = "SHA256", requires = "attestation")]
+    spki: Option<Sha256Digest>,
+    /// What was asked with; --evidence has to answer it.
+    #[arg(long, value_name = "HEX", requires = "attestation")]
+    nonce: Option<Nonce>,
     /// The scheme of all keys [default: the usual one for each key].
     #[arg(long)]
     scheme: Option<Scheme>,
@@ -114,9 +141,10 @@ impl Verified {
 }
 
 pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
-    match &args.file {
-        Some(file) => run_file(args, file, output),
-        None => log::run(args, output),
+    match (&args.file, &args.attestation) {
+        (_, Some(attestation)) => evidence::run(args, attestation, output),
+        (Some(file), None) => run_file(args, file, output),
+        (None, None) => log::run(args, output),
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Warrant};
+use crate::digest::Sha256Digest;
+use crate::evidence::{Finding, Nonce};
 use crate::key::{Enrolment, KeyEvent};
 use crate::name::KeyVersionId;
 use crate::scheme::Scheme;
@@ -55,6 +57,22 @@ pub struct KeyGenerateIntent {
     /// By which approvals.
     #[serde(flatten)]
     pub warrant: Warrant,
+}
+
+/// Evidence of a key's origin was asked for, and was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAttested {
+    /// The version.
+    pub key: KeyVersionId,
+    /// What the asker chose.
+    pub nonce: Nonce,
+    /// SHA-256 of the evidence document.
+    pub evidence_sha256: Sha256Digest,
+    /// What it is worth.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// Who asked.
+    pub by: Actor,
 }
 
 /// A successor took a key version's place: one record, so that there is no moment without an active version.

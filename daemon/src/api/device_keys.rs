@@ -23,7 +23,7 @@ use crate::refusal::Refusal;
 use crate::tokens::CallError;
 
 /// How long a device may take to find or make a key: an RSA key takes a token tens of seconds.
-const DEVICE_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const DEVICE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A key as its driver describes it; nothing is enrolled by that.
 #[derive(Serialize)]
@@ -89,7 +89,7 @@ pub(super) async fn ask(
 }
 
 /// Whoever manages keys is told what the device said.
-fn operator_may_know(error: CallError) -> Refusal {
+pub(super) fn operator_may_know(error: CallError) -> Refusal {
     let detail = error.to_string();
     let code = match &error {
         CallError::UnknownToken(_) => Some(Code::UnknownToken),

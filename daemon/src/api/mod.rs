@@ -1,6 +1,7 @@
 //! The HTTP API: which request goes to which endpoint, and what all of them share.
 
 mod anchor;
+mod attest;
 mod audit;
 mod clock;
 mod compromise;
@@ -123,6 +124,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, "rotate", "cancel"] if post => {
             rotation::cancel(call, &format!("{tenant}/{label}"), body).await
         }
+        ["v1", "keys", tenant, label, version, "attest"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            attest::post(call, id, body).await
+        }
         ["v1", "keys", tenant, label, version, "compromise"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, query, body).await
@@ -185,6 +190,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/rotate"),
     ("POST", "/v1/keys/{tenant}/{label}/rotate/schedule"),
     ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/attest"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/crl"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),

@@ -323,6 +323,9 @@ impl Facts {
             Event::RotationCancelled(cancelled) => {
                 facts.about_key(&cancelled.key, &cancelled.by.principal)
             }
+            Event::KeyAttested(attested) => {
+                facts.about_key(&attested.key.key, &attested.by.principal)
+            }
             Event::KeyCompromised(compromised) => {
                 facts.about_key(&compromised.key.key, &compromised.by.principal)
             }

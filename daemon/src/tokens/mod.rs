@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverified};
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::wire::{Answer, Call};
-use sealwright_driver_api::{DriverError, KeyDescription, KeySpec, TokenConfig};
+use sealwright_driver_api::{
+    DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::actor::{Actor, Claim, Job, Message};
@@ -207,6 +209,21 @@ impl Tokens {
             .await
     }
 
+    /// Asks a driver for evidence of one key's origin.
+    pub async fn attest(
+        &self,
+        token: &str,
+        principal: &str,
+        key: KeyUri,
+        nonce: Nonce,
+        deadline: Instant,
+    ) -> Result<RawEvidence, CallError> {
+        let request = Outgoing::Plain(Call::Attest { key, nonce });
+        self.submit(token, principal, request, deadline)?
+            .evidence()
+            .await
+    }
+
     fn submit(
         &self,
         token: &str,
@@ -279,6 +296,14 @@ impl Pending {
         let token = self.token.clone();
         match self.answer().await? {
             Answer::Key(description) => Ok(description),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn evidence(self) -> Result<RawEvidence, CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Evidence(evidence) => Ok(evidence),
             _ => Err(wrong_answer(token)),
         }
     }

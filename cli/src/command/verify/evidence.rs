@@ -1,0 +1,73 @@
+//! `sealwright verify --evidence`: what a token says of a key's origin, judged anew and offline.
+
+use std::path::Path;
+
+use sealwright_core::digest::Sha256Digest;
+use sealwright_core::evidence::{Document, Finding, Nonce, TokenIdentity};
+use serde::Serialize;
+
+use super::{Args, inputs};
+use crate::failure::Failure;
+use crate::files;
+use crate::output::{Output, printable};
+
+#[derive(Serialize)]
+struct Judged {
+    spki_sha256: Sha256Digest,
+    /// To be compared with the one in the key's record.
+    evidence_sha256: Sha256Digest,
+    nonce: Nonce,
+    /// Whether the nonce was the one that was asked with.
+    fresh: bool,
+    token: TokenIdentity,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+pub(super) fn run(args: &Args, file: &Path, output: Output) -> Result<(), Failure> {
+    let key = key(args)?;
+    let bytes = files::read(file)?;
+    let not_good = |error| Failure::NotGood(format!("{}: {error}", file.display()));
+    let document = Document::parse(&bytes).map_err(not_good)?;
+    let finding = document.verify(key, args.nonce).map_err(not_good)?;
+    let judged = Judged {
+        spki_sha256: key,
+        evidence_sha256: Sha256Digest::of(&[&bytes]),
+        nonce: document.nonce,
+        fresh: args.nonce.is_some(),
+        token: document.token,
+        finding,
+    };
+    output.answer(&judged, || text(file, &judged))
+}
+
+/// The one key that the evidence has to be about.
+fn key(args: &Args) -> Result<Sha256Digest, Failure> {
+    match (args.spki, args.keys.as_slice()) {
+        (Some(digest), []) => Ok(digest),
+        (None, [path]) => Ok(inputs::trusted(path, args.scheme)?.spki().sha256()),
+        _ => Err(Failure::Local(
+            "--evidence is about one key: give one --key PEM or one --spki SHA256".to_owned(),
+        )),
+    }
+}
+
+fn text(file: &Path, judged: &Judged) -> String {
+    let age = if judged.fresh {
+        "it answers your nonce"
+    } else {
+        "its age is not known: no --nonce was given"
+    };
+    let token = &judged.token;
+    format!(
+        "{}: {}\ntoken {} {}, {} {}, firmware {}, as it says itself; {age}\nSHA-256 {}, to be compared with the key's record",
+        file.display(),
+        judged.finding,
+        printable(&token.label),
+        printable(&token.serial),
+        printable(&token.manufacturer),
+        printable(&token.model),
+        printable(&token.firmware),
+        judged.evidence_sha256,
+    )
+}

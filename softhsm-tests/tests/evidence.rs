@@ -1,0 +1,141 @@
+//! Evidence of a key's origin: asked for, judged, kept, recorded, and judged again offline.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use sealwright_softhsm_tests::site::{OPERATOR, Run, Site, TokenSpec, sha256_hex};
+use serde_json::{Value, json};
+use support::is_suspect;
+
+const NONCE: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+const OTHER: &str = "00000000000000000000000000000000000000000000000000000000000000bb";
+
+fn softhsm() -> Site {
+    Site::builder()
+        .token(TokenSpec::softhsm("hsm").key("release"))
+        .start()
+}
+
+/// Evidence for [`NONCE`] into `evidence.json`, and the answer.
+fn attest(site: &Site, key: &str) -> Value {
+    let file = ["-o", "evidence.json", "--nonce", NONCE];
+    let run = site.sealwright(
+        OPERATOR,
+        &[&["--json", "keys", "attest", key], &file[..]].concat(),
+    );
+    run.ok().json()
+}
+
+fn spki(site: &Site, label: &str) -> String {
+    let keys = site.operator().get(&format!("/v1/keys/default/{label}"));
+    let digest = &keys.ok().json()["keys"][0]["spki_sha256"];
+    digest.as_str().unwrap().to_owned()
+}
+
+fn verify(site: &Site, spki: &str, nonce: &str) -> Run {
+    let of = ["--spki", spki, "--nonce", nonce];
+    site.sealwright(
+        OPERATOR,
+        &[
+            &["--json", "verify", "--evidence", "evidence.json"],
+            &of[..],
+        ]
+        .concat(),
+    )
+}
+
+#[test]
+fn what_a_token_claims_is_kept_recorded_and_verifies_offline() {
+    let site = softhsm();
+    let answer = attest(&site, "default/release#1");
+    let finding = json!({"grade": "claimed", "origin": "generated", "exclusive": "claimed"});
+    assert_eq!(answer["finding"], finding);
+    let file = fs::read(site.callers_folder().join("evidence.json")).unwrap();
+    let digest = sha256_hex(&file);
+    assert_eq!(answer["evidence_sha256"], digest);
+    let kept = site.state_dir().join(format!("evidence/{digest}.json"));
+    assert_eq!(fs::read(kept).unwrap(), file);
+    let records = site.records("key.attested");
+    let [record] = records.as_slice() else {
+        panic!("{records:?}");
+    };
+    assert_eq!(record["evidence_sha256"], digest);
+    assert_eq!(record["nonce"], NONCE);
+    assert_eq!(record["exclusive"], "claimed");
+    let judged = verify(&site, &spki(&site, "release"), NONCE).ok().json();
+    assert_eq!(judged["evidence_sha256"], digest);
+    assert_eq!(judged["exclusive"], "claimed");
+}
+
+#[test]
+fn offline_another_nonce_another_key_and_a_cut_file_are_told_apart() {
+    let site = softhsm();
+    attest(&site, "default/release#1");
+    let key = spki(&site, "release");
+    let refused = |run: Run, why: &str| {
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains(why), "{run:?}");
+    };
+    refused(verify(&site, &key, OTHER), "answers nonce");
+    refused(verify(&site, OTHER, NONCE), "of another key");
+    let path = site.callers_folder().join("evidence.json");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    refused(verify(&site, &key, NONCE), "no evidence document");
+}
+
+#[test]
+fn an_imported_key_is_shown_as_imported() {
+    let site = softhsm();
+    let hsm = site.token("hsm");
+    let pem = site.path("imported.pem");
+    let made = Command::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "EC",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-out",
+        ])
+        .arg(&pem)
+        .status();
+    assert!(made.unwrap().success());
+    hsm.softhsm().import(&pem, "imported", "77");
+    // Imported by root, and read by the driver's user.
+    let owner = format!("{0}:{0}", hsm.uid());
+    let chown = Command::new("chown")
+        .args(["-R", &owner])
+        .arg(hsm.softhsm().tokens())
+        .status();
+    assert!(chown.unwrap().success());
+    let uri = hsm.uri("imported");
+    let enrol = [
+        "keys", "enrol", "imported", "--token", "hsm", "--uri", &uri, "--yes",
+    ];
+    let _ = site.sealwright(OPERATOR, &enrol).ok();
+    let answer = attest(&site, "default/imported#1");
+    assert_eq!(answer["finding"]["origin"], "imported");
+    assert_eq!(answer["finding"]["exclusive"], "no");
+}
+
+#[test]
+fn evidence_that_answers_something_else_is_refused_and_marks_the_token() {
+    for fault in ["other-nonce", "other-evidence"] {
+        let site = Site::builder()
+            .token(TokenSpec::scripted("soft").key("release"))
+            .start();
+        site.token("soft").fault(fault);
+        let path = "/v1/keys/default/release/1/attest";
+        let answer = site.operator().post(path, &json!({"nonce": NONCE}));
+        assert_eq!(answer.status, 502, "{fault}");
+        assert_eq!(answer.json()["code"], "evidence_rejected", "{fault}");
+        assert!(is_suspect(&site, "soft"), "{fault}");
+        assert!(site.records("key.attested").is_empty(), "{fault}");
+        let kept = fs::read_dir(site.state_dir().join("evidence")).unwrap();
+        assert_eq!(kept.count(), 0, "{fault}");
+    }
+}
