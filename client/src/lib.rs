@@ -33,8 +33,9 @@ pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{
-    AnchorStatus, ArchivedBody, Attested, ClockAccepted, CosignaturesTaken, Crl, DescribedKey,
-    Enrol, ErasedBody, ExpiringCertificate, FreezeChange, FreezeStatus, Generate, Key, LogStatus,
-    PredecessorStatus, PrincipalStatus, PublishedTrust, RecordPage, RecordQuery, RecordView,
-    Revocation, Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus, WitnessStatus,
+    AnchorStatus, Approvals, ArchivedBody, Attested, ClockAccepted, CosignaturesTaken, Crl,
+    DescribedKey, Enrol, ErasedBody, ExpiringCertificate, FreezeChange, FreezeStatus, Generate,
+    Key, LogStatus, PredecessorStatus, PrincipalStatus, PublishedTrust, RecordPage, RecordQuery,
+    RecordView, Revocation, Rotated, RotationAhead, ScheduledRotation, Status, TokenStatus,
+    WitnessStatus,
 };

@@ -38,6 +38,12 @@ pub struct Status {
     /// Why the host's clock is not believed, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,
+    /// A policy file that needs approvals before it decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_waiting: Option<Sha256Digest>,
+    /// What waits for approvals.
+    #[serde(default)]
+    pub approvals: Approvals,
     /// Keys that are due for rotation, or soon will be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationAhead>,
@@ -88,6 +94,17 @@ pub struct ScheduledRotation {
     /// Why it was not done although its time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// Dual control at a glance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approvals {
+    /// How many a step of a key's life needs; 0: none.
+    pub required: u32,
+    /// Requests that wait for them.
+    pub waiting: u64,
+    /// What was done by break-glass and has yet to be approved.
+    pub owed: u64,
 }
 
 /// That a clock in doubt was accepted.

@@ -25,7 +25,7 @@ use crate::record::{
 };
 use crate::time::Timestamp;
 
-use self::approvals::Operation;
+use self::approvals::{Operation, Use};
 use self::clock::ClockState;
 use self::erasures::Erasures;
 pub use self::erasures::{ErasureError, HOLD_NAME_MAX, HOLDS_MAX, Held, Outstanding};
@@ -486,6 +486,9 @@ impl State {
         self.count_signatures(&lasting.signed);
         if let Some(once) = &lasting.once {
             self.settle(index, once);
+        }
+        if let Some(operation) = lasting.approval {
+            self.use_up(Use::of(operation), index);
         }
     }
 

@@ -24,7 +24,11 @@ pub async fn ask(
     params: Params,
     needed: u32,
 ) -> Result<u64, Refusal> {
-    let now = daemon.trusted_clock.now()?;
+    // A key is revoked whatever the clock does; everything else waits until it is believed.
+    if !matches!(params, Params::Compromise { .. }) {
+        daemon.trusted_clock.now()?;
+    }
+    let now = daemon.record_time();
     let waiting = |state: &State| {
         let mut same = state.operations().filter(|(_, one)| {
             one.used_by.is_none()
@@ -78,7 +82,7 @@ pub async fn take(
 ) -> Result<u64, Refusal> {
     let invalid = |e: String| Refusal::from(ApprovalError::Invalid(e));
     let file = ApprovalFile::verify(text.as_bytes()).map_err(|e| invalid(e.to_string()))?;
-    let now = daemon.trusted_clock.now()?;
+    let now = daemon.record_time();
     daemon
         .journal
         .with_state(|state| state.check_approval(index, &file, now))?;
@@ -112,7 +116,8 @@ fn check_approver(daemon: &Daemon, caller: &Caller, file: &ApprovalFile) -> Resu
         ))
     })?;
     let tenant = &caller.principal.tenant;
-    if !daemon.directory.is_approver(&identity, tenant, now) {
+    let is_denied = daemon.deny.current().contains(&file.spki_sha256);
+    if is_denied || !daemon.directory.is_approver(&identity, tenant, now) {
         let approver = file.predicate.approver.clone();
         return Err(ApprovalError::NotAnApprover { approver }.into());
     }
@@ -121,7 +126,7 @@ fn check_approver(daemon: &Daemon, caller: &Caller, file: &ApprovalFile) -> Resu
 
 /// Operations of all tenants that stand so.
 pub fn count(daemon: &Daemon, status: Status) -> usize {
-    let now = daemon.clock.now();
+    let now = daemon.record_time();
     daemon.journal.with_state(|state| {
         let all = state.operations();
         all.filter(|(_, one)| one.status(now) == status).count()

@@ -7,6 +7,8 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{Event, Outcome, SignRecord};
+use sealwright_core::state::State;
+use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::VerifierKey;
 use tokio::sync::watch;
 
@@ -175,6 +177,12 @@ impl Daemon {
     pub fn is_anchor_stale(&self) -> bool {
         let age = self.witnesses.age(self.clock.now());
         age.is_none_or(|age| age > self.config.log.max_anchor_age_s)
+    }
+
+    /// The time that a record would have now: what the fold judges by. Ahead of the wall clock after that was set back.
+    pub fn record_time(&self) -> Timestamp {
+        let newest = self.journal.with_state(State::last_time);
+        self.clock.now().max(newest)
     }
 
     /// How long records have been waiting for a checkpoint; zero where none waits.

@@ -402,7 +402,10 @@ async fn pass_approvals(
         let asked = approvals::ask(daemon, caller, params, needed).await?;
         return Err(Refusal::waits(asked));
     };
-    let (what, now) = ((&params, caller.principal.id.as_str()), daemon.clock.now());
+    let (what, now) = (
+        (&params, caller.principal.id.as_str()),
+        daemon.record_time(),
+    );
     daemon
         .journal
         .with_state(|state| state.check_use(index, what, needed, now))?;

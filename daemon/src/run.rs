@@ -222,9 +222,10 @@ async fn serve(config: Config) -> Result<(), RunError> {
         low_water_bytes: config.state.low_water_bytes,
     };
     let audit = audit::open(&settings, Arc::clone(&clock), Arc::clone(&failpoints)).await?;
-    let basis = audit.journal.with_state(State::clock_basis);
-    let trusted_clock = TrustedClock::starting(Arc::clone(&clock), basis);
+    let trusted_clock = TrustedClock::starting(Arc::clone(&clock), audit.clock_basis);
     clock::note(&audit.journal, trusted_clock.now()).await?;
+    // What a run that ended too early left.
+    audit.eraser.wake();
     let policy = audit
         .journal
         .with_state(|state| policy_in_force(&config, state, from_file))?;

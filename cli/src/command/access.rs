@@ -19,7 +19,12 @@ use crate::output::{Output, table};
 
 /// What can be done with a key, and what with a tenant as a whole.
 const WITH_KEYS: [Action; 3] = [Action::Sign, Action::ReadKey, Action::ManageKey];
-const WITH_TENANTS: [Action; 3] = [Action::ReadAudit, Action::Operate, Action::Anchor];
+const WITH_TENANTS: [Action; 4] = [
+    Action::ReadAudit,
+    Action::EraseAudit,
+    Action::Operate,
+    Action::Anchor,
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Policies {

@@ -1,8 +1,8 @@
 //! `sealwright status`.
 
 use sealwright_client::{
-    AnchorStatus, ExpiringCertificate, FreezeStatus, LogStatus, PredecessorStatus, RotationAhead,
-    Status, TokenStatus, WitnessStatus,
+    AnchorStatus, Approvals, ExpiringCertificate, FreezeStatus, LogStatus, PredecessorStatus,
+    RotationAhead, Status, TokenStatus, WitnessStatus,
 };
 
 use crate::connect::Connection;
@@ -44,6 +44,7 @@ fn text(status: &Status) -> String {
     }
     lines.extend(status.freezes.iter().map(freeze));
     lines.extend(status.clock.iter().map(|doubt| format!("CLOCK    {doubt}")));
+    lines.extend(approvals(status));
     lines.extend(status.rotations.iter().map(rotation));
     lines.extend(erasing(log));
     lines.extend(status.certificates.iter().map(certificate));
@@ -59,6 +60,27 @@ fn text(status: &Status) -> String {
     let tokens: Vec<_> = status.tokens.iter().map(row).collect();
     let header = ["TOKEN", "STATE", "WAITING", "AT WORK", "SERIAL", "NOTE"];
     format!("{}\n\n{}", lines.join("\n"), table(header, &tokens))
+}
+
+fn approvals(status: &Status) -> Vec<String> {
+    let Approvals { waiting, owed, .. } = status.approvals;
+    let mut lines = Vec::new();
+    if owed > 0 {
+        lines.push(format!(
+            "OWED     {owed} by break-glass, to be approved: `sealwright approve list`"
+        ));
+    }
+    if waiting > 0 {
+        lines.push(format!(
+            "waiting  {waiting} for approvals: `sealwright approve list`"
+        ));
+    }
+    if let Some(digest) = status.policy_waiting {
+        lines.push(format!(
+            "waiting  policy file sha256:{digest}: `sealwright policy activate`"
+        ));
+    }
+    lines
 }
 
 fn freeze(freeze: &FreezeStatus) -> String {

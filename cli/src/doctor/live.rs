@@ -88,6 +88,7 @@ fn running(status: &Status) -> Vec<Finding> {
     let mut findings: Vec<Finding> = status.tokens.iter().flat_map(token).collect();
     findings.extend(status.freezes.iter().map(frozen));
     findings.extend(status.clock.iter().map(|doubt| doubted(doubt)));
+    findings.extend(dual_control(status));
     findings.extend(status.rotations.iter().flat_map(to_rotate));
     findings.extend(callers(status));
     if status.log.state != "ok" {
@@ -101,6 +102,29 @@ fn running(status: &Status) -> Vec<Finding> {
             problem,
             next,
         ));
+    }
+    findings
+}
+
+fn dual_control(status: &Status) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if status.approvals.owed > 0 {
+        let problem = format!(
+            "{} operations were done by break-glass and nobody has approved them",
+            status.approvals.owed
+        );
+        let next = "`sealwright approve list` names them, `sealwright approve grant` approves";
+        findings.push(Finding::new(
+            "approvals.owed",
+            "dual control",
+            problem,
+            next,
+        ));
+    }
+    if let Some(digest) = status.policy_waiting {
+        let problem = format!("the file sha256:{digest} decides nothing before it is approved");
+        let next = "`sealwright policy activate` asks for approvals";
+        findings.push(Finding::new("policy.waiting", "policy", problem, next));
     }
     findings
 }

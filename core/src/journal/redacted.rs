@@ -223,6 +223,7 @@ mod tests {
             lasting: Lasting {
                 retry: Some(Retry { key, pae_sha256 }),
                 signed: vec!["partner/seal#1".parse().unwrap()],
+                approval: None,
                 once: None,
             },
         }

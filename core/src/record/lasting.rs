@@ -17,6 +17,9 @@ pub struct Lasting {
     /// The key versions that a released signature counts for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed: Vec<KeyVersionId>,
+    /// The operation whose approvals a released signature used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<u64>,
     /// The names that it reserved or freed, where its keys sign each name once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub once: Option<Settled>,
@@ -54,6 +57,7 @@ impl Lasting {
         Self {
             retry: Retry::of(sign),
             signed: signed(sign),
+            approval: sign.approval.filter(|_| sign.outcome == Outcome::Signed),
             once: Settled::of(sign),
         }
     }

@@ -120,6 +120,16 @@ pub(super) struct Use {
     break_glass: Option<String>,
 }
 
+impl Use {
+    /// By a signature, for which no glass is broken.
+    pub(super) fn of(index: u64) -> Self {
+        Self {
+            index,
+            break_glass: None,
+        }
+    }
+}
+
 impl State {
     /// How many approvals a step of a key's life or another policy needs; 0: none.
     pub fn approvals_required(&self) -> u32 {

@@ -51,7 +51,7 @@ pub(super) async fn post(
         by: actor(&caller),
         warrant: Warrant::default(),
     };
-    let now = call.daemon.clock.now();
+    let now = call.daemon.record_time();
     call.daemon
         .journal
         .with_state(|state| state.check_compromise(&id, compromised.effective_time, now))?;
@@ -71,7 +71,7 @@ fn asked_before(
     id: &KeyVersionId,
     reason: &str,
 ) -> Option<Timestamp> {
-    let now = call.daemon.clock.now();
+    let now = call.daemon.record_time();
     call.daemon.journal.with_state(|state| {
         let mut waiting = state.operations().filter(|(_, one)| {
             one.is_open(now) && one.request.requester.principal == caller.principal.id

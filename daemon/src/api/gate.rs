@@ -92,7 +92,7 @@ impl Gate {
             Some(index) if break_glass.is_some() => warrant(Some(index)),
             Some(index) => {
                 let what = (&params, caller.principal.id.as_str());
-                let now = daemon.clock.now();
+                let now = daemon.record_time();
                 daemon
                     .journal
                     .with_state(|state| state.check_use(index, what, needed, now))?;

@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use sealwright_core::clock::Basis;
 use sealwright_core::record::{Event, LogRecovered};
 use sealwright_core::tlog::tree::TreeError;
 
@@ -119,6 +120,8 @@ pub enum OpenError {
 
 /// The open audit log.
 pub struct Audit {
+    /// What the wall clock is compared with: from before this start wrote anything, by a clock that may be wrong.
+    pub clock_basis: Basis,
     /// The writer's handle.
     pub journal: Journal,
     /// For queries.
@@ -218,6 +221,7 @@ pub async fn open(
         Box::new(index_follower),
         Box::new(snapshots),
     ];
+    let clock_basis = found.state.clock_basis();
     let started = Journal::start(
         segments,
         found.state,
@@ -255,8 +259,6 @@ pub async fn open(
     });
     let eraser = eraser.map_err(failed)?;
     let archived = Stub::all(disk.as_ref()).map_err(failed)?;
-    // What a run that ended too early left.
-    eraser.wake();
     if from > 0 {
         let checked = background::start(&settings.state_dir, journal.clone(), file.clone());
         checked.map_err(|source| OpenError::Io {
@@ -265,6 +267,7 @@ pub async fn open(
         })?;
     }
     Ok(Audit {
+        clock_basis,
         journal,
         resumed_from: from,
         index,

@@ -27,7 +27,7 @@ struct Order {
 
 enum News {
     Event(Event),
-    Done(Result<Answer, DriverError>),
+    Done(Box<Result<Answer, DriverError>>),
 }
 
 impl InProcess {
@@ -103,7 +103,7 @@ fn follow(
     let mut until = until;
     loop {
         match news.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(News::Done(result)) => return Ok(result?),
+            Ok(News::Done(result)) => return Ok((*result)?),
             Ok(News::Event(event)) => {
                 if watch(event) == Reaction::Cancel && !cancelled.swap(true, Ordering::Relaxed) {
                     until = until.min(Instant::now() + SLACK);
@@ -130,7 +130,12 @@ fn work(token: &dyn Token, orders: &Receiver<Order>) {
         let _ = news.send(News::Event(Event::Begun));
         let sink = ChannelSink(news.clone());
         let ctx = SignContext::new(deadline, &cancelled, &sink);
-        let _ = news.send(News::Done(perform(token, &mut session, &task, &ctx)));
+        let _ = news.send(News::Done(Box::new(perform(
+            token,
+            &mut session,
+            &task,
+            &ctx,
+        ))));
     }
 }
 
