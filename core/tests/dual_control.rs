@@ -13,12 +13,13 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::{Pae, encode_envelope};
 use sealwright_core::error::Code;
 use sealwright_core::identity::PeerCred;
+use sealwright_core::journal::Gone;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, Purpose};
 use sealwright_core::name::Tenant;
 use sealwright_core::record::{
     Actor, ApprovalGiven, ApprovalRequested, Event, Genesis, KeyChanged, KeyCompromised,
-    KeyEnrolled, KeyGenerateIntent, KeyRotated, LogKey, PolicyActivated, Record, RotationScheduled,
-    SCHEMA_VERSION, SignRecord, Warrant,
+    KeyEnrolled, KeyGenerateIntent, KeyRotated, LogKey, PolicyActivated, Record, Rest,
+    RotationScheduled, SCHEMA_VERSION, SignRecord, Warrant,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
@@ -627,6 +628,25 @@ fn a_signature_asks_for_as_many_approvals_as_policy_does() {
     assert_eq!(check(&log, Some(index), 2), Ok(()));
     let error = check(&log, Some(index), 3).unwrap_err();
     assert_eq!(error.code(), Code::ApprovalMismatch);
+}
+
+#[test]
+fn an_approval_stays_used_where_the_body_of_its_signature_is_gone() {
+    let mut log = Log::new();
+    let index = log.ask(log.params(&sign(7)));
+    log.grant_both(index);
+    let event = sign(7)(Some(index), None);
+    let rest = Rest::of_archived(&event).unwrap();
+    let before = log.state.clone();
+    log.push(event).unwrap();
+    for gone in [Gone::Archived, Gone::Erased { by: 99 }] {
+        let mut without = before.clone();
+        let (seq, time) = (before.next_index(), at(log.now));
+        without.apply_redacted(seq, time, gone, &rest).unwrap();
+        let used = without.operation(index).unwrap().used_by;
+        assert_eq!(used, Some(seq), "{gone:?}");
+        assert_eq!(without, log.state, "{gone:?}");
+    }
 }
 
 #[test]

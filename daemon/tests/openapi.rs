@@ -14,6 +14,12 @@ fn document() -> Value {
 }
 
 #[test]
+fn nothing_stands_twice_in_the_document() {
+    // Readers disagree about which of two members counts.
+    sealwright_core::json::check(DOCUMENT.as_bytes()).unwrap();
+}
+
+#[test]
 fn the_document_lists_the_endpoints_that_are_served_and_no_others() {
     let mut documented = BTreeSet::new();
     for (path, item) in document()["paths"].as_object().unwrap() {

@@ -37,6 +37,7 @@ use std::thread::JoinHandle;
 
 use sealwright_core::clock::Basis;
 use sealwright_core::record::{Event, LogRecovered};
+use sealwright_core::state::State;
 use sealwright_core::tlog::tree::TreeError;
 
 use self::checkpoint::{CheckpointError, Published};
@@ -120,7 +121,7 @@ pub enum OpenError {
 
 /// The open audit log.
 pub struct Audit {
-    /// What the wall clock is compared with: from before this start wrote anything, by a clock that may be wrong.
+    /// What the wall clock is compared with: the log as this start found it.
     pub clock_basis: Basis,
     /// The writer's handle.
     pub journal: Journal,
@@ -221,7 +222,8 @@ pub async fn open(
         Box::new(index_follower),
         Box::new(snapshots),
     ];
-    let clock_basis = found.state.clock_basis();
+    // Before this run writes anything: its own records have the time of a clock that may be wrong.
+    let earlier = (found.state.next_index() > 0).then(|| found.state.clock_basis());
     let started = Journal::start(
         segments,
         found.state,
@@ -259,6 +261,8 @@ pub async fn open(
     });
     let eraser = eraser.map_err(failed)?;
     let archived = Stub::all(disk.as_ref()).map_err(failed)?;
+    // A log that begins now has nothing to compare a clock with but its own genesis.
+    let clock_basis = earlier.unwrap_or_else(|| journal.with_state(State::clock_basis));
     if from > 0 {
         let checked = background::start(&settings.state_dir, journal.clone(), file.clone());
         checked.map_err(|source| OpenError::Io {
