@@ -53,7 +53,7 @@ fn every_command_of_the_runbooks_does_what_its_page_says() {
         .tempdir_in("/tmp")
         .unwrap();
     let script = folder.path().join("host.sh");
-    fs::write(&script, script_of(&RUNBOOKS)).unwrap();
+    fs::write(&script, script_of(RUNBOOKS)).unwrap();
     let me = std::env::current_exe().unwrap();
     let binaries = me.ancestors().nth(2).unwrap();
     fs::set_permissions(
