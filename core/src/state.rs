@@ -5,6 +5,7 @@ mod clock;
 mod erasures;
 mod freeze;
 mod keys;
+mod names;
 mod publications;
 mod reservations;
 mod retries;
