@@ -41,8 +41,8 @@ async fn policy(daemon: &Daemon) -> Result<(), RunError> {
         source,
     })?;
     let event = Event::PolicyActivated(activated(digest));
-    let _ = daemon.journal.record(event).await?;
-    daemon.policy.replace(Arc::new(policy));
+    let record = daemon.journal.record(event).await?.index();
+    daemon.policy.replace(Arc::new(policy), record);
     tracing::info!(%digest, "policy activated");
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(super) async fn activate(call: &Call<'_>, query: &str) -> Result<Answer, Ref
     kept_policy::keep(&daemon.config.state.dir, &text)
         .map_err(|e| Refusal::failed(Code::Internal, format!("the policy cannot be kept: {e}")))?;
     let record = daemon.journal.record(event).await?.index();
-    daemon.policy.replace(Arc::new(policy));
+    daemon.policy.replace(Arc::new(policy), record);
     let mut answer = http::json(&Activated { digest, record });
     http::set(&mut answer, http::RECORD, &record.to_string());
     Ok(answer)
