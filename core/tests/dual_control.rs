@@ -23,7 +23,7 @@ use sealwright_core::record::{
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
-use sealwright_core::state::approvals::{ENDED_MAX, OPEN_MAX, Status};
+use sealwright_core::state::approvals::{ENDED_MAX, OPEN_MAX, OPEN_OF_ONE_MAX, Status};
 use sealwright_core::state::{State, StateError};
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::time::Timestamp;
@@ -732,14 +732,24 @@ fn every_kind_of_key_that_a_certificate_has_can_approve() {
 }
 
 #[test]
-fn as_many_requests_as_the_limit_wait_and_the_ended_are_forgotten_oldest_first() {
+fn as_many_requests_as_the_limits_wait_and_the_ended_are_forgotten_oldest_first() {
     let mut log = Log::new();
     let params = log.params(&rotate("release#2"));
-    let first = log.ask(params.clone());
-    for _ in 1..OPEN_MAX {
-        log.ask(params.clone());
+    let operator = log.op.requester();
+    let number = |n: usize| Requester {
+        principal: format!("{OP}-{n}"),
+        ..operator.clone()
+    };
+    let first = log.ask_as(number(0), params.clone()).unwrap();
+    for n in 1..OPEN_MAX {
+        let asked = log.ask_as(number(n / OPEN_OF_ONE_MAX), params.clone());
+        asked.unwrap();
+        if n == OPEN_OF_ONE_MAX - 1 {
+            let error = refused(log.ask_as(number(0), params.clone()));
+            assert_eq!(error, ApprovalError::TooManyOfOne(OPEN_OF_ONE_MAX));
+        }
     }
-    let error = refused(log.ask_as(log.op.requester(), params.clone()));
+    let error = refused(log.ask_as(number(9), params.clone()));
     assert_eq!(error, ApprovalError::TooMany(OPEN_MAX));
     log.now += EXPIRY;
     let last = log.ask(params);

@@ -108,6 +108,11 @@ pub enum ApprovalError {
         "{0} requests of this tenant wait for approvals already; grant or deny some, or let them run out"
     )]
     TooMany(usize),
+    /// Too many of the one that asks wait already.
+    #[error(
+        "{0} of your requests wait for approvals already; have some granted or denied, or let them run out"
+    )]
+    TooManyOfOne(usize),
 }
 
 impl ApprovalError {
@@ -125,7 +130,7 @@ impl ApprovalError {
             Self::Repeated { .. } => Code::ApprovalRepeated,
             Self::Incomplete { .. } => Code::ApprovalIncomplete,
             Self::Invalid(_) => Code::ApprovalInvalid,
-            Self::TooMany(_) => Code::TooManyOperations,
+            Self::TooMany(_) | Self::TooManyOfOne(_) => Code::TooManyOperations,
         }
     }
 }

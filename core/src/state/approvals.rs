@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 /// Requests of one tenant that may wait at the same time.
 pub const OPEN_MAX: usize = 256;
 
+/// Of them, those of one requester: one client that asks in a loop leaves room for the others.
+pub const OPEN_OF_ONE_MAX: usize = 64;
+
 /// Requests that are remembered after their end, of all tenants, to say what became of them.
 pub const ENDED_MAX: usize = 256;
 
@@ -151,10 +154,15 @@ impl State {
 
     /// Whether `request` could be recorded at `now`.
     pub fn check_request(&self, request: &Request, now: Timestamp) -> Result<(), ApprovalError> {
-        let same_tenant = |one: &&Operation| one.request.tenant == request.tenant;
-        let open = self.operations.values().filter(same_tenant);
-        if open.filter(|one| one.is_open(now)).count() >= OPEN_MAX {
+        let is_open = |one: &&Operation| one.request.tenant == request.tenant && one.is_open(now);
+        let open = || self.operations.values().filter(is_open);
+        if open().count() >= OPEN_MAX {
             return Err(ApprovalError::TooMany(OPEN_MAX));
+        }
+        let requester = &request.requester.principal;
+        let of_one = open().filter(|one| one.request.requester.principal == *requester);
+        if of_one.count() >= OPEN_OF_ONE_MAX {
+            return Err(ApprovalError::TooManyOfOne(OPEN_OF_ONE_MAX));
         }
         Ok(())
     }
