@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -245,7 +245,8 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Failu
             Err(error) => Failure::Final(ClientError::Unexpected(error.to_string())),
         })?;
     let body = body.to_bytes();
-    if head.status == StatusCode::ACCEPTED {
+    // Without the location of an operation, the work was recorded and goes on by itself.
+    if head.status == StatusCode::ACCEPTED && head.headers.contains_key(LOCATION) {
         return Err(Failure::Final(waits(&body)));
     }
     if head.status.is_success() {
