@@ -24,7 +24,7 @@ mod tests {
         assert!(!soon(3 * DAY, 4 * DAY) && soon(3 * DAY + 1, 4 * DAY));
         assert!(soon(5 * DAY, 4 * DAY), "what has ended, too");
         assert!(
-            is_soon(at(1), at(5), at(-5), 14),
+            is_soon(at(6), at(9), at(5), 14),
             "also where it never began"
         );
     }

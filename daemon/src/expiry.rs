@@ -131,8 +131,9 @@ mod tests {
 
     const DAY: i64 = 86_400_000;
 
+    /// Days from some day on, which is late enough for certificates from before it.
     fn at(days: i64) -> Timestamp {
-        Timestamp::from_unix_millis(days * DAY)
+        Timestamp::from_unix_millis((1000 + days) * DAY)
     }
 
     fn until(days: i64) -> Life {
