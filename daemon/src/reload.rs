@@ -8,16 +8,16 @@ use tokio::signal::unix::Signal;
 
 use crate::daemon::Daemon;
 use crate::deny::Denied;
-use crate::kept_policy;
+use crate::policy;
 use crate::run::{RunError, activated, note_waiting, read_policy};
 
 /// SIGHUP: reads policy and deny list anew, each by itself.
 pub(crate) async fn on(mut hangup: Signal, daemon: Arc<Daemon>) {
     while hangup.recv().await.is_some() {
-        if let Err(error) = policy(&daemon).await {
+        if let Err(error) = reload_policy(&daemon).await {
             tracing::error!(%error, "the policy stays as it was");
         }
-        if let Err(error) = denied(&daemon).await {
+        if let Err(error) = reload_denied(&daemon).await {
             tracing::error!(%error, "the deny list stays as it was");
         }
     }
@@ -25,9 +25,9 @@ pub(crate) async fn on(mut hangup: Signal, daemon: Arc<Daemon>) {
 
 /// It decides only after its digest is in the log; a bad one changes nothing, and where approvals are required one that
 /// nobody approved waits for `sealwright policy activate`.
-async fn policy(daemon: &Daemon) -> Result<(), RunError> {
-    let (text, policy) = read_policy(&daemon.config)?;
-    let digest = policy.digest();
+async fn reload_policy(daemon: &Daemon) -> Result<(), RunError> {
+    let from_file = read_policy(&daemon.config)?;
+    let digest = from_file.1.digest();
     let needs_approval = daemon.journal.with_state(|state| {
         state.approvals_required() > 0 && state.policy_digest() != Some(digest)
     });
@@ -35,20 +35,14 @@ async fn policy(daemon: &Daemon) -> Result<(), RunError> {
         note_waiting(daemon, Some(digest));
         return Ok(());
     }
-    let dir = &daemon.config.state.dir;
-    kept_policy::keep(dir, &text).map_err(|source| RunError::Io {
-        path: dir.clone(),
-        source,
-    })?;
     let event = Event::PolicyActivated(activated(digest));
-    let record = daemon.journal.record(event).await?.index();
-    daemon.policy.replace(Arc::new(policy), record);
+    policy::activate(daemon, from_file, event).await?;
     tracing::info!(%digest, "policy activated");
     Ok(())
 }
 
 /// As with the policy; one that is the same as before leaves no record.
-async fn denied(daemon: &Daemon) -> Result<(), RunError> {
+async fn reload_denied(daemon: &Daemon) -> Result<(), RunError> {
     let denied = Denied::read(&daemon.config.api.deny_spki, daemon.config.digest)?;
     let (digest, keys) = (denied.config_digest(), denied.count());
     if digest == daemon.config_digest() {

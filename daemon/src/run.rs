@@ -35,7 +35,7 @@ use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept_policy;
-use crate::policy::PolicyHolder;
+use crate::policy::{ActivationError, PolicyHolder};
 use crate::retries::Retries;
 use crate::rotation::schedule::Attempts;
 use crate::suspects::Suspects;
@@ -102,6 +102,9 @@ pub enum RunError {
     /// What begins a run or comes into force.
     #[error("a record could not be written: {0}")]
     Record(#[from] RecordError),
+    /// Another policy.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The log has no genesis although it was opened.
     #[error("the log has no genesis record")]
     Genesis,

@@ -1,7 +1,5 @@
 //! `POST /v1/policy/activate`: the policy file as it is now comes into force.
 
-use std::sync::Arc;
-
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::name::Tenant;
@@ -12,7 +10,7 @@ use serde::Serialize;
 use super::gate::{Gate, Way};
 use super::{Call, actor};
 use crate::http::{self, Answer};
-use crate::kept_policy;
+use crate::policy;
 use crate::refusal::Refusal;
 use crate::run::read_policy;
 
@@ -30,9 +28,9 @@ pub(super) async fn activate(call: &Call<'_>, query: &str) -> Result<Answer, Ref
     let host = Tenant::default();
     call.check(&caller, Action::Operate, Resource::Tenant(&host))?;
     daemon.can_record()?;
-    let (text, policy) = read_policy(&daemon.config)
+    let from_file = read_policy(&daemon.config)
         .map_err(|e| Refusal::bad_input(Code::InvalidRequest, e.to_string()))?;
-    let digest = policy.digest();
+    let digest = from_file.1.digest();
     let event = Event::PolicyActivated(PolicyActivated {
         digest,
         by: Some(actor(&caller)),
@@ -42,10 +40,7 @@ pub(super) async fn activate(call: &Call<'_>, query: &str) -> Result<Answer, Ref
         Way::Open(event) => event,
         Way::Closed(answer) => return Ok(answer),
     };
-    kept_policy::keep(&daemon.config.state.dir, &text)
-        .map_err(|e| Refusal::failed(Code::Internal, format!("the policy cannot be kept: {e}")))?;
-    let record = daemon.journal.record(event).await?.index();
-    daemon.policy.replace(Arc::new(policy), record);
+    let record = policy::activate(daemon, from_file, event).await?;
     let mut answer = http::json(&Activated { digest, record });
     http::set(&mut answer, http::RECORD, &record.to_string());
     Ok(answer)
