@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dsse::{Envelope, Options, ThresholdError, TrustedKey};
-use crate::json::{self, JsonError};
+use crate::dsse::{Envelope, ThresholdError, TrustedKey};
+use crate::json::JsonError;
 use crate::key::{Compromise, Enrolment};
-use crate::statement::{self, Accept, PAYLOAD_TYPE, StatementError, Subject};
+use crate::statement::{self, StatementError, Subject, Unfit};
 use crate::succession::End;
 use crate::time::Timestamp;
 
@@ -82,15 +82,9 @@ pub enum BadRevocation {
     /// No statement, or none that makes sense.
     #[error("the signed text is no revocation statement: {0}")]
     Statement(#[from] StatementError),
-    /// Another kind of statement.
-    #[error("the signed statement is of type {0}, not {PREDICATE_TYPE}")]
-    Type(String),
-    /// Another payload type.
-    #[error("the signed payload is of type {0}, not {PAYLOAD_TYPE}")]
-    Payload(String),
-    /// The predicate lacks something.
-    #[error("its predicate cannot be read: {0}")]
-    Predicate(JsonError),
+    /// Another kind of payload or statement.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Subject or signer are not those of the predicate.
     #[error("subject, revoked key and signer do not agree")]
     Contradiction,
@@ -101,20 +95,8 @@ pub enum BadRevocation {
 /// # Errors
 /// [`BadRevocation`].
 pub fn verify(envelope: Envelope, by: &TrustedKey) -> Result<Predicate, BadRevocation> {
-    let payload = envelope.verify(std::slice::from_ref(by), 1, Options::default())?;
-    if payload.payload_type != PAYLOAD_TYPE {
-        return Err(BadRevocation::Payload(payload.payload_type));
-    }
-    let summary = statement::check(&payload.payload, Accept::V1)?;
-    if summary.predicate_type != PREDICATE_TYPE {
-        return Err(BadRevocation::Type(summary.predicate_type));
-    }
-    #[derive(Deserialize)]
-    struct Whole {
-        predicate: Predicate,
-    }
-    let Whole { predicate } =
-        json::from_slice(&payload.payload).map_err(BadRevocation::Predicate)?;
+    let (summary, predicate) =
+        statement::signed::<Predicate, BadRevocation>(envelope, by, PREDICATE_TYPE)?;
     let is_subject = summary.has_digest("sha256", &predicate.key.spki_sha256.to_string());
     if is_subject && predicate.signed_by.spki_sha256 == by.spki().sha256() {
         Ok(predicate)
@@ -134,6 +116,7 @@ mod tests {
     use crate::key::{EvidenceGrade, Purpose};
     use crate::scheme::Scheme;
     use crate::spki::Spki;
+    use crate::statement::PAYLOAD_TYPE;
 
     fn pair(seed: u8) -> SigningKey {
         SigningKey::from_slice(&[seed; 32]).unwrap()
@@ -202,12 +185,12 @@ mod tests {
         assert!(matches!(stranger, BadRevocation::Envelope(_)));
         assert!(matches!(
             of("text/plain", "", ""),
-            BadRevocation::Payload(_)
+            BadRevocation::Unfit(Unfit::Payload(_))
         ));
         let other = of(PAYLOAD_TYPE, PREDICATE_TYPE, "https://e/other");
-        assert!(matches!(other, BadRevocation::Type(_)));
+        assert!(matches!(other, BadRevocation::Unfit(Unfit::Type { .. })));
         let lacks = of(PAYLOAD_TYPE, "\"decidedIndex\"", "\"decided\"");
-        assert!(matches!(lacks, BadRevocation::Predicate(_)));
+        assert!(matches!(lacks, BadRevocation::Unfit(Unfit::Predicate(_))));
         for seed in [1, 2] {
             let digest = enrolment(seed).spki.sha256().to_string();
             let wrong = text().replacen(&digest, &"0".repeat(64), 1);

@@ -5,6 +5,7 @@
 mod build;
 mod digest_set;
 mod read;
+mod signed;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use crate::predicate::{self, CheckError, PredicateError, PredicateKind};
 
 pub use build::build;
 pub use digest_set::{ALGORITHM_NAME_MAX, DIGESTS_MAX, DigestError};
+pub use signed::{Unfit, signed};
 
 /// The DSSE payloadType of a statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";

@@ -10,13 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
-use crate::dsse::{Envelope, Options, ThresholdError, TrustedKey};
-use crate::json::{self, JsonError};
+use crate::dsse::{Envelope, ThresholdError, TrustedKey};
+use crate::json::JsonError;
 use crate::key::Enrolment;
 use crate::name::KeyVersionId;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
-use crate::statement::{self, Accept, PAYLOAD_TYPE, StatementError, Subject};
+use crate::statement::{self, StatementError, Subject, Unfit};
 use crate::time::Timestamp;
 
 /// Of a succession statement.
@@ -105,15 +105,9 @@ pub enum BadLink {
     /// No statement, or none that makes sense.
     #[error("the signed text is no succession statement: {0}")]
     Statement(#[from] StatementError),
-    /// Another kind of statement.
-    #[error("the signed statement is of type {0}, not {PREDICATE_TYPE}")]
-    Type(String),
-    /// Another payload type.
-    #[error("the signed payload is of type {0}, not {PAYLOAD_TYPE}")]
-    Payload(String),
-    /// The predicate lacks something.
-    #[error("its predicate cannot be read: {0}")]
-    Predicate(JsonError),
+    /// Another kind of payload or statement.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// It speaks of another predecessor than the one that signed.
     #[error("it is about a successor of {0}, which did not sign it")]
     OtherPredecessor(KeyVersionId),
@@ -152,19 +146,8 @@ pub fn follow(
 }
 
 fn next(from: &TrustedKey, envelope: Envelope) -> Result<Successor, BadLink> {
-    let payload = envelope.verify(std::slice::from_ref(from), 1, Options::default())?;
-    if payload.payload_type != PAYLOAD_TYPE {
-        return Err(BadLink::Payload(payload.payload_type));
-    }
-    let summary = statement::check(&payload.payload, Accept::V1)?;
-    if summary.predicate_type != PREDICATE_TYPE {
-        return Err(BadLink::Type(summary.predicate_type));
-    }
-    #[derive(Deserialize)]
-    struct Whole {
-        predicate: Predicate,
-    }
-    let Whole { predicate } = json::from_slice(&payload.payload).map_err(BadLink::Predicate)?;
+    let (summary, predicate) =
+        statement::signed::<Predicate, BadLink>(envelope, from, PREDICATE_TYPE)?;
     if predicate.from.spki_sha256 != from.spki().sha256() {
         return Err(BadLink::OtherPredecessor(predicate.from.key));
     }
@@ -188,6 +171,7 @@ mod tests {
     use super::*;
     use crate::dsse::{Pae, encode_envelope};
     use crate::key::{EvidenceGrade, Purpose};
+    use crate::statement::PAYLOAD_TYPE;
 
     struct Key(SigningKey, Enrolment);
 
@@ -275,14 +259,17 @@ mod tests {
         ));
         assert!(matches!(
             other(PREDICATE_TYPE, "https://e/other"),
-            BadLink::Type(_)
+            BadLink::Unfit(Unfit::Type { .. })
         ));
         assert!(matches!(
             other("\"publicKey\"", "\"public\""),
-            BadLink::Predicate(_)
+            BadLink::Unfit(Unfit::Predicate(_))
         ));
         let envelope = sign(&a, "text/plain", text.as_bytes());
         let error = follow(&trusted(&a), [envelope]).unwrap_err();
-        assert!(matches!(error.reason, BadLink::Payload(_)), "{error}");
+        assert!(
+            matches!(error.reason, BadLink::Unfit(Unfit::Payload(_))),
+            "{error}"
+        );
     }
 }
