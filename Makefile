@@ -41,5 +41,5 @@ crash:           ## 10 000 crash points of the journal, then the long crash stor
 fuzz:            ## each parser for FUZZ_SECONDS (default 60)
 	@scripts/fuzz
 
-clean-room:      ## the demo inside a bare Debian 12 with only the toolchain of this machine
-	@scripts/clean-room
+clean-room:      ## RUN="demo test" (default: demo) inside a bare Debian 12 with only the toolchain of this machine
+	@scripts/clean-room $(RUN)
