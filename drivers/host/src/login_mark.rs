@@ -13,6 +13,9 @@ use crate::secrets::Secret;
 /// The mark's name in `state_dir`.
 pub const LOGIN_MARK: &str = "login-pending";
 
+/// Begins the line with the tries that the device had left.
+const TRIES: &str = "tries ";
+
 /// Where the mark lies and what it is salted with.
 #[derive(Debug)]
 pub(crate) struct LoginMark {
@@ -32,10 +35,12 @@ impl LoginMark {
         }
     }
 
-    /// Refuses if a mark for this credential is left over.
-    pub(crate) fn check(&self, secret: &Secret) -> Result<(), DriverError> {
+    /// Refuses if a mark for this credential is left over. `tries` is how many the device has left, where it tells.
+    pub(crate) fn check(&self, secret: &Secret, tries: Option<u8>) -> Result<(), DriverError> {
         match std::fs::read_to_string(&self.path) {
             Ok(text) if !text.starts_with(&self.line(secret)) && text.ends_with('\n') => Ok(()),
+            // Cut off, but not refused: that would have cost a try.
+            Ok(text) if text.ends_with('\n') && are_all_left(&text, tries) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             // A mark that cannot be read or is cut off forbids, because it may be for this credential.
             _ => Err(DriverError::new(
@@ -51,10 +56,23 @@ impl LoginMark {
     }
 
     /// Checks, then puts the mark on disk. It is synced before this returns: a crash during the login finds it.
-    pub(crate) fn set(&self, secret: &Secret) -> Result<(), DriverError> {
-        self.check(secret)?;
+    pub(crate) fn set(&self, secret: &Secret, tries: Option<u8>) -> Result<(), DriverError> {
+        self.check(secret, tries)?;
+        self.write(secret, tries)
+    }
+
+    /// The device refused: from now on the number of tries excuses nothing. Where that cannot be written it does no
+    /// harm, as one try is missing.
+    pub(crate) fn refused(&self, secret: &Secret) {
+        if let Err(error) = self.write(secret, None) {
+            tracing::error!(%error, "the login mark cannot be written again");
+        }
+    }
+
+    fn write(&self, secret: &Secret, tries: Option<u8>) -> Result<(), DriverError> {
+        let tries = tries.map_or_else(String::new, |tries| format!("{TRIES}{tries}\n"));
         let text = format!(
-            "{}Written before a login and removed after it. While this file stands, the credential it was \
+            "{}{tries}Written before a login and removed after it. While this file stands, the credential it was \
              written for is not tried again.\n",
             self.line(secret)
         );
@@ -83,6 +101,16 @@ impl LoginMark {
             .finalize();
         format!("v1 {}\n", hex::encode(&hash[..1]))
     }
+}
+
+/// Whether the device has as many tries left as before the login that the mark speaks of.
+fn are_all_left(text: &str, tries: Option<u8>) -> bool {
+    let before = text
+        .lines()
+        .nth(1)
+        .and_then(|line| line.strip_prefix(TRIES));
+    let before = before.and_then(|number| number.parse::<u8>().ok());
+    before.zip(tries).is_some_and(|(before, now)| now >= before)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -96,16 +96,38 @@ impl Secrets {
         &self,
         attempt: impl FnOnce(&Secret) -> Result<T, DriverError>,
     ) -> Result<T, DriverError> {
+        self.login_marked(None, attempt)
+    }
+
+    /// Like [`Secrets::login`], for a device that says how many tries it has left. A login that was cut off forbids
+    /// nothing where the device has as many as before it: it did not refuse.
+    pub fn login_with_tries<T>(
+        &self,
+        tries: u8,
+        attempt: impl FnOnce(&Secret) -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
+        self.login_marked(Some(tries), attempt)
+    }
+
+    fn login_marked<T>(
+        &self,
+        tries: Option<u8>,
+        attempt: impl FnOnce(&Secret) -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
         let _one = self
             .0
             .one_login
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let secret = self.read()?;
-        self.0.mark.set(&secret)?;
+        self.0.mark.set(&secret, tries)?;
         let result = attempt(&secret);
         match &result {
-            Err(error) if matches!(error.class, ErrorClass::Auth | ErrorClass::LockedOut) => {}
+            Err(error) if matches!(error.class, ErrorClass::Auth | ErrorClass::LockedOut) => {
+                self.0.mark.refused(&secret);
+            }
+            // Nobody knows what the device made of it; its tries tell the next login.
+            Err(_) if tries.is_some() => {}
             _ => self.0.mark.clear(),
         }
         result
@@ -116,7 +138,8 @@ impl Secrets {
         if matches!(self.0.source, Source::Nowhere) {
             return Ok("none is configured");
         }
-        self.0.mark.check(&self.read()?)?;
+        // How many tries a device has left is not asked here, so the benefit of the doubt is given.
+        self.0.mark.check(&self.read()?, Some(u8::MAX))?;
         Ok("can be read, and no failed login with it is pending")
     }
 }
@@ -284,6 +307,45 @@ mod tests {
         );
         std::fs::remove_file(token.path(LOGIN_MARK)).unwrap();
         assert!(token.secrets().login(|_| Ok(())).is_ok());
+    }
+
+    #[test]
+    fn a_login_that_was_cut_off_forbids_nothing_where_no_try_is_missing() {
+        let token = Token::with_pin("1234");
+        let cut_off = |tries| {
+            let secrets = token.secrets();
+            let login = move || secrets.login_with_tries::<()>(tries, |_| panic!("dies"));
+            assert!(std::thread::spawn(login).join().is_err());
+        };
+        let again = |tries| token.secrets().login_with_tries(tries, |_| Ok(())).is_ok();
+        cut_off(3);
+        assert!(!again(2), "it was refused");
+        assert!(token.secrets().login(|_| Ok(())).is_err(), "nobody counts");
+        assert!(again(3));
+        let secrets = token.secrets();
+        assert!(
+            secrets
+                .login_with_tries(3, fail(ErrorClass::Transient))
+                .is_err()
+        );
+        assert!(!again(2), "the answer to a refusal was lost");
+        assert!(again(3));
+        cut_off(2);
+        // It was right, which gives all tries back.
+        assert!(again(3));
+    }
+
+    #[test]
+    fn a_refused_credential_is_not_tried_again_though_somebody_gave_the_try_back() {
+        let token = Token::with_pin("1234");
+        let refused = token.secrets().login_with_tries(3, fail(ErrorClass::Auth));
+        assert!(refused.is_err());
+        let again = token
+            .secrets()
+            .login_with_tries::<()>(3, |_| panic!("tried again"));
+        assert!(again.is_err());
+        token.pin("5678", 0o600);
+        assert!(token.secrets().login_with_tries(3, |_| Ok(())).is_ok());
     }
 
     #[test]
