@@ -95,6 +95,8 @@ codes! {
     OutcomeUnknown = "outcome_unknown", 504, "The driver was lost while signing; nothing was released, retry with the same Idempotency-Key";
     /// The device's answer does not verify.
     SignatureRejected = "signature_rejected", 502, "The token returned a signature that does not verify; it was not released and the token is marked suspect";
+    /// The evidence leads to nobody who is trusted.
+    EvidenceUntrusted = "evidence_untrusted", 409, "The device's maker is not trusted here, so its evidence proves nothing; name the maker's certificates under [evidence] roots";
     /// The device's evidence does not verify.
     EvidenceRejected = "evidence_rejected", 502, "The token returned evidence that does not verify; nothing was recorded and the token is marked suspect";
     /// The idempotency key was used for something else.

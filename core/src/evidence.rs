@@ -3,7 +3,10 @@
 //! A driver states, this module judges. What a module merely says of itself is [`EvidenceGrade::Claimed`] at best: a
 //! software token makes the same claims as an HSM.
 
+mod bytes;
 mod claims;
+mod piv;
+mod roots;
 
 use std::fmt;
 
@@ -15,7 +18,10 @@ use crate::key::EvidenceGrade;
 use crate::spki::Spki;
 use crate::uri::KeyUri;
 
+pub use self::bytes::Bytes;
 pub use self::claims::Claims;
+pub use self::piv::{PivFacts, PivStatement};
+pub use self::roots::{ROOTS_MAX, Roots, RootsError};
 
 /// Longest document in bytes.
 pub const DOCUMENT_MAX: usize = 64 << 10;
@@ -71,6 +77,8 @@ pub struct TokenIdentity {
 pub enum Statement {
     /// Attributes of a PKCS#11 private key.
     Pkcs11Claims(Claims),
+    /// A YubiKey's certificate for a key in one of its slots.
+    PivAttestation(PivStatement),
 }
 
 /// Where a key was made.
@@ -159,6 +167,49 @@ pub enum EvidenceError {
         /// What it answers.
         found: Nonce,
     },
+    /// Nobody is trusted to say where a device was made.
+    #[error(
+        "the device proves itself with its maker's certificate, and no maker is trusted here; name their certificates: \
+         [evidence] roots in sealwright.toml, --device-roots for verify"
+    )]
+    NoRoots,
+    /// A maker that nobody trusts.
+    #[error(
+        "the device's certificate was issued by {issuer:?}, whose certificate is none of those that are trusted"
+    )]
+    UntrustedDevice {
+        /// Who is named as its issuer.
+        issuer: String,
+    },
+    /// Nobody signed this.
+    #[error("its attestation key did not sign it")]
+    NotSigned,
+    /// Signed by a key that signs what it is given.
+    #[error(
+        "it is signed by a key in one of the card's slots, which signs whatever it is given, and not by the card's \
+         attestation key"
+    )]
+    OrdinaryKey,
+    /// The certificates do not lead to the maker.
+    #[error(
+        "certificate {0} behind the attestation may not issue certificates, or was not issued by the one after it"
+    )]
+    BrokenChain(usize),
+    /// Signed by another device than the one that was asked.
+    #[error("it comes from the device with serial number {found}, not {wanted}")]
+    OtherDevice {
+        /// The token that was asked.
+        wanted: String,
+        /// The device that signed.
+        found: String,
+    },
+}
+
+impl EvidenceError {
+    /// Whether it says something of what is trusted here, and nothing of the device.
+    pub fn is_about_trust(&self) -> bool {
+        matches!(self, Self::NoRoots | Self::UntrustedDevice { .. })
+    }
 }
 
 impl From<JsonError> for EvidenceError {
@@ -216,14 +267,16 @@ impl Document {
         Ok(bytes)
     }
 
-    /// What it is worth as evidence of `key`. Without a `nonce` nothing is said of its age.
+    /// What it is worth as evidence of `key`, if `roots` say where devices are made. Without a `nonce` nothing is said
+    /// of its age.
     ///
     /// # Errors
-    /// [`EvidenceError::OtherKey`], [`EvidenceError::OtherNonce`].
+    /// Every [`EvidenceError`] but those of the document's form.
     pub fn verify(
         &self,
         key: Sha256Digest,
         nonce: Option<Nonce>,
+        roots: &Roots,
     ) -> Result<Finding, EvidenceError> {
         let found = self.spki.sha256();
         if found != key {
@@ -234,9 +287,10 @@ impl Document {
                 wanted,
                 found: self.nonce,
             }),
-            _ => Ok(match &self.statement {
-                Statement::Pkcs11Claims(claims) => claims.finding(),
-            }),
+            _ => match &self.statement {
+                Statement::Pkcs11Claims(claims) => Ok(claims.finding()),
+                Statement::PivAttestation(piv) => piv.judge(&self.spki, &self.token.serial, roots),
+            },
         }
     }
 }
@@ -308,7 +362,10 @@ mod tests {
     fn evidence_of_another_key_is_refused() {
         let (wanted, found) = (nonce(9), document().spki.sha256());
         let refused = Err(EvidenceError::OtherKey { wanted, found });
-        assert_eq!(document().verify(wanted, Some(nonce(1))), refused);
+        assert_eq!(
+            document().verify(wanted, Some(nonce(1)), &Roots::default()),
+            refused
+        );
     }
 
     #[test]
@@ -316,8 +373,11 @@ mod tests {
         let (wanted, found) = (nonce(2), nonce(1));
         let key = document().spki.sha256();
         let refused = Err(EvidenceError::OtherNonce { wanted, found });
-        assert_eq!(document().verify(key, Some(wanted)), refused);
-        assert!(document().verify(key, None).is_ok());
+        assert_eq!(
+            document().verify(key, Some(wanted), &Roots::default()),
+            refused
+        );
+        assert!(document().verify(key, None, &Roots::default()).is_ok());
     }
 
     proptest! {

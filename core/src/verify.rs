@@ -7,6 +7,7 @@
 mod encoding;
 mod key;
 
+use der::oid::AssociatedOid;
 use rsa::pkcs1v15;
 use rsa::pss;
 use sha2::Sha256;
@@ -106,6 +107,25 @@ pub fn verify_ecdsa_with_hash(
     key.verify_ecdsa(&hash.digest(message_parts), signature, EcdsaForm::Der)
 }
 
+/// Verifies an RSA signature (PKCS#1 v1.5) with a hash that is no [`Scheme`]'s, such as SHA-512.
+///
+/// Other people's certificates need it; our own keys never do.
+pub fn verify_pkcs1_with_hash<H>(
+    spki_der: &[u8],
+    message_parts: &[&[u8]],
+    signature: &[u8],
+) -> Result<(), VerifyError>
+where
+    H: sha2::Digest + AssociatedOid,
+{
+    let PublicKey::Rsa(key) = PublicKey::from_spki_der(spki_der)? else {
+        return Err(VerifyError::Mismatch);
+    };
+    let mut hasher = H::new();
+    message_parts.iter().for_each(|part| hasher.update(part));
+    verify_pkcs1::<H>(&key, &hasher.finalize(), signature)
+}
+
 impl PublicKey {
     /// Verifies `signature` over `message_parts`, read as one message.
     pub fn verify(
@@ -148,7 +168,9 @@ impl PublicKey {
             (Self::P256(_), Scheme::EcdsaP256Sha256) | (Self::P384(_), Scheme::EcdsaP384Sha384) => {
                 self.verify_ecdsa(digest, signature, form)
             }
-            (Self::Rsa(key), Scheme::RsaPkcs1Sha256) => verify_pkcs1(key, digest, signature),
+            (Self::Rsa(key), Scheme::RsaPkcs1Sha256) => {
+                verify_pkcs1::<Sha256>(key, digest, signature)
+            }
             (Self::Rsa(key), Scheme::RsaPssSha256) => verify_pss(key, digest, signature),
             _ => Err(self.other_scheme(scheme)),
         }
@@ -190,14 +212,14 @@ impl PublicKey {
     }
 }
 
-fn verify_pkcs1(
+fn verify_pkcs1<H: sha2::Digest + AssociatedOid>(
     key: &rsa::RsaPublicKey,
     digest: &[u8],
     signature: &[u8],
 ) -> Result<(), VerifyError> {
     let signature = pkcs1v15::Signature::try_from(rsa_bytes(key, signature)?)
         .map_err(|_| VerifyError::Mismatch)?;
-    pkcs1v15::VerifyingKey::<Sha256>::new(key.clone())
+    pkcs1v15::VerifyingKey::<H>::new(key.clone())
         .verify_prehash(digest, &signature)
         .map_err(|_| VerifyError::Mismatch)
 }

@@ -3,16 +3,20 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use const_oid::db::rfc5280::ID_KP_TIME_STAMPING;
-use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH_RSA_ENCRYPTION};
+use const_oid::db::rfc5912::{
+    ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, SHA_256_WITH_RSA_ENCRYPTION,
+    SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
+};
 use const_oid::db::rfc8410::ID_ED_25519;
 use der::oid::ObjectIdentifier;
 use der::{Decode as _, Encode as _};
+use sha2::{Sha384, Sha512};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage};
 
 use crate::scheme::{HashAlg, Scheme};
 use crate::time::Timestamp;
-use crate::verify::{EcdsaForm, PublicKey, verify_ecdsa_with_hash};
+use crate::verify::{EcdsaForm, PublicKey, verify_ecdsa_with_hash, verify_pkcs1_with_hash};
 
 /// The certificate's public key as DER.
 pub(crate) fn spki(certificate: &Certificate) -> Option<Vec<u8>> {
@@ -54,6 +58,12 @@ fn spki_verifies(
             verify_ecdsa_with_hash(spki, HashAlg::Sha384, &[message], signature).is_ok()
         }
         SHA_256_WITH_RSA_ENCRYPTION => with(Scheme::RsaPkcs1Sha256),
+        SHA_384_WITH_RSA_ENCRYPTION => {
+            verify_pkcs1_with_hash::<Sha384>(spki, &[message], signature).is_ok()
+        }
+        SHA_512_WITH_RSA_ENCRYPTION => {
+            verify_pkcs1_with_hash::<Sha512>(spki, &[message], signature).is_ok()
+        }
         ID_ED_25519 => with(Scheme::Ed25519),
         _ => false,
     }
@@ -101,6 +111,22 @@ pub(crate) fn is_for_time_stamping(certificate: &Certificate) -> bool {
         .get_extension::<ExtendedKeyUsage>()
     {
         Ok(Some((true, usage))) => usage.0 == [ID_KP_TIME_STAMPING],
+        _ => false,
+    }
+}
+
+/// Whether the certificate is an authority's with `below` other authorities between it and the end of the path (RFC 5280
+/// section 4.2.1.9).
+pub(crate) fn may_be_above(certificate: &Certificate, below: usize) -> bool {
+    let constraints = certificate.tbs_certificate().get_extension();
+    match constraints {
+        Ok(Some((
+            _,
+            BasicConstraints {
+                ca: true,
+                path_len_constraint,
+            },
+        ))) => path_len_constraint.is_none_or(|most| below <= usize::from(most)),
         _ => false,
     }
 }

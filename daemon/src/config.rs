@@ -1,6 +1,7 @@
 //! `sealwright.toml`: every key with its default; unknown keys are refused.
 
 pub mod dual_control;
+mod evidence;
 pub mod rotation;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
 
 pub use self::dual_control::DualControl;
+pub use self::evidence::Evidence;
 pub use self::rotation::Rotation;
 
 /// The whole configuration, with paths made absolute.
@@ -42,6 +44,9 @@ pub struct Config {
     /// How approvals are asked for.
     #[serde(default)]
     pub dual_control: DualControl,
+    /// What evidence of a key's origin is judged by.
+    #[serde(default)]
+    pub evidence: Evidence,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -402,6 +407,7 @@ impl Config {
             .into_iter()
             .chain([&mut self.state.dir, &mut self.policy.file]);
         let paths = paths.chain(self.monitor.iter_mut().map(|monitor| &mut monitor.socket));
+        let paths = paths.chain(&mut self.evidence.roots);
         for path in paths.chain(self.domains.iter_mut().map(|domain| &mut domain.ca)) {
             // Joining an absolute path gives that path.
             *path = base.join(&path);

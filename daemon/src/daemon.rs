@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
+use sealwright_core::evidence::Roots;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{Event, Outcome, SignRecord};
 use sealwright_core::state::State;
@@ -65,6 +66,8 @@ pub struct Daemon {
     pub index: Index,
     /// Evidence documents.
     pub evidence: Arc<evidence::Folder>,
+    /// Whose word counts for where a device was made.
+    pub device_roots: Roots,
     /// Whether a record would find room.
     pub space: Arc<Space>,
     /// The tokens.

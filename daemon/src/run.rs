@@ -105,6 +105,9 @@ pub enum RunError {
     /// Another policy.
     #[error(transparent)]
     Activation(#[from] ActivationError),
+    /// Device makers.
+    #[error(transparent)]
+    Roots(#[from] evidence::RootsFileError),
     /// The log has no genesis although it was opened.
     #[error("the log has no genesis record")]
     Genesis,
@@ -215,6 +218,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let tls = Tls::new(&config.api, &config.domains)?;
     let from_file = read_policy(&config)?;
     let file_digest = from_file.1.digest();
+    let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
     let denied = Denied::read(&config.api.deny_spki, config.digest)?;
     let metrics = install_metrics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -271,6 +275,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         archived: audit.archived,
         index: audit.index,
         evidence,
+        device_roots,
         space: audit.space,
         tokens,
         budget: Budget::new(config.limits.body_budget),

@@ -68,6 +68,9 @@ pub(crate) struct Args {
     /// What was asked with; --evidence has to answer it.
     #[arg(long, value_name = "HEX", requires = "attestation")]
     nonce: Option<Nonce>,
+    /// Certificates of device makers, PEM: what a device of theirs says of itself in --evidence counts.
+    #[arg(long, value_name = "PEM", requires = "attestation")]
+    device_roots: Option<PathBuf>,
     /// The scheme of all keys [default: the usual one for each key].
     #[arg(long)]
     scheme: Option<Scheme>,

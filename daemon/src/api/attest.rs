@@ -111,14 +111,18 @@ async fn evidence(
         raw.statement,
     );
     let rejected = |error| rejected(token, &error);
+    let roots = &call.daemon.device_roots;
     let finding = document
-        .verify(enrolment.spki.sha256(), Some(nonce))
+        .verify(enrolment.spki.sha256(), Some(nonce), roots)
         .map_err(rejected)?;
     let text = String::from_utf8(document.to_bytes().map_err(rejected)?).map_err(internal)?;
     Ok((text, finding))
 }
 
 fn rejected(token: &str, error: &EvidenceError) -> Refusal {
+    if error.is_about_trust() {
+        return Refusal::bad_input(Code::EvidenceUntrusted, error.to_string());
+    }
     Refusal {
         code: Code::EvidenceRejected,
         detail: Some(error.to_string()),

@@ -17,7 +17,9 @@ pub mod wire;
 pub use config::{TokenConfig, TokenConfigError};
 pub use context::{Progress, ProgressSink, SignContext};
 pub use error::{DriverError, ErrorClass};
-pub use sealwright_core::evidence::{Claims, Exclusive, Nonce, Statement, TokenIdentity};
+pub use sealwright_core::evidence::{
+    Bytes, Claims, Exclusive, Nonce, PivStatement, Statement, TokenIdentity,
+};
 pub use sealwright_core::key::EvidenceGrade;
 pub use sealwright_core::scheme::{HashAlg, Scheme};
 pub use sealwright_core::sign::{SignInput, Signature};
@@ -139,6 +141,12 @@ pub trait KeyDriver {
     /// Asks the device itself (not a cached session) whether it works. Needs no login.
     fn health(&mut self) -> Result<(), DriverError>;
 
+    /// Whether a PIN could be shown to the device and would not be its last try, as far as that can be told without
+    /// showing one. For people who look after the device.
+    fn may_show_pin(&mut self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Finds exactly one key and describes it. No match is [`ErrorClass::KeyMissing`], several are
     /// [`ErrorClass::KeyAmbiguous`].
     fn describe(&mut self, key: &KeyUri) -> Result<KeyDescription, DriverError>;
@@ -155,6 +163,11 @@ pub trait KeyDriver {
         None
     }
 
+    /// The optional ability to keep certificates.
+    fn certificates(&mut self) -> Option<&mut dyn Certificates> {
+        None
+    }
+
     /// The optional ability to give evidence of a key's origin.
     fn attester(&mut self) -> Option<&mut dyn Attest> {
         None
@@ -165,6 +178,16 @@ pub trait KeyDriver {
 pub trait Attest {
     /// What the device says of exactly one key, for this nonce. Changes nothing on the device.
     fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError>;
+}
+
+/// Keeps a certificate beside a key, for programs that find keys by their certificates. Apart from [`KeyDriver`], because
+/// not every device can. The daemon never asks for it: its certificates are in its log.
+pub trait Certificates {
+    /// The certificate beside exactly one key, X.509 DER. Where there is none: [`ErrorClass::KeyMissing`].
+    fn certificate(&mut self, key: &KeyUri) -> Result<Vec<u8>, DriverError>;
+
+    /// Puts a certificate for this key there, in the place of an older one.
+    fn install_certificate(&mut self, key: &KeyUri, der: &[u8]) -> Result<(), DriverError>;
 }
 
 /// Makes keys. Apart from [`KeyDriver`], because not every device can.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::evidence::{Document, Finding, Nonce, TokenIdentity};
+use sealwright_core::evidence::{Document, Finding, Nonce, Statement, TokenIdentity};
 use serde::Serialize;
 
 use super::{Args, inputs};
@@ -22,19 +22,43 @@ struct Judged {
     token: TokenIdentity,
     #[serde(flatten)]
     finding: Finding,
+    /// When the key wants PIN and touch, where its card tells.
+    #[serde(flatten)]
+    policies: Option<Policies>,
+}
+
+#[derive(Serialize)]
+struct Policies {
+    pin_policy: &'static str,
+    touch_policy: &'static str,
+}
+
+impl Policies {
+    fn of(statement: &Statement) -> Option<Self> {
+        let Statement::PivAttestation(piv) = statement else {
+            return None;
+        };
+        let facts = piv.facts().ok()?;
+        Some(Self {
+            pin_policy: facts.pin_policy(),
+            touch_policy: facts.touch_policy(),
+        })
+    }
 }
 
 pub(super) fn run(args: &Args, file: &Path, output: Output) -> Result<(), Failure> {
     let key = key(args)?;
     let bytes = files::read(file)?;
+    let roots = inputs::device_roots(args)?;
     let not_good = |error| Failure::NotGood(format!("{}: {error}", file.display()));
     let document = Document::parse(&bytes).map_err(not_good)?;
-    let finding = document.verify(key, args.nonce).map_err(not_good)?;
+    let finding = document.verify(key, args.nonce, &roots).map_err(not_good)?;
     let judged = Judged {
         spki_sha256: key,
         evidence_sha256: Sha256Digest::of(&[&bytes]),
         nonce: document.nonce,
         fresh: args.nonce.is_some(),
+        policies: Policies::of(&document.statement),
         token: document.token,
         finding,
     };
@@ -59,8 +83,18 @@ fn text(file: &Path, judged: &Judged) -> String {
         "its age is not known: no --nonce was given"
     };
     let token = &judged.token;
+    let policies = judged
+        .policies
+        .as_ref()
+        .map_or_else(String::new, |policies| {
+            let Policies {
+                pin_policy,
+                touch_policy,
+            } = policies;
+            format!("\nit wants the PIN: {pin_policy}; a touch: {touch_policy}")
+        });
     format!(
-        "{}: {}\ntoken {} {}, {} {}, firmware {}, as it says itself; {age}\nSHA-256 {}, to be compared with the key's record",
+        "{}: {}{policies}\ntoken {} {}, {} {}, firmware {}, as it says itself; {age}\nSHA-256 {}, to be compared with the key's record",
         file.display(),
         judged.finding,
         printable(&token.label),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealwright_core::bundle::TrustedRoot;
 use sealwright_core::dsse::TrustedKey;
+use sealwright_core::evidence::Roots;
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::tlog::{Policy, VerifierKey};
@@ -30,6 +31,20 @@ pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey,
         Some(scheme) => TrustedKey::new(spki, scheme).map_err(|e| bad(&e)),
         None => TrustedKey::with_default_scheme(spki).map_err(|e| bad(&e)),
     }
+}
+
+/// The device makers that `--device-roots` names; none without it.
+pub(super) fn device_roots(args: &Args) -> Result<Roots, Failure> {
+    let Some(path) = &args.device_roots else {
+        return Ok(Roots::default());
+    };
+    let bad = |reason: &dyn Display| Failure::Local(format!("{}: {reason}", path.display()));
+    let chain = Certificate::load_pem_chain(&files::read(path)?).map_err(|e| bad(&e))?;
+    let ders: Vec<Vec<u8>> = chain.iter().filter_map(|one| one.to_der().ok()).collect();
+    if ders.is_empty() {
+        return Err(bad(&"holds no certificate in PEM"));
+    }
+    Roots::new(&ders).map_err(|e| bad(&e))
 }
 
 /// The time stamp authorities that `--tsa-roots` names; none without it.
