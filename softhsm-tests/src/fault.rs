@@ -39,6 +39,11 @@ impl Faults {
         self.plan(fault, 1, Some(1));
     }
 
+    /// The `nth` message from now on, and no other.
+    pub fn at(&self, fault: Fault, nth: u32) {
+        self.plan(fault, nth.max(1), Some(1));
+    }
+
     /// Every `every`-th message until [`Faults::stop`].
     pub fn often(&self, fault: Fault, every: u32) {
         self.plan(fault, every.max(1), None);

@@ -1,15 +1,20 @@
 //! A smart card reader and a virtual YubiKey (its PIV side) per test: the real pcscd with a virtual reader, and real
 //! firmware in it, see `fixtures/virtual-piv`.
 
+mod proxy;
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
+use self::proxy::{Plan, Proxy};
+use crate::fault::Faults;
 use crate::fido::{await_file, end, fixture};
 use crate::swtpm::PortPair;
 
@@ -30,13 +35,14 @@ pub struct VirtualReader {
     maker: Maker,
 }
 
-/// A card that is or was in the reader.
+/// A card that is or was in the reader, behind a wire that can fail.
 #[derive(Debug)]
 pub struct VirtualPiv {
     folder: PathBuf,
     port: u16,
     serial: u32,
-    process: Option<Child>,
+    plan: Plan,
+    inserted: Option<(Proxy, Child)>,
 }
 
 impl VirtualReader {
@@ -92,7 +98,8 @@ impl VirtualReader {
             folder,
             port,
             serial,
-            process: None,
+            plan: Plan::default(),
+            inserted: None,
         };
         card.insert_again();
         card
@@ -115,21 +122,42 @@ impl Drop for VirtualReader {
 impl VirtualPiv {
     /// Takes it out. What it remembers stays in its memory.
     pub fn take_out(&mut self) {
-        if let Some(mut process) = self.process.take() {
+        if let Some((proxy, mut process)) = self.inserted.take() {
+            drop(proxy);
             end(&mut process);
         }
+    }
+
+    /// What goes wrong on its wire. Answers to a reset never suffer. After one that is lost the card is out.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.plan.faults
+    }
+
+    /// Has it taken out in the place of its n-th answer from now on.
+    pub fn take_out_in(&self, answers: u32) {
+        self.plan.removed_in.store(answers, Ordering::Release);
+    }
+
+    /// Whether it is in the reader.
+    #[must_use]
+    pub fn is_in(&self) -> bool {
+        let inserted = self.inserted.as_ref();
+        inserted.is_some_and(|(proxy, _)| !proxy.has_ended())
     }
 
     /// Puts it in again.
     pub fn insert_again(&mut self) {
         self.take_out();
+        let proxy = Proxy::start(self.port, &self.plan);
         let process = Command::new(fixture("sealwright-virtual-piv"))
-            .arg(self.port.to_string())
+            .arg(proxy.port().to_string())
             .arg(&self.folder)
             .args([FIRMWARE, &self.serial.to_string()])
             .stdout(Stdio::null())
             .spawn();
-        self.process = Some(process.expect("the virtual card starts"));
+        let process = process.expect("the virtual card starts");
+        self.inserted = Some((proxy, process));
     }
 
     /// Every signature by a key with a touch policy waits for [`VirtualPiv::touch`] from now on.

@@ -139,3 +139,56 @@ fn evidence_that_answers_something_else_is_refused_and_marks_the_token() {
         assert_eq!(kept.count(), 0, "{fault}");
     }
 }
+
+#[test]
+fn a_cards_attestation_counts_once_its_maker_is_trusted() {
+    let mut site = Site::builder()
+        .token(TokenSpec::piv("card").key("release"))
+        .start();
+    let path = "/v1/keys/default/release/1/attest";
+    let untrusted = site.operator().post(path, &json!({"nonce": NONCE}));
+    assert_eq!(untrusted.status, 409);
+    assert_eq!(untrusted.json()["code"], "evidence_untrusted");
+    assert!(!is_suspect(&site, "card"));
+    trust(&mut site, "card");
+    let answer = attest(&site, "default/release#1");
+    let finding = json!({"grade": "attested", "origin": "generated", "exclusive": "proven"});
+    assert_eq!(answer["finding"], finding);
+    assert_eq!(site.records("key.attested")[0]["grade"], "attested");
+    let roots = site.callers_folder().join("roots.pem");
+    fs::write(&roots, site.token("card").reader().maker_pem()).unwrap();
+    let key = spki(&site, "release");
+    let verify = [
+        "--json",
+        "verify",
+        "--evidence",
+        "evidence.json",
+        "--spki",
+        &key,
+    ];
+    let run = site.sealwright(
+        OPERATOR,
+        &[&verify[..], &["--device-roots", "roots.pem"]].concat(),
+    );
+    let judged = run.ok().json();
+    assert_eq!(judged["grade"], "attested");
+    assert_eq!(
+        (&judged["pin_policy"], &judged["touch_policy"]),
+        (&json!("always"), &json!("never"))
+    );
+    // Offline, too, nothing is proved by a maker whom nobody trusts.
+    let run = site.sealwright(OPERATOR, &verify);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("--device-roots"), "{run:?}");
+}
+
+/// Has the daemon trust the maker of a token's card.
+fn trust(site: &mut Site, token: &str) {
+    let maker = site.token(token).reader().maker_pem().to_owned();
+    fs::write(site.path("etc/roots.pem"), maker).unwrap();
+    let config = site.path("etc/sealwright.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[evidence]\nroots = 'roots.pem'\n")).unwrap();
+    site.stop_daemon();
+    site.start_daemon();
+}

@@ -14,7 +14,7 @@ use sealwright_driver_api::{
 use serde::Serialize;
 
 use crate::args::{Args, Command};
-use crate::{Driver, HostError, Secrets};
+use crate::{Driver, HostError, Secrets, certificates};
 
 /// For tasks whose time a person decides about.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -31,6 +31,8 @@ pub(crate) fn run(
     }
     let token = (driver.open)(config, secrets)?;
     let task = match args.command() {
+        Command::Certificate { uri } => return certificates::show(&*token, &uri),
+        Command::InstallCertificate { uri } => return certificates::install(&*token, &uri),
         Command::Describe { uri } => Task::Describe(uri),
         Command::Generate {
             scheme,
@@ -96,6 +98,9 @@ struct Finding {
     ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<ErrorClass>,
+    /// The device's own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    code: String,
     detail: String,
 }
 
@@ -106,12 +111,14 @@ impl Finding {
                 check,
                 ok: true,
                 class: None,
+                code: String::new(),
                 detail: detail.clone(),
             },
             Err(e) => Self {
                 check,
                 ok: false,
                 class: Some(e.class),
+                code: e.code.clone(),
                 detail: e.to_string(),
             },
         }
@@ -138,7 +145,9 @@ fn check(driver: Driver, config: &TokenConfig, secrets: &Secrets) -> Result<Exit
             }
             Ok(token) => {
                 look("token", token_matches(&*token, config));
-                look("session", session(&*token));
+                if look("session", session(&*token)) {
+                    look("pin", pin(&*token));
+                }
             }
         }
     }
@@ -171,6 +180,12 @@ fn token_matches(token: &dyn Token, config: &TokenConfig) -> Result<String, Driv
 fn session(token: &dyn Token) -> Result<String, DriverError> {
     token.open_worker()?.health()?;
     Ok("opens and answers".into())
+}
+
+/// Whether a PIN would be taken; shows none.
+fn pin(token: &dyn Token) -> Result<String, DriverError> {
+    token.open_worker()?.may_show_pin()?;
+    Ok("would be taken, or is not counted".into())
 }
 
 fn print(answer: &impl Serialize) -> Result<(), HostError> {

@@ -39,6 +39,16 @@ pub(crate) enum Command {
         /// The URI the key shall have; no key may match it yet.
         uri: KeyUri,
     },
+    /// Print the certificate that the token keeps beside a key, as PEM.
+    Certificate {
+        /// The key's URI.
+        uri: KeyUri,
+    },
+    /// Have the token keep a certificate beside its key, in the place of an older one. It is read from standard input, PEM.
+    InstallCertificate {
+        /// The key's URI.
+        uri: KeyUri,
+    },
     /// Look for what would keep this token from signing, and print it as JSON.
     Check,
 }

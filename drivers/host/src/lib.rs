@@ -21,6 +21,7 @@
 
 mod admin;
 mod args;
+mod certificates;
 pub mod exit;
 mod listen;
 mod logging;
@@ -154,6 +155,8 @@ enum HostError {
     NoUser(String),
     #[error(transparent)]
     Driver(#[from] DriverError),
+    #[error("standard input: {0}")]
+    Input(std::io::Error),
     #[error("cannot print the answer: {0}")]
     Print(std::io::Error),
 }

@@ -1,18 +1,19 @@
 //! One conversation with the card: found by its serial number, ended when dropped.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use pcsc::{ReaderState, State};
 use sealwright_driver_api::{DriverError, ErrorClass};
 use sealwright_driver_host::Secret;
+use yubikey::certificate::CertInfo;
 use yubikey::piv::{self, AlgorithmId, SlotId};
 use yubikey::reader::Context;
-use yubikey::{Error, MgmKey, Serial, Version, YubiKey};
-use zeroize::Zeroizing;
+use yubikey::{Certificate, Error, ObjectId, Serial, Version, YubiKey};
 
+use crate::certificate;
 use crate::fault::fault;
+use crate::management;
 use crate::settings::Settings;
 use crate::slot::SlotKey;
 
@@ -77,11 +78,16 @@ impl Card {
         SlotKey::of(slot, metadata)
     }
 
-    /// Shows the PIN, unless the card is one wrong try from locking.
-    pub(crate) fn show_pin(&mut self, pin: &Secret) -> Result<(), DriverError> {
-        let what = format!("card {}: showing the PIN", self.serial);
-        // Asked before any PIN was shown on this connection: after one the answer is always 0.
-        let tries = self.card.get_pin_retries().map_err(|e| fault(&what, e))?;
+    /// How many wrong PINs the card still takes; an error where the next one would lock it.
+    pub(crate) fn pin_tries(&mut self) -> Result<u8, DriverError> {
+        let what = format!("card {}: asking for the PIN's tries", self.serial);
+        let failed = |error| fault(&what, error);
+        let mut tries = self.card.get_pin_retries().map_err(failed)?;
+        if tries == 0 {
+            // Locked, or another program has shown it the PIN, which a reset makes it forget.
+            self.card.reconnect().map_err(failed)?;
+            tries = self.card.get_pin_retries().map_err(failed)?;
+        }
         if tries <= TRIES_KEPT {
             let (class, detail) = match tries {
                 0 => (
@@ -98,9 +104,14 @@ impl Card {
             };
             return Err(DriverError::new(class, "", format!("{what}: {detail}")));
         }
-        self.card
-            .verify_pin(pin.as_bytes())
-            .map_err(|e| fault(&what, e))
+        Ok(tries)
+    }
+
+    /// Shows the PIN.
+    pub(crate) fn show_pin(&mut self, pin: &Secret) -> Result<(), DriverError> {
+        let what = format!("card {}: showing the PIN", self.serial);
+        let shown = self.card.verify_pin(pin.as_bytes());
+        shown.map_err(|e| fault(&what, e))
     }
 
     /// A signature over a prepared block or digest, as the card gives it (ECDSA: DER).
@@ -119,12 +130,52 @@ impl Card {
         let what = self.about("making a key in", slot);
         let failed = |error| fault(&what, error);
         self.refuse_filled(slot)?;
-        let management = management_key(settings.management_key.as_deref(), &self.card)?;
-        self.card.authenticate(&management).map_err(failed)?;
+        management::authenticate(&mut self.card, settings.management_key.as_deref())?;
         let (pin, touch) = (settings.pin_policy, settings.touch_policy);
         piv::generate(&mut self.card, slot, algorithm, pin.into(), touch.into())
             .map(drop)
             .map_err(failed)
+    }
+
+    /// The card's certificate for a key that it made, DER.
+    pub(crate) fn attestation(&mut self, slot: SlotId) -> Result<Vec<u8>, DriverError> {
+        let what = self.about("asking for an attestation of", slot);
+        let certificate = piv::attest(&mut self.card, slot).map_err(|e| fault(&what, e))?;
+        Ok(certificate.to_vec())
+    }
+
+    /// The data object with the certificate of a slot.
+    pub(crate) fn certificate_object(&mut self, slot: SlotId) -> Result<Vec<u8>, DriverError> {
+        let what = format!("reading the certificate of slot {:02x}", u8::from(slot));
+        self.object(&what, certificate::object_of(slot))
+    }
+
+    /// Puts a certificate there, in the place of an older one.
+    pub(crate) fn write_certificate(
+        &mut self,
+        slot: SlotId,
+        certificate: &Certificate,
+        settings: &Settings,
+    ) -> Result<(), DriverError> {
+        management::authenticate(&mut self.card, settings.management_key.as_deref())?;
+        let what = self.about("writing the certificate of", slot);
+        let written = certificate.write(&mut self.card, slot, CertInfo::Uncompressed);
+        written.map_err(|error| match error {
+            // All that the crate tells of a full memory.
+            Error::GenericError | Error::SizeError => DriverError::new(
+                ErrorClass::Unsupported,
+                "",
+                format!("{what}: the card does not take it; it may be too long, or there is no room: delete certificates that nobody needs"),
+            ),
+            error => fault(&what, error),
+        })
+    }
+
+    /// What lies in a data object; an empty one is as good as none.
+    pub(crate) fn object(&mut self, what: &str, id: ObjectId) -> Result<Vec<u8>, DriverError> {
+        let what = format!("card {}: {what}", self.serial);
+        let object = self.card.fetch_object(id).map_err(|e| fault(&what, e))?;
+        Ok(object.to_vec())
     }
 
     fn refuse_filled(&mut self, slot: SlotId) -> Result<(), DriverError> {
@@ -169,19 +220,4 @@ fn occupied_readers() -> Result<BTreeSet<String>, pcsc::Error> {
     Ok(occupied
         .map(|state| state.name().to_string_lossy().into_owned())
         .collect())
-}
-
-/// From the file, else the factory's for this firmware.
-fn management_key(file: Option<&Path>, card: &YubiKey) -> Result<MgmKey, DriverError> {
-    let Some(path) = file else {
-        return MgmKey::get_default(card).map_err(|e| fault("the factory's management key", e));
-    };
-    let bad =
-        |why: String| DriverError::config(format!("management key {}: {why}", path.display()));
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?);
-    let bytes = hex::decode(text.trim()).map(Zeroizing::new);
-    let bytes = bytes.map_err(|e| bad(format!("not hex digits: {e}")))?;
-    let default = MgmKey::get_default(card).map_err(|e| fault("the management key's kind", e))?;
-    MgmKey::from_bytes(&*bytes, Some(default.algorithm_id()))
-        .map_err(|e| bad(format!("no {:?} key: {e}", default.algorithm_id())))
 }

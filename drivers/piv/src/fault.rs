@@ -29,7 +29,10 @@ pub(crate) fn fault(what: &str, error: Error) -> DriverError {
         ),
         other => (ErrorClass::Transient, other.to_string()),
     };
-    let code = error.name().unwrap_or_default();
+    let code = match error {
+        Error::PcscError { inner: Some(error) } => format!("{error:?}"),
+        other => other.name().unwrap_or_default().to_owned(),
+    };
     DriverError::new(class, code, format!("{what}: {text}"))
 }
 

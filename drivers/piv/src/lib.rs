@@ -9,6 +9,7 @@
 //! pin_policy = "always"          # of keys made here: "always" (default), "once" or "never"
 //! touch_policy = "never"         # of keys made here: "never" (default), "always" or "cached"
 //! management_key = "management"  # file of mode 0600 with hex digits; without it the factory's key is tried
+//! maker_chain = "makers.pem"     # what leads from the card's certificate to its maker's, for evidence
 //! ```
 //!
 //! **Keys** are `piv:slot=9c`: 9a, 9c, 9d, 9e, or 82 to 95. A slot holds one key, and making another one there would
@@ -27,14 +28,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
+mod attest;
 mod card;
+mod certificate;
 mod fault;
 mod kind;
+mod management;
 mod pkcs1;
 mod settings;
 mod slot;
 mod token;
 mod worker;
+
+use std::path::PathBuf;
 
 use sealwright_driver_api::{DriverError, Token, TokenConfig};
 use sealwright_driver_host::{Sandbox, Secrets};
@@ -49,12 +55,12 @@ pub fn open(config: &TokenConfig, secrets: &Secrets) -> Result<Box<dyn Token>, D
     )?))
 }
 
-/// What the driver needs to touch besides its `state_dir`: the file with the management key. pcscd is reached by a
+/// What the driver needs to touch besides its `state_dir`: the files that its configuration names. pcscd is reached by a
 /// socket.
 pub fn sandbox(config: &TokenConfig) -> Result<Sandbox, DriverError> {
     let settings = settings::Settings::from_config(config)?;
     Ok(Sandbox {
-        read: settings.management_key.into_iter().collect(),
+        read: settings.files().map(PathBuf::from).collect(),
         ..Sandbox::default()
     })
 }

@@ -1,6 +1,6 @@
 //! The `[driver]` section of a YubiKey's configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealwright_driver_api::{DriverError, TokenConfig};
 use serde::Deserialize;
@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     /// A file with the management key, which making a key needs.
     #[serde(default)]
     pub(crate) management_key: Option<PathBuf>,
+    /// Certificates that lead from the card's own to its maker's, PEM; they go into evidence.
+    #[serde(default)]
+    pub(crate) maker_chain: Option<PathBuf>,
 }
 
 /// When the card wants its PIN.
@@ -48,6 +51,12 @@ pub(crate) enum Touch {
 }
 
 impl Settings {
+    /// The files it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.management_key, &self.maker_chain];
+        files.into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// Reads and checks the section.
     pub(crate) fn from_config(config: &TokenConfig) -> Result<Self, DriverError> {
         let read: Result<Self, _> = config.driver.clone().try_into();

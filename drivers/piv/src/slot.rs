@@ -54,6 +54,11 @@ impl SlotKey {
             .is_none_or(|(pin, _)| !matches!(pin, PinPolicy::Never))
     }
 
+    /// Whether the card says that it did not make the key.
+    pub(crate) fn was_imported(&self) -> bool {
+        self.origin == Some(Origin::Imported)
+    }
+
     /// Only a key that the card made itself has never been elsewhere.
     pub(crate) fn evidence(&self) -> EvidenceGrade {
         match self.origin {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use sealwright_driver_api::{
-    Descriptor, DriverError, EvidenceGrade, KeyDriver, Token, TokenConfig,
+    Bytes, Descriptor, DriverError, EvidenceGrade, KeyDriver, Token, TokenConfig,
 };
 use sealwright_driver_host::Secrets;
 
 use crate::address::{Address, KIND};
+use crate::attest;
 use crate::card::Card;
 use crate::kind::SCHEMES;
 use crate::settings::{Settings, Touch};
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) address: Address,
     pub(crate) serial: u32,
     pub(crate) secrets: Secrets,
+    /// Certificates behind the card's own, DER.
+    pub(crate) maker_chain: Vec<Bytes>,
 }
 
 /// A YubiKey.
@@ -38,7 +41,9 @@ impl YubiKeyToken {
                 config.name, config.serial
             ))
         })?;
+        let maker_chain = attest::maker_chain(settings.maker_chain.as_deref())?;
         let card = Card::find(serial)?;
+        let can_attest = card.firmware() >= attest::SINCE;
         let descriptor = Descriptor {
             kind: KIND.to_owned(),
             label: config.label.clone(),
@@ -50,8 +55,12 @@ impl YubiKeyToken {
             max_message: config.max_message,
             needs_touch: settings.touch_policy != Touch::Never,
             can_generate: true,
-            can_attest: false,
-            evidence: EvidenceGrade::Claimed,
+            can_attest,
+            evidence: if can_attest {
+                EvidenceGrade::Attested
+            } else {
+                EvidenceGrade::Claimed
+            },
         };
         let address = Address {
             label: config.label.clone(),
@@ -62,6 +71,7 @@ impl YubiKeyToken {
             address,
             serial,
             secrets,
+            maker_chain,
         });
         Ok(Self { descriptor, shared })
     }

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use sealwright_core::verify::der_to_raw;
 use sealwright_driver_api::{
-    DriverError, ErrorClass, Generate, KeyDescription, KeyDriver, KeySpec, KeyUri, Progress,
-    Scheme, SignContext, SignInput, SignRequest, Signature,
+    Attest, Certificates, DriverError, ErrorClass, Generate, KeyDescription, KeyDriver, KeySpec,
+    KeyUri, Nonce, Progress, RawEvidence, Scheme, SignContext, SignInput, SignRequest, Signature,
 };
 use yubikey::Error;
 
+use crate::attest;
 use crate::card::Card;
+use crate::certificate;
 use crate::fault::fault;
 use crate::kind::{algorithm_for, modulus_len};
 use crate::pkcs1::padded_sha256;
@@ -78,6 +80,10 @@ impl KeyDriver for Worker {
         self.find_card().map(drop)
     }
 
+    fn may_show_pin(&mut self) -> Result<(), DriverError> {
+        self.find_card()?.pin_tries().map(drop)
+    }
+
     fn describe(&mut self, uri: &KeyUri) -> Result<KeyDescription, DriverError> {
         let slot = self.shared.address.slot(uri)?;
         let key = self.find_card()?.key(slot)?;
@@ -96,7 +102,9 @@ impl KeyDriver for Worker {
         let key = card.key(slot)?;
         let input = input_for(&key, request)?;
         if key.wants_pin() {
-            self.shared.secrets.login(|pin| card.show_pin(pin))?;
+            let tries = card.pin_tries()?;
+            let secrets = &self.shared.secrets;
+            secrets.login_with_tries(tries, |pin| card.show_pin(pin))?;
         }
         let signature = self.sign_on_card(&mut card, &key, &input, ctx)?;
         let raw = match key.scheme {
@@ -109,8 +117,38 @@ impl KeyDriver for Worker {
         })
     }
 
+    fn certificates(&mut self) -> Option<&mut dyn Certificates> {
+        Some(self)
+    }
+
+    fn attester(&mut self) -> Option<&mut dyn Attest> {
+        Some(self)
+    }
+
     fn generator(&mut self) -> Option<&mut dyn Generate> {
         Some(self)
+    }
+}
+
+impl Certificates for Worker {
+    fn certificate(&mut self, key: &KeyUri) -> Result<Vec<u8>, DriverError> {
+        let slot = self.shared.address.slot(key)?;
+        certificate::in_object(&self.find_card()?.certificate_object(slot)?)
+    }
+
+    fn install_certificate(&mut self, key: &KeyUri, der: &[u8]) -> Result<(), DriverError> {
+        let slot = self.shared.address.slot(key)?;
+        let mut card = self.find_card()?;
+        let key = card.key(slot)?;
+        let certificate = certificate::for_key(&key, der)?;
+        card.write_certificate(slot, &certificate, &self.shared.settings)
+    }
+}
+
+impl Attest for Worker {
+    fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError> {
+        let slot = self.shared.address.slot(key)?;
+        attest::attest(&mut self.find_card()?, slot, &self.shared, nonce)
     }
 }
 

@@ -5,11 +5,14 @@ mod support;
 
 use std::process::Command;
 
-use sealwright_driver_api::wire::{self, Answer, Call, FromDriver, ToDriver, WireInput};
-use sealwright_driver_api::{DriverError, ErrorClass, HashAlg, Progress, Scheme, Signature};
+use sealwright_driver_api::wire::{self, FromDriver};
+use sealwright_driver_api::{ErrorClass, Progress};
+use sealwright_softhsm_tests::piv::PIN;
+use support::calls::{answer, ask, greet, sign, signing};
+use support::other;
+use support::tool::{piv_tool, tries_left};
 use support::{Host, SERIAL};
-
-const SIGN_MS: u32 = 20_000;
+use yubikey::{Serial, YubiKey};
 
 #[test]
 fn a_wrong_pin_is_tried_once_and_by_no_later_process() {
@@ -36,6 +39,72 @@ fn the_last_try_before_the_lock_is_not_spent() {
     assert_eq!(refused.class, ErrorClass::Auth);
     assert!(refused.detail.contains("stays yours"), "{refused}");
     assert_eq!(tries_left(&host), 1);
+    // Its owner shows the right one, and nothing has to be mended besides.
+    piv_tool(&host, &["-a", "verify-pin", "-P", PIN]);
+    sign(&mut host).unwrap();
+}
+
+#[test]
+fn a_card_to_which_another_program_shows_the_pin_is_not_taken_for_locked() {
+    const NAME: &str = "a_card_to_which_another_program_shows_the_pin_is_not_taken_for_locked";
+    if other::is_here() {
+        let mut card = YubiKey::open_by_serial(Serial(SERIAL)).unwrap();
+        card.verify_pin(PIN.as_bytes()).unwrap();
+        return other::hold();
+    }
+    let mut host = Host::new();
+    host.generate("9c", "ecdsa-p256-sha256");
+    let _other = other::start(&host, NAME);
+    sign(&mut host).unwrap();
+}
+
+#[test]
+fn a_card_that_another_program_has_for_itself_is_told_from_none() {
+    const NAME: &str = "a_card_that_another_program_has_for_itself_is_told_from_none";
+    if other::is_here() {
+        return other::hold_for_itself();
+    }
+    let mut host = Host::new();
+    host.generate("9c", "ecdsa-p256-sha256");
+    let rival = other::start(&host, NAME);
+    let refused = host.run(&["describe", "piv:slot=9c"]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("another program has the card"), "{why}");
+    assert!(why.contains("SharingViolation"), "{why}");
+    drop(rival);
+    host.await_card();
+    sign(&mut host).unwrap();
+}
+
+#[test]
+fn a_key_that_wants_no_pin_is_not_shown_one() {
+    let mut host = Host::new();
+    host.driver = "pin_policy = 'never'".to_owned();
+    host.generate("9e", "ecdsa-p256-sha256");
+    host.pin = "999999".to_owned();
+    let mut stream = host.connect().unwrap();
+    greet(&mut stream).unwrap().unwrap();
+    ask(&mut stream, signing("9e"));
+    answer(&mut stream).unwrap();
+    assert_eq!(tries_left(&host), 3);
+}
+
+#[test]
+fn a_login_that_was_cut_off_is_made_up_for_by_the_next_process() {
+    let mut host = Host::new();
+    host.generate("9c", "ecdsa-p256-sha256");
+    // As a process leaves it that ends between the PIN and the card's answer.
+    let mark = host.state().join("login-pending");
+    sign(&mut host).unwrap();
+    host.pin = "999999".to_owned();
+    assert_eq!(sign(&mut host).unwrap_err().class, ErrorClass::Auth);
+    let refused = std::fs::read_to_string(&mark).unwrap();
+    let cut_off = refused.replacen('\n', "\ntries 2\n", 1);
+    std::fs::write(&mark, cut_off).unwrap();
+    // Another wrong one would be the last but one, so it is the owner's turn again.
+    let again = sign(&mut host).unwrap_err();
+    assert!(again.detail.contains("1 tries are left"), "{again}");
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), refused);
 }
 
 #[test]
@@ -67,13 +136,26 @@ fn a_key_with_a_touch_policy_tells_that_it_waits_and_signs_once_touched() {
     host.generate("9c", "ecdsa-p256-sha256");
     host.card.wait_for_touch();
     let mut stream = host.connect().unwrap();
-    ask(&mut stream);
+    greet(&mut stream).unwrap().unwrap();
+    ask(&mut stream, signing("9c"));
     let told: FromDriver = wire::read(&mut stream).unwrap();
     let progress = Progress::Touch;
     assert_eq!(told, FromDriver::Progress { id: 1, progress });
     host.card.await_waiting();
     host.card.touch();
     answer(&mut stream).unwrap();
+}
+
+#[test]
+fn a_touch_that_does_not_come_is_told_from_a_missing_pin() {
+    let mut host = Host::new();
+    host.driver = "touch_policy = 'always'".to_owned();
+    host.generate("9c", "ecdsa-p256-sha256");
+    host.card.wait_for_touch();
+    let refused = sign(&mut host).unwrap_err();
+    assert_eq!(refused.class, ErrorClass::TouchTimeout, "{refused}");
+    assert!(refused.detail.contains("nobody touched"), "{refused}");
+    assert_eq!(tries_left(&host), 3);
 }
 
 #[test]
@@ -121,65 +203,4 @@ fn without_pcscd_the_error_names_it() {
     let refused = command.args(["describe", "piv:slot=9c"]).output().unwrap();
     let why = String::from_utf8(refused.stderr).unwrap();
     assert!(why.contains("systemctl start pcscd.socket"), "{why}");
-}
-
-/// One signature in slot 9c, by a process of its own.
-fn sign(host: &mut Host) -> Result<Signature, DriverError> {
-    let mut stream = host.connect().unwrap();
-    ask(&mut stream);
-    answer(&mut stream)
-}
-
-fn ask(stream: &mut std::os::unix::net::UnixStream) {
-    let FromDriver::Hello(hello) = wire::read(stream).unwrap() else {
-        panic!("the first frame is no Hello");
-    };
-    hello.token.unwrap();
-    let hash = HashAlg::Sha256;
-    let call = Call::Sign {
-        key: "piv:slot=9c".parse().unwrap(),
-        scheme: Scheme::EcdsaP256Sha256,
-        input: WireInput::Digest {
-            hash,
-            bytes: hash.digest(&[b"m"]),
-        },
-    };
-    let request = ToDriver::Request {
-        id: 1,
-        remaining_ms: SIGN_MS,
-        call,
-    };
-    wire::write(stream, &request).unwrap();
-}
-
-fn answer(stream: &mut std::os::unix::net::UnixStream) -> Result<Signature, DriverError> {
-    loop {
-        match wire::read(stream).unwrap() {
-            FromDriver::Reply { result, .. } => {
-                return result.map(|answer| match answer {
-                    Answer::Signature(signature) => signature,
-                    other => panic!("no signature: {other:?}"),
-                });
-            }
-            FromDriver::Progress { .. } => {}
-            FromDriver::Hello(_) => panic!("a second Hello"),
-        }
-    }
-}
-
-/// What Yubico's own tool says.
-fn tries_left(host: &Host) -> u8 {
-    let status = piv_tool(host, &["-a", "status"]);
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("PIN tries left"));
-    let tries = line.unwrap().rsplit('\t').next().unwrap();
-    tries.trim().parse().unwrap()
-}
-
-fn piv_tool(host: &Host, arguments: &[&str]) -> String {
-    let mut tool = Command::new("yubico-piv-tool");
-    tool.args(["-r", "Virtual"]).args(arguments);
-    let output = tool.envs(host.reader.environment()).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -14,7 +14,7 @@ use super::device::{Device, set_fault};
 use super::process::{Process, wait_for};
 use super::spec::{KeySpec, Kind, SLOTS, TokenSpec};
 use super::{SOON, write};
-use crate::piv::VirtualPiv;
+use crate::piv::{VirtualPiv, VirtualReader};
 use crate::softhsm::SoftHsm;
 use crate::swtpm::Swtpm;
 
@@ -284,6 +284,15 @@ impl Token {
         match &mut self.device {
             Device::Swtpm(tpm, _) => tpm,
             other => panic!("no TPM: {other:?}"),
+        }
+    }
+
+    /// The reader that its card is in.
+    #[must_use]
+    pub fn reader(&self) -> &VirtualReader {
+        match &self.device {
+            Device::Piv(reader, _) => reader,
+            other => panic!("no reader: {other:?}"),
         }
     }
 

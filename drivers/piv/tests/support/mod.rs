@@ -5,8 +5,12 @@
     reason = "a test that cannot be set up has to fail"
 )]
 
+pub mod calls;
+pub mod other;
+pub mod tool;
+
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -74,6 +78,21 @@ impl Host {
         );
         fs::write(path("piv.toml"), text).unwrap();
         path("piv.toml")
+    }
+
+    /// The driver's own folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// One command of the driver's program, with something on its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.program();
+        command.args(arguments).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     /// One command of the driver's program.
