@@ -71,6 +71,9 @@ pub(crate) struct Report {
 pub(crate) struct ReportedFinding {
     pub(crate) check: String,
     pub(crate) ok: bool,
+    /// The device's own code, if any.
+    #[serde(default)]
+    pub(crate) code: String,
     pub(crate) detail: String,
 }
 

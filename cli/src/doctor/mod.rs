@@ -3,8 +3,11 @@
 //! A check looks at one thing and finds at most what is wrong with that thing; what depends on it is left
 //! out, so that one cause gives one finding.
 
+mod cards;
 mod daemon;
+mod holders;
 mod live;
+mod nodes;
 mod site;
 mod tls;
 mod tokens;

@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 
 use sealwright_driver_api::TokenConfig;
 
-use super::{Finding, Where};
+use super::nodes::{self, Devices};
+use super::{Finding, Where, cards};
 use crate::config::token_files;
 use crate::driver::{self, DriverError, DriverProgram, ReportedFinding};
+
+/// Kinds of tokens that other programs reach, too.
+const CARD: &str = "piv";
+const SECURITY_KEY: &str = "fido2";
 
 pub(super) fn examine(place: &Where) -> Vec<Finding> {
     let files = match token_files(&place.config) {
@@ -26,7 +31,19 @@ pub(super) fn examine(place: &Where) -> Vec<Finding> {
             next,
         )];
     }
-    files.iter().flat_map(|file| token(place, file)).collect()
+    let mut findings: Vec<Finding> = files.iter().flat_map(|file| token(place, file)).collect();
+    let configs: Vec<TokenConfig> = files
+        .iter()
+        .filter_map(|file| TokenConfig::read(file).ok())
+        .collect();
+    let has = |kind| configs.iter().any(|config| config.kind == kind);
+    if has(CARD) {
+        findings.extend(cards::service());
+    }
+    if has(SECURITY_KEY) {
+        findings.extend(nodes::examine(&Devices::default()));
+    }
+    findings
 }
 
 fn token(place: &Where, file: &Path) -> Vec<Finding> {
@@ -168,7 +185,16 @@ const INSTALL: &str = "install the driver's package, or name its folder with --d
 
 /// A driver's own finding: what it looked at is its, the ids are ours.
 fn reported(config: &TokenConfig, finding: &ReportedFinding) -> Finding {
+    if config.kind == CARD && finding.check == "token" {
+        if let Some(rival) = cards::rival(&config.name, &finding.code) {
+            return rival;
+        }
+    }
     let (id, next) = match finding.check.as_str() {
+        "pin" => (
+            "token.pin-at-risk",
+            "do as the message says; nothing is signed with it before",
+        ),
         "credential" => (
             "token.credential-refused",
             "write the right PIN; after a refused one, also clear the mark as the message says",
