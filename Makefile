@@ -1,6 +1,6 @@
 # Short verbs; what they do is in scripts/ and in Rust.
 
-.PHONY: demo demo-stop test test-vectors test-interop check bench crash fuzz clean-room help
+.PHONY: demo demo-stop test test-vectors test-faults test-hw test-interop check bench crash fuzz clean-room help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +19,13 @@ test:            ## every test
 test-vectors:    ## the vectors in $$SEALWRIGHT_VECTORS
 	@scripts/vectors
 
+test-faults:     ## a card on a bad wire: each fault at each answer, a thousand signatures
+	@scripts/setup test
+	@SEALWRIGHT_FAULTS=long scripts/test --test faults --test card_faults -- --nocapture
+
+test-hw:         ## a real YubiKey; opt in with HW=1, see docs/hardware.md
+	@scripts/test-hw
+
 test-interop:    ## other people's verifiers over our envelopes
 	@scripts/setup interop
 	@scripts/interop
@@ -30,7 +37,7 @@ check:           ## format, lints, dependency rules
 	cargo deny --locked check bans licenses sources
 
 bench:           ## raw token, driver process and daemon side by side
-	@scripts/setup
+	@scripts/setup test
 	@scripts/bench
 
 crash:           ## 10 000 crash points of the journal, then the long crash storm
