@@ -84,6 +84,10 @@ pub const SOFTHSM_C16: Named = with_floor(
 pub const SOFTHSM_ERRORS: Named = named("softhsm.p256.errors", "errors", Aim::Exactly(0.0));
 /// CPU of daemon and driver host for one signature, without the token's own.
 pub const SOFTHSM_CPU: Named = named("softhsm.p256.cpu_us", "us", Aim::AtMost(200.0));
+/// Against the driver alone: a card takes a tenth of a second.
+pub const PIV_C1: Named = named("piv.p256.ratio.c1", "ratio", Aim::AtLeast(0.95));
+/// From the moment a card is put in again to the first good signature, reader and all.
+pub const PIV_REPLUG: Named = named("piv.replug_s", "s", Aim::AtMost(2.0));
 /// Against raw in the same kind of session.
 pub const SWTPM_C16: Named = named("swtpm.p256.ratio.c16", "ratio", Aim::AtLeast(0.95));
 /// Longest wait of sixteen clients: a FIFO keeps it near the median, an unfair lock does not.

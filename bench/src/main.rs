@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aims;
+mod card;
 mod child;
 mod disk;
 mod echo;
@@ -87,6 +88,7 @@ enum Part {
     Softhsm,
     Swtpm,
     Scripted,
+    Piv,
     Handshake,
     Statement,
     Rotation,
@@ -133,6 +135,9 @@ fn bench(options: &Options) -> io::Result<()> {
         if wanted(part) {
             token::measure(&token, &plan, &mut figures)?;
         }
+    }
+    if wanted(Part::Piv) {
+        card::measure(&plan, &mut figures)?;
     }
     if wanted(Part::Handshake) {
         handshake::measure(&plan, &mut figures)?;

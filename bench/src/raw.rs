@@ -56,6 +56,7 @@ fn open(config: &TokenConfig) -> Result<Box<dyn Token>, DriverError> {
     match config.kind.as_str() {
         sealwright_driver_pkcs11::KIND => sealwright_driver_pkcs11::open(config, &secrets),
         sealwright_driver_tpm2::KIND => sealwright_driver_tpm2::open(config, &secrets),
+        sealwright_driver_piv::KIND => sealwright_driver_piv::open(config, &secrets),
         _ => sealwright_driver_scripted::open(config, &secrets),
     }
 }

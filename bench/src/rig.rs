@@ -79,6 +79,10 @@ fn raw_worker(site: &Site, subject: &Subject) -> io::Result<Worker> {
         args.push("--session-each".into());
         env.push((CONF_VARIABLE.into(), token.softhsm().conf().into()));
     }
+    if subject.kind == Kind::Piv {
+        let [(name, socket)] = token.reader().environment();
+        env.push((name.into(), socket.into()));
+    }
     Worker::start(args, env, 0)
 }
 

@@ -68,6 +68,14 @@ pub const SCRIPTED: Subject = Subject {
     delay_ms: 5,
 };
 
+/// The PIN is shown for each signature, and a card takes its time: what we add must not show.
+pub const PIV: Subject = Subject {
+    title: "virtual YubiKey, PIV, P-256, PIN each time",
+    kind: Kind::Piv,
+    sessions: 1,
+    delay_ms: 0,
+};
+
 impl Subject {
     /// The token, with [`KEY`] on it.
     pub fn spec(&self) -> TokenSpec {
@@ -151,7 +159,10 @@ fn judge(subject: &Subject, points: &[Point], figures: &mut Figures) {
                 figures.add(&aims::SCRIPTED_RATIO, rate / subject.capacity());
             }
         }
-        // A card signs a few times a second: nothing that we add could show.
-        Kind::Piv => {}
+        Kind::Piv => {
+            if let Some(one) = at(1) {
+                figures.add(&aims::PIV_C1, one.ratio(&one.daemon));
+            }
+        }
     }
 }
