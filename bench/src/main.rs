@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aims;
+mod canonical;
 mod child;
 mod disk;
 mod echo;
@@ -94,6 +95,7 @@ enum Part {
     Verdict,
     Journal,
     Log,
+    Canonical,
 }
 
 /// What this program does as a child of itself.
@@ -156,6 +158,9 @@ fn bench(options: &Options) -> io::Result<()> {
     }
     if wanted(Part::Log) {
         log::measure(plan.rounds, options.quick, &mut figures)?;
+    }
+    if wanted(Part::Canonical) {
+        canonical::measure(plan.rounds, &mut figures)?;
     }
     if let Some(records) = options.log_records {
         log::report(records, plan.rounds)?;
