@@ -132,6 +132,8 @@ pub const LOG_RSS: Named = named("log.1m.rss_mib", "MiB", Aim::AtMost(96.0));
 pub const REINDEX: Named = named("log.1m.reindex", "per s", Aim::AtLeast(0.0));
 /// Journal and tiles. Reported as well.
 pub const LOG_BYTES: Named = named("log.1m.bytes", "B/rec", Aim::AtMost(4096.0));
+/// Canonical form of receipts over 5 MB of JSON, against `serde_json_canonicalizer` with the parser it needs.
+pub const CANONICAL: Named = named("receipts.canonical.ratio", "ratio", Aim::AtLeast(1.0));
 
 #[cfg(test)]
 mod tests {

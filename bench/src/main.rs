@@ -10,6 +10,7 @@
 
 mod aims;
 mod card;
+mod canonical;
 mod child;
 mod disk;
 mod echo;
@@ -96,6 +97,7 @@ enum Part {
     Verdict,
     Journal,
     Log,
+    Canonical,
 }
 
 /// What this program does as a child of itself.
@@ -161,6 +163,9 @@ fn bench(options: &Options) -> io::Result<()> {
     }
     if wanted(Part::Log) {
         log::measure(plan.rounds, options.quick, &mut figures)?;
+    }
+    if wanted(Part::Canonical) {
+        canonical::measure(plan.rounds, &mut figures)?;
     }
     if let Some(records) = options.log_records {
         log::report(records, plan.rounds)?;

@@ -14,7 +14,7 @@ use crate::tls::Endpoint;
 use crate::token::{self, KEY, Plan};
 
 /// Components of the generated bill of materials; about 5 MB.
-const COMPONENTS: usize = 12_500;
+pub(crate) const COMPONENTS: usize = 12_500;
 
 /// Measures and prints.
 pub fn measure(plan: &Plan, figures: &mut Figures) -> io::Result<()> {
@@ -44,7 +44,7 @@ pub fn measure(plan: &Plan, figures: &mut Figures) -> io::Result<()> {
 }
 
 /// A CycloneDX statement with so many components.
-fn statement(components: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn statement(components: usize) -> io::Result<Vec<u8>> {
     let component = |number: usize| {
         let name = format!("component-{number}");
         let version = format!("{}.{}.{}", number % 7, number % 31, number % 101);

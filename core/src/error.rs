@@ -37,6 +37,30 @@ codes! {
     InvalidRequest = "invalid_request", 400, "The request is malformed; see detail";
     /// The body is not the JSON that was asked for.
     InvalidJson = "invalid_json", 400, "The body is not acceptable JSON; see detail";
+    /// A member name twice in one object.
+    DuplicateKey = "duplicate_key", 400, "A key stands twice in one JSON object; readers would disagree about it";
+    /// Arrays and objects in one another, too many.
+    NestedTooDeeply = "nested_too_deeply", 400, "The JSON is nested too deeply; see detail";
+    /// Half of a surrogate pair in a string.
+    LoneSurrogate = "lone_surrogate", 400, "A string of the JSON has half a surrogate pair, which is no character";
+    /// NaN or Infinity.
+    NotANumber = "not_a_number", 400, "JSON has no NaN and no Infinity; leave the member out";
+    /// A number that its canonical form cannot hold.
+    NumberOutOfRange = "number_out_of_range", 422, "A number is out of range of the canonical form; carry it as a string";
+    /// Not the form of a CVSS vector.
+    CvssMalformed = "cvss_malformed", 422, "This is no CVSS vector; see detail";
+    /// A metric that the standard does not have.
+    CvssUnknownMetric = "cvss_unknown_metric", 422, "The CVSS vector has a metric that does not exist; see detail";
+    /// A value that the metric does not have.
+    CvssUnknownValue = "cvss_unknown_value", 422, "A metric of the CVSS vector has a value that does not exist; see detail";
+    /// Metric or value in another case.
+    CvssCase = "cvss_case", 422, "CVSS vectors are written in the standard's upper case; see detail";
+    /// A metric twice.
+    CvssMetricRepeated = "cvss_metric_repeated", 422, "A metric stands twice in the CVSS vector";
+    /// Metrics in another order than the standard's.
+    CvssMetricOrder = "cvss_metric_order", 422, "The metrics of a CVSS v4.0 vector stand in the standard's order; see detail";
+    /// A base metric that is not there.
+    CvssMetricMissing = "cvss_metric_missing", 422, "A base metric is missing in the CVSS vector; see detail";
     /// No such endpoint.
     UnknownEndpoint = "unknown_endpoint", 404, "There is no such endpoint; the API description is docs/api/openapi.json";
     /// The endpoint exists, the method does not.
