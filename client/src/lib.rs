@@ -21,6 +21,7 @@ mod calls;
 mod connection;
 mod erasure;
 mod error;
+mod receipts;
 mod settings;
 mod sign;
 mod tls;
@@ -30,6 +31,7 @@ pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated};
 pub use connection::{Client, RESPONSE_MAX};
 pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};
+pub use receipts::{ReceiptLink, ShownReceipt};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
 pub use types::{

@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::statement::PAYLOAD_TYPE;
 
-use crate::connection::Client;
+use crate::connection::{Answer, Client};
 use crate::error::ClientError;
 
 /// What to get for a signature.
@@ -83,28 +83,31 @@ pub struct Signed {
 impl Client {
     /// Signs a payload.
     pub async fn sign(&mut self, request: SignRequest<'_>) -> Result<Signed, ClientError> {
-        let answer = self.send(http_request(request)?).await?;
-        let header = |name| text(&answer.headers, name);
-        let missing =
-            |name: &str| ClientError::Unexpected(format!("the answer has no usable {name}"));
-        let record = header("sealwright-record").and_then(|text| text.parse().ok());
-        let digest = Sha256Digest::of(&[&answer.body]);
-        // Guards against a truncated or mixed-up answer; who sent it is TLS's business.
-        if header("sealwright-digest").is_some_and(|text| text != format!("sha256:{digest}")) {
-            return Err(ClientError::Unexpected(
-                "the answer's bytes differ from its digest".to_owned(),
-            ));
-        }
-        Ok(Signed {
-            digest,
-            record: record.ok_or_else(|| missing("Sealwright-Record"))?,
-            request_id: header("sealwright-request-id")
-                .unwrap_or_default()
-                .to_owned(),
-            replayed: header("idempotent-replay") == Some("true"),
-            body: answer.body,
-        })
+        signed(self.send(http_request(request)?).await?)
     }
+}
+
+/// A signature in an answer.
+pub(crate) fn signed(answer: Answer) -> Result<Signed, ClientError> {
+    let header = |name| text(&answer.headers, name);
+    let missing = |name: &str| ClientError::Unexpected(format!("the answer has no usable {name}"));
+    let record = header("sealwright-record").and_then(|text| text.parse().ok());
+    let digest = Sha256Digest::of(&[&answer.body]);
+    // Guards against a truncated or mixed-up answer; who sent it is TLS's business.
+    if header("sealwright-digest").is_some_and(|text| text != format!("sha256:{digest}")) {
+        return Err(ClientError::Unexpected(
+            "the answer's bytes differ from its digest".to_owned(),
+        ));
+    }
+    Ok(Signed {
+        digest,
+        record: record.ok_or_else(|| missing("Sealwright-Record"))?,
+        request_id: header("sealwright-request-id")
+            .unwrap_or_default()
+            .to_owned(),
+        replayed: header("idempotent-replay") == Some("true"),
+        body: answer.body,
+    })
 }
 
 fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -129,7 +132,7 @@ fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, Client
         .map_err(|e| ClientError::Request(e.to_string()))
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 

@@ -61,6 +61,24 @@ codes! {
     CvssMetricOrder = "cvss_metric_order", 422, "The metrics of a CVSS v4.0 vector stand in the standard's order; see detail";
     /// A base metric that is not there.
     CvssMetricMissing = "cvss_metric_missing", 422, "A base metric is missing in the CVSS vector; see detail";
+    /// The document is no request for a receipt.
+    InvalidReceipt = "invalid_receipt", 422, "The receipt is not acceptable; see detail";
+    /// No such type of receipt, or not in this version.
+    UnknownReceiptType = "unknown_receipt_type", 422, "There is no receipt of this type; docs/receipts.md lists them";
+    /// No such canonical form.
+    UnknownCanonicalization = "unknown_canonicalization", 422, "There is no such canonical form; docs/receipts.md lists them";
+    /// The tenant has no such receipt.
+    UnknownReceipt = "unknown_receipt", 404, "There is no such receipt that you may read";
+    /// A receipt that names itself.
+    ReceiptFollowsItself = "receipt_follows_itself", 422, "A receipt cannot follow itself";
+    /// Another receipt follows it already.
+    ReceiptFollowed = "receipt_followed", 409, "Another receipt follows this one already; follow the newest one, see detail";
+    /// A second beginning for the same thing.
+    ReceiptExists = "receipt_exists", 409, "There is a receipt about this already; supersede or amend it, see detail";
+    /// A chain has one type and one subject.
+    ReceiptOtherSubject = "receipt_other_subject", 422, "The receipt that was named is about something else";
+    /// No further receipt.
+    ReceiptsFull = "receipts_full", 409, "The tenant has as many receipts as one log holds";
     /// No such endpoint.
     UnknownEndpoint = "unknown_endpoint", 404, "There is no such endpoint; the API description is docs/api/openapi.json";
     /// The endpoint exists, the method does not.

@@ -25,6 +25,7 @@ pub mod key;
 pub mod name;
 pub mod permit;
 pub mod predicate;
+pub mod receipt;
 pub mod record;
 pub mod revocation;
 pub mod rotation;

@@ -15,6 +15,7 @@ use crate::error::Code;
 use crate::identity::{PeerCred, Principal};
 use crate::key::{KeyState, KeyVersion, Purpose};
 use crate::name::{KeyName, KeyVersionId, Tenant};
+use crate::receipt::{self, Relation};
 use crate::revocation;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
@@ -166,6 +167,10 @@ impl Permit {
 pub enum Action {
     /// Sign with a key.
     Sign,
+    /// Have a receipt signed with a key.
+    IssueReceipt,
+    /// Read receipts, their history and their proofs.
+    ReadReceipt,
     /// See a key's name, state and public part.
     ReadKey,
     /// Enrol, generate, suspend, resume.
@@ -182,8 +187,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Sign,
+        Self::IssueReceipt,
+        Self::ReadReceipt,
         Self::ReadKey,
         Self::ManageKey,
         Self::ReadAudit,
@@ -196,6 +203,8 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sign => "sign",
+            Self::IssueReceipt => "issueReceipt",
+            Self::ReadReceipt => "readReceipt",
             Self::ReadKey => "readKey",
             Self::ManageKey => "manageKey",
             Self::ReadAudit => "readAudit",
@@ -233,6 +242,29 @@ pub struct SignFacts<'a> {
     pub subjects: &'a [Subject],
     /// Bytes of payload.
     pub payload_len: usize,
+    /// The receipt that the daemon made the payload from, where it did.
+    pub receipt: Option<ReceiptFacts<'a>>,
+}
+
+impl SignFacts<'_> {
+    /// What policy is asked for.
+    pub fn action(&self) -> Action {
+        match self.receipt {
+            Some(_) => Action::IssueReceipt,
+            None => Action::Sign,
+        }
+    }
+}
+
+/// What a receipt says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptFacts<'a> {
+    /// Its type with the schema's version.
+    pub receipt_type: &'a str,
+    /// The groups of metrics in which it differs from the receipt that it follows, or all that it defines.
+    pub metric_groups: &'a [&'a str],
+    /// How it follows another, if it does.
+    pub follows: Option<Relation>,
 }
 
 /// One question to the policy.
@@ -246,7 +278,7 @@ pub struct Question<'a> {
     pub action: Action,
     /// With what.
     pub resource: Resource<'a>,
-    /// The payload, for [`Action::Sign`].
+    /// The payload, for [`Action::Sign`] and [`Action::IssueReceipt`].
     pub sign: Option<SignFacts<'a>>,
     /// When.
     pub now: Timestamp,
@@ -317,7 +349,8 @@ pub trait PolicyEngine: Send + Sync {
 }
 
 /// Statements that no client gets signed: it could say anything about keys with them, or approve its own requests.
-pub const RESERVED_PREDICATE_TYPES: [&str; 3] = [
+pub const RESERVED_PREDICATE_TYPES: [&str; 4] = [
+    receipt::PREDICATE_TYPE,
     succession::PREDICATE_TYPE,
     revocation::PREDICATE_TYPE,
     approval::PREDICATE_TYPE,
@@ -495,11 +528,12 @@ pub fn signing_version<'s>(
     Ok((id, version))
 }
 
-/// May this principal sign with this key at all? Asked before the body is read.
+/// May this principal have anything signed with this key at all? Asked before the body is read.
 pub fn admit(
     state: &State,
     policy: &dyn PolicyEngine,
     principal: &Principal,
+    action: Action,
     key: &KeyName,
 ) -> Result<(), Denial> {
     let (_, version) = signing_version(state, principal, key)?;
@@ -507,10 +541,10 @@ pub fn admit(
         name: key,
         purpose: version.enrolment.purpose,
     };
-    if policy.could_allow(principal, Action::Sign, &resource) {
+    if policy.could_allow(principal, action, &resource) {
         Ok(())
     } else {
-        let policies = policy.forbids_outright(principal, Action::Sign, &resource);
+        let policies = policy.forbids_outright(principal, action, &resource);
         Err(Denial::NotAdmitted(policies))
     }
 }
@@ -537,22 +571,11 @@ pub fn authorise(
             payload_type: payload_type.to_owned(),
         });
     }
-    let reserved = RESERVED_PREDICATE_TYPES.iter();
-    let mut reserved = reserved.filter(|t| intent.facts.predicate_type == Some(**t));
-    if let Some(predicate_type) = reserved.next() {
-        return Err(Denial::Reserved(predicate_type));
-    }
-    let unknown = intent
-        .facts
-        .predicate_type
-        .filter(|_| !intent.facts.predicate_known);
-    if let Some(predicate_type) = unknown.filter(|t| !policy.names_predicate_type(t)) {
-        return Err(Denial::PredicateType(predicate_type.to_owned()));
-    }
+    check_predicate_type(policy, &intent.facts)?;
     let question = Question {
         principal: intent.principal,
         peer: intent.peer,
-        action: Action::Sign,
+        action: intent.facts.action(),
         resource: Resource::Key {
             name: intent.key,
             purpose: enrolment.purpose,
@@ -573,6 +596,23 @@ pub fn authorise(
         once::check(&intent.facts)?;
     }
     Ok(permit)
+}
+
+/// Whether a client may have a statement of this type signed at all. What the daemon made from a receipt is no client's.
+fn check_predicate_type(policy: &dyn PolicyEngine, facts: &SignFacts<'_>) -> Result<(), Denial> {
+    if facts.receipt.is_some() {
+        return Ok(());
+    }
+    let reserved = RESERVED_PREDICATE_TYPES.iter();
+    let mut reserved = reserved.filter(|t| facts.predicate_type == Some(**t));
+    if let Some(predicate_type) = reserved.next() {
+        return Err(Denial::Reserved(predicate_type));
+    }
+    let unknown = facts.predicate_type.filter(|_| !facts.predicate_known);
+    match unknown.filter(|t| !policy.names_predicate_type(t)) {
+        Some(predicate_type) => Err(Denial::PredicateType(predicate_type.to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// A rotation, as far as policy is concerned.

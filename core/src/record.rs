@@ -8,6 +8,7 @@ mod keys;
 mod lasting;
 mod once;
 mod publications;
+mod receipt;
 mod schedule;
 mod shard;
 
@@ -33,6 +34,7 @@ pub use self::keys::{
 pub use self::lasting::{Lasting, Rest, Retry, may_go};
 pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
 pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
+pub use self::receipt::{ReceiptIssued, ReceiptLink};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
     BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
@@ -434,6 +436,9 @@ pub struct SignRecord {
     /// Index of the `approval.requested` record whose approvals it used, where policy asks for some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<u64>,
+    /// The receipt that was asked for, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Box<ReceiptIssued>>,
     /// The policy that decided.
     pub policy_digest: Sha256Digest,
     /// The configuration it ran under.

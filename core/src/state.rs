@@ -7,6 +7,7 @@ mod freeze;
 mod keys;
 mod names;
 mod publications;
+mod receipts;
 mod reservations;
 mod retries;
 mod schedule;
@@ -32,6 +33,8 @@ use self::erasures::Erasures;
 pub use self::erasures::{ErasureError, HOLD_NAME_MAX, HOLDS_MAX, Held, Outstanding};
 pub use self::freeze::Freeze;
 use self::freeze::Freezes;
+use self::receipts::Receipts;
+pub use self::receipts::{Issued, RECEIPTS_MAX, ReceiptConflict};
 use self::reservations::Reservations;
 pub use self::reservations::{OnceConflict, RESERVATIONS_MAX, Reserved};
 use self::retries::Retries;
@@ -56,6 +59,7 @@ pub struct State {
     config_digest: Option<Sha256Digest>,
     retries: Retries,
     reservations: Reservations,
+    receipts: Receipts,
     publications: publications::Publications,
     erasures: Erasures,
     operations: BTreeMap<u64, Operation>,
@@ -265,6 +269,9 @@ pub enum StateError {
     /// A name that is signed once stands for something else.
     #[error(transparent)]
     Once(#[from] OnceConflict),
+    /// A receipt that cannot stand where it would.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptConflict),
     /// See [`ErasureError`].
     #[error(transparent)]
     Erasure(#[from] ErasureError),
@@ -281,6 +288,7 @@ impl StateError {
             Self::AlreadyFrozen { .. } => Code::AlreadyFrozen,
             Self::NotFrozen(_) => Code::NotFrozen,
             Self::Once(conflict) => conflict.code(),
+            Self::Receipt(conflict) => conflict.code(),
             Self::Erasure(ErasureError::Held { .. }) => Code::OnHold,
             Self::Approval(error) => error.code(),
             _ => Code::InvalidRequest,
@@ -302,6 +310,9 @@ pub enum ReleaseConflict {
     /// A subject's name.
     #[error(transparent)]
     Once(#[from] OnceConflict),
+    /// The chain that a receipt would join.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptConflict),
     /// The approvals that policy asks for.
     #[error(transparent)]
     Approval(#[from] ApprovalError),
@@ -313,6 +324,7 @@ impl ReleaseConflict {
         match self {
             Self::Key { .. } => Code::Discarded,
             Self::Once(conflict) => conflict.code(),
+            Self::Receipt(conflict) => conflict.code(),
             Self::Approval(error) => error.code(),
         }
     }
@@ -487,6 +499,9 @@ impl State {
         self.count_signatures(&lasting.signed);
         if let Some(once) = &lasting.once {
             self.settle(index, once);
+        }
+        if let Some(receipt) = &lasting.receipt {
+            self.add_receipt(index, receipt);
         }
         if let Some(operation) = lasting.approval {
             self.use_up(Use::of(operation), index);

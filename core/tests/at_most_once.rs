@@ -156,6 +156,7 @@ fn signed(label: &str, subjects: &[Subject]) -> SignRecord {
         once: true,
         intent: None,
         amends: None,
+        receipt: None,
         policy_digest: Sha256Digest::default(),
         config_digest: Sha256Digest::default(),
     }

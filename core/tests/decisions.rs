@@ -12,8 +12,8 @@ use sealwright_core::error::Code;
 use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, SignFacts, SignIntent, admit,
-    authorise,
+    Action, Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, SignFacts, SignIntent,
+    admit, authorise,
 };
 use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;
@@ -67,6 +67,7 @@ const FACTS: SignFacts<'static> = SignFacts {
     predicate_known: true,
     subjects: &[],
     payload_len: 10,
+    receipt: None,
 };
 
 #[test]
@@ -193,9 +194,9 @@ fn no_client_has_a_statement_about_keys_signed_whatever_policy_says() {
 fn admission_asks_for_key_and_policy_before_any_payload() {
     let (state, key) = (active(Purpose::Dsse), "release".parse().unwrap());
     let mine = principal("default");
-    assert_eq!(admit(&state, &allow(), &mine, &key), Ok(()));
+    assert_eq!(admit(&state, &allow(), &mine, Action::Sign, &key), Ok(()));
     assert_eq!(
-        admit(&state, &deny(&[]), &mine, &key).unwrap_err(),
+        admit(&state, &deny(&[]), &mine, Action::Sign, &key).unwrap_err(),
         Denial::NotAdmitted(Vec::new())
     );
     let reason = Denial::NotAdmitted(vec!["freeze".to_owned()]);
@@ -203,7 +204,9 @@ fn admission_asks_for_key_and_policy_before_any_payload() {
     assert_eq!(reason.code(), Code::Denied);
     let absent = "absent".parse().unwrap();
     assert_eq!(
-        admit(&state, &allow(), &mine, &absent).unwrap_err().code(),
+        admit(&state, &allow(), &mine, Action::Sign, &absent)
+            .unwrap_err()
+            .code(),
         Code::UnknownKey
     );
 }

@@ -271,6 +271,7 @@ impl World {
             predicate_known: true,
             subjects: &[],
             payload_len: 1,
+            receipt: None,
         };
         let intent = SignIntent {
             principal: &client,

@@ -29,10 +29,11 @@ use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
 use crate::deny::DenyHolder;
-use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::kept;
 use crate::policy::PolicyHolder;
+use crate::receipts;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, Retries, RetryKey, conflict};
 use crate::rotation::schedule::Attempts;
@@ -65,7 +66,9 @@ pub struct Daemon {
     /// The log's index, for queries.
     pub index: Index,
     /// Evidence documents.
-    pub evidence: Arc<evidence::Folder>,
+    pub evidence: Arc<kept::Folder>,
+    /// Receipts' statements and envelopes.
+    pub receipts: Arc<receipts::Store>,
     /// Whose word counts for where a device was made.
     pub device_roots: Roots,
     /// Whether a record would find room.

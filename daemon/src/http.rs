@@ -15,6 +15,8 @@ pub type Answer = Response<Full<Bytes>>;
 pub const RECORD: HeaderName = HeaderName::from_static("sealwright-record");
 /// Header with the request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("sealwright-request-id");
+/// Header with the id of the receipt in an answer.
+pub const RECEIPT: HeaderName = HeaderName::from_static("sealwright-receipt");
 /// Header with `sha256:<hex>` of the body.
 pub const DIGEST: HeaderName = HeaderName::from_static("sealwright-digest");
 /// Header that marks an answer given before.

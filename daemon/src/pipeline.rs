@@ -14,9 +14,11 @@ use sealwright_core::dsse::Pae;
 use sealwright_core::error::Code;
 use sealwright_core::key::KeyState;
 use sealwright_core::name::KeyName;
-use sealwright_core::permit::{self, Permit, SignFacts, SignIntent};
+use sealwright_core::permit::{self, Action, Permit, SignFacts, SignIntent};
+use sealwright_core::receipt::ReceiptId;
 use sealwright_core::record::{Event, INLINE_SUBJECTS_MAX, Outcome, SignIntended, SignRecord};
 use sealwright_core::sign::{ToBeSigned, Unverified, VerifiedSignature};
+use sealwright_core::state::{State, StateError};
 use sealwright_core::statement::{self, Accept, Predicate, StatementSummary};
 
 use crate::api::operations;
@@ -27,6 +29,7 @@ use crate::body::Payload;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::log_proof;
+use crate::receipts::{self, Composed};
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, RetryKey};
 use crate::seal::{Format, Released, Sealed, seal};
@@ -38,8 +41,28 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Bodies above this are hashed and parsed off the async threads: it takes milliseconds.
 const LARGE: usize = 64 << 10;
 
+/// What the body of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The payload.
+    Signature,
+    /// A request for a receipt, of which the payload is made.
+    Receipt,
+}
+
+impl Asked {
+    fn action(self) -> Action {
+        match self {
+            Self::Signature => Action::Sign,
+            Self::Receipt => Action::IssueReceipt,
+        }
+    }
+}
+
 /// A signing request as it came in, its head understood and its body unread.
 pub struct SignCall {
+    /// What for.
+    pub asked: Asked,
     /// Keys as the caller named them, one to [`KEYS_MAX`].
     pub keys: Vec<String>,
     /// What to answer with.
@@ -76,7 +99,7 @@ pub async fn sign(
     let mut draft = draft(daemon, peer, request_id);
     let proof_by = call.as_ref().ok().and_then(SignCall::proof_by);
     match attempt(daemon, peer, call, &mut draft).await {
-        Ok(recorded) => respond(daemon, recorded, proof_by).await,
+        Ok(recorded) => respond(daemon, recorded, proof_by, &draft).await,
         Err(refusal) => refuse(daemon, draft, refusal).await,
     }
 }
@@ -90,6 +113,7 @@ async fn attempt(
     let caller = authenticate(daemon, peer, draft)?;
     let admitted = admit(daemon, caller, call?, draft)?;
     let received = receive(daemon, admitted).await?;
+    let received = compose(daemon, received, draft)?;
     let inspected = inspect(daemon, received, draft)?;
     match release(daemon, &inspected, draft).await {
         // Its successor signs, and the caller never learns that the key was rotated meanwhile.
@@ -116,7 +140,9 @@ async fn release(
             intend(daemon, &claims, draft).await?;
             let unverified = sign_on_token(daemon, to_be_signed).await?;
             let verified = verify(daemon, unverified)?;
-            turn.keep(seal_envelope(daemon, verified, inspected))
+            let sealed = turn.keep(seal_envelope(daemon, verified, inspected));
+            keep_statement(daemon, &sealed, inspected, draft).await?;
+            sealed
         }
     };
     record(daemon, sealed, claims, draft).await
@@ -167,6 +193,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         intent: None,
         amends: None,
         approval: None,
+        receipt: None,
         policy_digest: daemon.policy.current().digest(),
         config_digest: daemon.config_digest(),
     }
@@ -212,17 +239,20 @@ fn admit(
         keys.push(key);
     }
     daemon.can_sign()?;
-    let policy = daemon.policy.current();
+    let (policy, action) = (daemon.policy.current(), call.asked.action());
     for key in &keys {
         daemon
             .journal
-            .with_state(|state| permit::admit(state, &*policy, &caller.principal, key))?;
+            .with_state(|state| permit::admit(state, &*policy, &caller.principal, action, key))?;
     }
     Ok(Admitted { caller, keys, call })
 }
 
 /// A caller with its whole body.
 struct Received {
+    asked: Asked,
+    /// Where the payload was made of a request for a receipt.
+    receipt: Option<Composed>,
     caller: Caller,
     keys: Vec<KeyName>,
     format: Format,
@@ -237,6 +267,7 @@ async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusa
     daemon.failpoints.reach("receive");
     let Admitted { caller, keys, call } = admitted;
     let SignCall {
+        asked,
         format,
         payload_type,
         idempotency,
@@ -245,8 +276,13 @@ async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusa
         body,
         ..
     } = call;
-    let payload = daemon.budget.read(body, &daemon.config.limits).await?;
+    let payload = match asked {
+        Asked::Signature => daemon.budget.read(body, &daemon.config.limits).await?,
+        Asked::Receipt => daemon.budget.read(body, &receipts::limits(daemon)).await?,
+    };
     Ok(Received {
+        asked,
+        receipt: None,
         caller,
         keys,
         format,
@@ -296,6 +332,27 @@ impl Received {
     }
 }
 
+/// Makes the payload of what was asked for, where that is a receipt.
+fn compose(
+    daemon: &Daemon,
+    received: Received,
+    draft: &mut SignRecord,
+) -> Result<Received, Refusal> {
+    if received.asked == Asked::Signature {
+        return Ok(received);
+    }
+    let principal = &received.caller.principal;
+    let body = received.payload.bytes();
+    let mut composed = receipts::compose(daemon, &principal.tenant, &principal.id, body)?;
+    draft.receipt = Some(Box::new(composed.issued.clone()));
+    let statement = std::mem::take(&mut composed.statement);
+    Ok(Received {
+        payload: received.payload.made_into(statement),
+        receipt: Some(composed),
+        ..received
+    })
+}
+
 /// A payload that has been hashed, and checked if it is a statement.
 struct Inspected {
     received: Received,
@@ -331,6 +388,7 @@ impl Inspected {
             predicate_known: statement.is_some_and(|s| matches!(s.predicate, Predicate::Known(_))),
             subjects: statement.map_or(&[], |s| &s.subjects),
             payload_len: self.received.payload.bytes().len(),
+            receipt: self.received.receipt.as_ref().map(Composed::facts),
         }
     }
 
@@ -379,6 +437,9 @@ fn authorise(
         draft.scheme = Some(first.scheme());
     }
     draft.once = permits.iter().any(|permit| permit.demands().once);
+    // Looked at once more where it is recorded; here it spares the device.
+    let place = |state: &State| state.check_receipt(draft);
+    daemon.journal.with_state(place).map_err(StateError::from)?;
     Ok(permits)
 }
 
@@ -505,6 +566,21 @@ fn seal_envelope(
     }
 }
 
+/// A receipt's statement is on disk before the record that names it, and the record has its signature: whatever we crash
+/// between, a recorded receipt can be shown.
+async fn keep_statement(
+    daemon: &Daemon,
+    sealed: &Sealed,
+    inspected: &Inspected,
+    draft: &mut SignRecord,
+) -> Result<(), Refusal> {
+    let Some(receipt) = &mut draft.receipt else {
+        return Ok(());
+    };
+    receipt.signature = sealed.signature_for_record();
+    receipts::keep(daemon, &draft.tenant, inspected.received.payload.bytes()).await
+}
+
 /// The linearisation point: the journal's writer looks at the claims once more before it accepts the record.
 async fn record(
     daemon: &Daemon,
@@ -525,15 +601,32 @@ async fn record(
 
 /// The only way out for a signature. With `proof_by` the log proof goes along; one that does not come in time is left
 /// out and the reason given: the signature is recorded, so it is not held back.
-async fn respond(daemon: &Daemon, recorded: Recorded<Sealed>, proof_by: Option<Instant>) -> Answer {
+async fn respond(
+    daemon: &Daemon,
+    recorded: Recorded<Sealed>,
+    proof_by: Option<Instant>,
+    draft: &SignRecord,
+) -> Answer {
     daemon.failpoints.reach("respond");
     metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
-    let Some(deadline) = proof_by else {
-        return released(index, recorded.release());
+    let envelope = recorded.release();
+    let receipt = draft.receipt.as_ref().and(draft.payload_sha256);
+    let receipt = receipt.map(ReceiptId);
+    if let Some(id) = receipt {
+        receipts::keep_envelope(daemon, &draft.tenant, id, &envelope.bytes);
+    }
+    let mut answer = match proof_by {
+        None => released(index, envelope),
+        Some(deadline) => {
+            let proof = log_proof::of_new(daemon, index, deadline).await;
+            released(index, envelope.with_proof(proof))
+        }
     };
-    let proof = log_proof::of_new(daemon, index, deadline).await;
-    released(index, recorded.release().with_proof(proof))
+    if let Some(id) = receipt {
+        http::set(&mut answer, http::RECEIPT, &id.to_string());
+    }
+    answer
 }
 
 fn released(index: u64, released: Released) -> Answer {
@@ -562,6 +655,10 @@ async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Ans
     draft.reason = Some(refusal.reason.clone());
     draft.signature_sha256.clear();
     draft.envelope_sha256 = None;
+    if let Some(receipt) = &mut draft.receipt {
+        receipt.signature = None;
+        receipts::count_refusal(&refusal);
+    }
     let request_id = draft.request_id.clone();
     let index = daemon.record_refusal(draft, &refusal).await;
     let waits = refusal

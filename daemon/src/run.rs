@@ -31,11 +31,12 @@ use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
 use crate::deny::{Denied, DenyFileError, DenyHolder};
-use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::kept::Folder;
 use crate::kept_policy;
 use crate::policy::{ActivationError, PolicyHolder};
+use crate::receipts;
 use crate::retries::Retries;
 use crate::rotation::schedule::Attempts;
 use crate::suspects::Suspects;
@@ -238,11 +239,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         .with_state(|state| policy_in_force(&config, state, from_file))?;
     let waiting = Some(file_digest).filter(|digest| *digest != policy.digest());
     begin_run(&audit, &*clock, policy.digest(), denied.config_digest()).await?;
-    let evidence = evidence::Folder::open(&config.state.dir).map_err(|source| RunError::Io {
-        path: config.state.dir.join("evidence"),
-        source,
-    })?;
-    let evidence = Arc::new(evidence);
+    let directory = Directory::new(&config.principals, &config.domains);
+    let (evidence, receipts) = kept_documents(&config.state.dir, &directory)?;
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
     let signer = log_signer(&audit, &tokens)?;
@@ -262,7 +260,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     };
     let daemon = Arc::new(Daemon {
         tls,
-        directory: Directory::new(&config.principals, &config.domains),
+        directory,
         deny: DenyHolder::new(denied),
         expiries: Expiries::new(
             authn::own_certificates(&config.api, &config.domains),
@@ -276,6 +274,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         index: audit.index,
         evidence,
         device_roots,
+        receipts,
         space: audit.space,
         tokens,
         budget: Budget::new(config.limits.body_budget),
@@ -320,6 +319,22 @@ fn install_metrics() -> PrometheusHandle {
     // Fails only where a recorder is installed already, as in a test process with two daemons.
     let _ = metrics::set_global_recorder(recorder);
     handle
+}
+
+/// The folders of evidence, and of the receipts of each tenant.
+fn kept_documents(
+    state_dir: &Path,
+    directory: &Directory,
+) -> Result<(Arc<Folder>, Arc<receipts::Store>), RunError> {
+    let io = |name: &'static str| {
+        let path = state_dir.join(name);
+        move |source| RunError::Io { path, source }
+    };
+    let evidence = Folder::open(state_dir, "evidence").map_err(io("evidence"))?;
+    let principals = directory.principals().into_iter();
+    let tenants = principals.map(|principal| principal.tenant);
+    let receipts = receipts::Store::open(state_dir, tenants).map_err(io("receipts"))?;
+    Ok((Arc::new(evidence), Arc::new(receipts)))
 }
 
 /// The records that begin a run; policy and configuration only where they are not those in force already.

@@ -73,6 +73,14 @@ impl Sealed {
         &self.keys
     }
 
+    /// The first signature as base64, for the record that releases it. Like [`Self::for_record`], it is read from the log
+    /// by nobody before it is durable.
+    pub(crate) fn signature_for_record(&self) -> Option<String> {
+        let envelope = dsse::Envelope::parse(&self.bytes).ok()?;
+        let first = envelope.signatures().first()?;
+        first.sig.as_ref().map(|sig| STANDARD.encode(sig))
+    }
+
     /// Bytes it holds in memory.
     pub fn size(&self) -> usize {
         self.bytes.len()

@@ -350,6 +350,7 @@ impl Log {
             predicate_known: true,
             subjects: &[],
             payload_len: 1,
+            receipt: None,
         };
         let intent = SignIntent {
             principal: &client,

@@ -2,7 +2,7 @@
 
 use cedar_policy::{Context, Entities, Entity, Request, RestrictedExpression, Schema};
 use sealwright_core::identity::Principal;
-use sealwright_core::permit::{Question, Resource, SignFacts};
+use sealwright_core::permit::{Question, ReceiptFacts, Resource, SignFacts};
 use sealwright_core::statement::Subject;
 
 use crate::error::PolicyError;
@@ -98,10 +98,27 @@ fn context(question: &Question<'_>) -> Vec<Pair> {
             RestrictedExpression::new_long(question.now.unix_seconds()),
         ),
     ];
-    if let Some(facts) = &question.sign {
-        add_payload(&mut pairs, facts);
+    match &question.sign {
+        Some(SignFacts {
+            receipt: Some(receipt),
+            ..
+        }) => add_receipt(&mut pairs, receipt),
+        Some(facts) => add_payload(&mut pairs, facts),
+        None => {}
     }
     pairs
+}
+
+fn add_receipt(pairs: &mut Vec<Pair>, receipt: &ReceiptFacts<'_>) {
+    let groups = receipt.metric_groups.iter();
+    pairs.push(pair("receipt_type", text(receipt.receipt_type)));
+    pairs.push(pair(
+        "metric_groups",
+        set(groups.map(|group| (*group).to_owned())),
+    ));
+    if let Some(relation) = receipt.follows {
+        pairs.push(pair("follows", text(relation.as_str())));
+    }
 }
 
 fn add_payload(pairs: &mut Vec<Pair>, facts: &SignFacts<'_>) {

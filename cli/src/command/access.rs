@@ -18,8 +18,14 @@ use crate::files;
 use crate::output::{Output, table};
 
 /// What can be done with a key, and what with a tenant as a whole.
-const WITH_KEYS: [Action; 3] = [Action::Sign, Action::ReadKey, Action::ManageKey];
-const WITH_TENANTS: [Action; 4] = [
+const WITH_KEYS: [Action; 4] = [
+    Action::Sign,
+    Action::IssueReceipt,
+    Action::ReadKey,
+    Action::ManageKey,
+];
+const WITH_TENANTS: [Action; 5] = [
+    Action::ReadReceipt,
     Action::ReadAudit,
     Action::EraseAudit,
     Action::Operate,

@@ -13,6 +13,7 @@ mod init;
 mod keys;
 mod pki;
 mod policy;
+mod receipts;
 mod revocation;
 mod rotate;
 mod sign;
@@ -58,6 +59,9 @@ pub(crate) enum Command {
     /// Tell verifiers about the keys.
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Scores and other findings, signed and in a chain.
+    #[command(subcommand)]
+    Receipts(receipts::Command),
     /// Try a policy out, offline.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -92,6 +96,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Approve(command) => approve::run(command, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Trust(command) => trust::run(command),
+        Command::Receipts(command) => receipts::run(command, output),
         Command::Policy(command) => policy::run(command, output),
         Command::Token(command) => token::run(command, output),
         Command::Clock(command) => clock::run(command, output),

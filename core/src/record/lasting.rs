@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Outcome, Settled, SignRecord};
+use super::{Event, Outcome, ReceiptLink, Settled, SignRecord};
 use crate::digest::Sha256Digest;
 use crate::name::{KeyVersionId, Tenant};
 
@@ -23,6 +23,9 @@ pub struct Lasting {
     /// The names that it reserved or freed, where its keys sign each name once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub once: Option<Settled>,
+    /// The receipt that was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Box<ReceiptLink>>,
 }
 
 /// By what a retry is recognised.
@@ -59,6 +62,7 @@ impl Lasting {
             signed: signed(sign),
             approval: sign.approval.filter(|_| sign.outcome == Outcome::Signed),
             once: Settled::of(sign),
+            receipt: ReceiptLink::of(sign).map(Box::new),
         }
     }
 }

@@ -130,10 +130,13 @@ impl State {
         Ok(())
     }
 
-    /// Whether `sign` may be in the log: one that signs once and was released has its names to itself.
+    /// Whether `sign` may be in the log: what was released has its names to itself, and a receipt its place.
     pub(super) fn check_settled(&self, sign: &SignRecord) -> Result<(), StateError> {
         match sign.outcome {
-            Outcome::Signed => Ok(self.check_once(sign)?),
+            Outcome::Signed => {
+                self.check_once(sign)?;
+                Ok(self.check_receipt(sign)?)
+            }
             _ => Ok(()),
         }
     }

@@ -17,6 +17,7 @@ mod log;
 pub(crate) mod operations;
 mod policy;
 mod query;
+mod receipts;
 mod retention;
 mod revocation;
 mod rotation;
@@ -99,6 +100,8 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             | ["v1", "audit", "records"]
             | ["v1", "log", "proof", _]
             | ["v1", "log", "consistency"]
+            | ["v1", "receipts"]
+            | ["v1", "receipts", _]
     ) {
         Query::parse(query).finish()?;
     }
@@ -162,6 +165,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "operations", index, "approvals"] if post => {
             operations::approve(call, index, body).await
         }
+        ["v1", "receipts"] if post => Ok(receipts::post(call, query, body).await),
+        ["v1", "receipts"] if get => receipts::current(call, query).await,
+        ["v1", "receipts", id] if get => receipts::show(call, id, query).await,
+        ["v1", "receipts", id, "history"] if get => receipts::history(call, id),
         ["v1", "tokens", token, "clear"] if post => tokens::clear(call, token, body).await,
         ["v1", "trust"] if post => trust::post(call, body).await,
         known if !methods_at(known).is_empty() => Err(Refusal::bad_input(
@@ -212,6 +219,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/operations"),
     ("GET", "/v1/operations/{index}"),
     ("POST", "/v1/operations/{index}/approvals"),
+    ("GET", "/v1/receipts"),
+    ("POST", "/v1/receipts"),
+    ("GET", "/v1/receipts/{id}"),
+    ("GET", "/v1/receipts/{id}/history"),
     ("POST", "/v1/tokens/{name}/clear"),
     ("POST", "/v1/trust"),
 ];

@@ -11,7 +11,7 @@ use sealwright_core::error::Code;
 use super::query::Query;
 use super::{Call, content_type};
 use crate::http::Answer;
-use crate::pipeline::{self, KEYS_MAX, SignCall, TIMEOUT_MAX};
+use crate::pipeline::{self, Asked, KEYS_MAX, SignCall, TIMEOUT_MAX};
 use crate::refusal::Refusal;
 use crate::seal::Format;
 
@@ -30,7 +30,7 @@ pub(super) async fn post(
     pipeline::sign(call.daemon, call.peer, sign_call, call.request_id).await
 }
 
-fn bad(detail: impl Into<String>) -> Refusal {
+pub(super) fn bad(detail: impl Into<String>) -> Refusal {
     Refusal::bad_input(Code::InvalidRequest, detail)
 }
 
@@ -55,6 +55,7 @@ fn read_head(
     let operation = query.take_as("operation")?;
     query.finish()?;
     Ok(SignCall {
+        asked: Asked::Signature,
         keys,
         format,
         wants_proof,
@@ -77,7 +78,7 @@ fn format(text: Option<&str>, keys: usize) -> Result<Format, Refusal> {
     }
 }
 
-fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
+pub(super) fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
     match text {
         None => Ok(false),
         Some("wait") => Ok(true),
@@ -85,7 +86,7 @@ fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
     }
 }
 
-fn timeout(ms: u64) -> Result<Duration, Refusal> {
+pub(super) fn timeout(ms: u64) -> Result<Duration, Refusal> {
     let timeout = Duration::from_millis(ms);
     if ms >= 1 && timeout <= TIMEOUT_MAX {
         return Ok(timeout);

@@ -508,11 +508,13 @@ fn answer(replies: Vec<Reply>) {
     }
 }
 
-/// Whether a name that `event` would release has come to stand for something else.
+/// Whether a name that `event` would release has come to stand for something else, or a receipt's place is taken.
 fn taken(state: &State, event: &Event) -> Option<ReleaseConflict> {
     match event {
         Event::Sign(sign) if sign.outcome == record::Outcome::Signed => {
-            state.check_once(sign).err().map(ReleaseConflict::Once)
+            let once = state.check_once(sign).map_err(ReleaseConflict::Once);
+            let receipt = || state.check_receipt(sign).map_err(ReleaseConflict::Receipt);
+            once.and_then(|()| receipt()).err()
         }
         _ => None,
     }
@@ -525,6 +527,9 @@ fn discarded(mut sign: SignRecord, conflict: &ReleaseConflict) -> SignRecord {
     sign.reason = Some(conflict.to_string());
     sign.signature_sha256.clear();
     sign.envelope_sha256 = None;
+    if let Some(receipt) = &mut sign.receipt {
+        receipt.signature = None;
+    }
     sign
 }
 
