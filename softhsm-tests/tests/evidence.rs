@@ -7,6 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use sealwright_softhsm_tests::site::{OPERATOR, Run, Site, TokenSpec, sha256_hex};
+use sealwright_softhsm_tests::swtpm::{Swtpm, TpmMaker};
 use serde_json::{Value, json};
 use support::is_suspect;
 
@@ -120,6 +121,62 @@ fn an_imported_key_is_shown_as_imported() {
     let answer = attest(&site, "default/imported#1");
     assert_eq!(answer["finding"]["origin"], "imported");
     assert_eq!(answer["finding"]["exclusive"], "no");
+}
+
+/// A site with a TPM of `maker`, which trusts what `config` says.
+fn tpm_of(maker: &TpmMaker, config: &str) -> Site {
+    Site::builder()
+        .token(TokenSpec::swtpm_by("tpm", maker).key("release"))
+        .config(config)
+        .start()
+}
+
+fn trusting(maker: &TpmMaker) -> String {
+    format!("[evidence]\nroots = {:?}\n", maker.roots())
+}
+
+#[test]
+fn a_key_in_a_tpm_is_attested_up_to_its_makers_certificate() {
+    let maker = TpmMaker::new();
+    let site = tpm_of(&maker, &trusting(&maker));
+    let answer = attest(&site, "default/release#1");
+    let finding = json!({"grade": "attested", "origin": "generated", "exclusive": "proven"});
+    assert_eq!(answer["finding"], finding);
+    let records = site.records("key.attested");
+    assert_eq!(records.last().unwrap()["grade"], "attested");
+    let key = spki(&site, "release");
+    let offline = |roots: Option<&TpmMaker>| {
+        let path = roots.map(|maker| maker.roots().display().to_string());
+        let mut args = vec!["--json", "verify", "--evidence", "evidence.json"];
+        args.extend(["--spki", &key, "--nonce", NONCE]);
+        args.extend(path.iter().flat_map(|path| ["--device-roots", path]));
+        site.sealwright(OPERATOR, &args)
+    };
+    let judged = offline(Some(&maker)).ok().json();
+    assert_eq!(judged["exclusive"], "proven");
+    assert_eq!(judged["challenged_by_daemon"], true);
+    let nobody = offline(None);
+    assert!(nobody.stderr.contains("no maker is trusted"), "{nobody:?}");
+    let stranger = TpmMaker::new();
+    drop(Swtpm::made_by(&stranger));
+    let other = offline(Some(&stranger));
+    assert_eq!(other.code, Some(1), "{other:?}");
+    assert!(
+        other.stderr.contains("none of those that are trusted"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn a_tpm_whose_maker_the_site_does_not_trust_is_not_suspect() {
+    let maker = TpmMaker::new();
+    let site = tpm_of(&maker, "");
+    let path = "/v1/keys/default/release/1/attest";
+    let answer = site.operator().post(path, &json!({"nonce": NONCE}));
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.json()["code"], "evidence_untrusted");
+    assert!(!is_suspect(&site, "tpm"));
+    assert!(site.records("key.attested").is_empty());
 }
 
 #[test]

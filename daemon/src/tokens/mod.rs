@@ -18,7 +18,7 @@ use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverif
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::wire::{Answer, Call};
 use sealwright_driver_api::{
-    DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
+    Challenge, DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -224,6 +224,20 @@ impl Tokens {
             .await
     }
 
+    /// Has a driver answer a challenge that its evidence calls for.
+    pub async fn activate(
+        &self,
+        token: &str,
+        principal: &str,
+        challenge: Challenge,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, CallError> {
+        let request = Outgoing::Plain(Call::Activate { challenge });
+        self.submit(token, principal, request, deadline)?
+            .activated()
+            .await
+    }
+
     fn submit(
         &self,
         token: &str,
@@ -304,6 +318,14 @@ impl Pending {
         let token = self.token.clone();
         match self.answer().await? {
             Answer::Evidence(evidence) => Ok(evidence),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn activated(self) -> Result<Vec<u8>, CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Activated(answer) => Ok(answer),
             _ => Err(wrong_answer(token)),
         }
     }

@@ -18,7 +18,8 @@ pub use config::{TokenConfig, TokenConfigError};
 pub use context::{Progress, ProgressSink, SignContext};
 pub use error::{DriverError, ErrorClass};
 pub use sealwright_core::evidence::{
-    Bytes, Claims, Exclusive, Nonce, PivStatement, Statement, TokenIdentity,
+    Bytes, Challenge, Claims, Exclusive, Nonce, PivStatement, Statement, TokenIdentity,
+    TpmStatement,
 };
 pub use sealwright_core::key::EvidenceGrade;
 pub use sealwright_core::scheme::{HashAlg, Scheme};
@@ -178,6 +179,12 @@ pub trait KeyDriver {
 pub trait Attest {
     /// What the device says of exactly one key, for this nonce. Changes nothing on the device.
     fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError>;
+
+    /// The answer to a challenge that the evidence calls for; see [`sealwright_core::evidence::Document::activation`].
+    fn activate(&mut self, _: &Challenge) -> Result<Vec<u8>, DriverError> {
+        let detail = "this token's evidence calls for no challenge";
+        Err(DriverError::new(ErrorClass::Unsupported, "", detail))
+    }
 }
 
 /// Keeps a certificate beside a key, for programs that find keys by their certificates. Apart from [`KeyDriver`], because

@@ -139,6 +139,10 @@ fn call_of(task: &Task) -> (Call, &[u8]) {
             let (key, nonce) = (key.clone(), *nonce);
             (Call::Attest { key, nonce }, &[])
         }
+        Task::Activate(challenge) => {
+            let challenge = challenge.clone();
+            (Call::Activate { challenge }, &[])
+        }
         Task::Sign(SignRequest { key, scheme, input }) => {
             let (input, message): (_, &[u8]) = match input {
                 SignInput::Digest { hash, bytes } => (
