@@ -385,6 +385,9 @@ pub struct SignRecord {
     /// SHA-256 of its SPKI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spki_sha256: Option<Sha256Digest>,
+    /// SHA-256 of the newest evidence of its origin, where there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
     /// Its scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
@@ -454,6 +457,9 @@ pub struct UsedKey {
     pub key_version: u32,
     /// SHA-256 of its SPKI.
     pub spki_sha256: Sha256Digest,
+    /// SHA-256 of the newest evidence of its origin, where there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
     /// Its scheme.
     pub scheme: Scheme,
 }

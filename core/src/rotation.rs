@@ -143,6 +143,7 @@ mod tests {
                 evidence: EvidenceGrade::None,
                 certificate: None,
                 certificate_chain: Vec::new(),
+                attestation: None,
             },
             state,
             state_index: 0,

@@ -470,9 +470,7 @@ impl State {
                 self.approve(record, given)?;
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
-            Event::KeyAttested(attested) => {
-                self.known(&attested.key)?;
-            }
+            Event::KeyAttested(attested) => self.attest(attested)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::CrlIssued(issued) => self.issue_crl(issued)?,
             Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,

@@ -285,6 +285,7 @@ fn enrolled(key: &str) -> Event {
             evidence: EvidenceGrade::None,
             certificate: None,
             certificate_chain: Vec::new(),
+            attestation: None,
         },
         by: actor(OP),
     })

@@ -73,6 +73,7 @@ fn enrolment(key: &str) -> Enrolment {
         evidence: EvidenceGrade::Claimed,
         certificate: None,
         certificate_chain: Vec::new(),
+        attestation: None,
     }
 }
 

@@ -176,6 +176,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         key: None,
         key_version: None,
         spki_sha256: None,
+        evidence_sha256: None,
         scheme: None,
         further_keys: Vec::new(),
         payload_type: None,
@@ -434,6 +435,7 @@ fn authorise(
     if let Some(first) = permits.first() {
         draft.key_version = Some(first.key().version);
         draft.spki_sha256 = Some(first.spki().sha256());
+        draft.evidence_sha256 = first.evidence_sha256();
         draft.scheme = Some(first.scheme());
     }
     draft.once = permits.iter().any(|permit| permit.demands().once);

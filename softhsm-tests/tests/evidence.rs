@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::process::Command;
 
-use sealwright_softhsm_tests::site::{OPERATOR, Run, Site, TokenSpec, sha256_hex};
+use sealwright_softhsm_tests::site::{OPERATOR, Run, Site, TokenSpec, sha256_hex, statement};
 use sealwright_softhsm_tests::swtpm::{Swtpm, TpmMaker};
 use serde_json::{Value, json};
 use support::is_suspect;
@@ -121,6 +121,49 @@ fn an_imported_key_is_shown_as_imported() {
     let answer = attest(&site, "default/imported#1");
     assert_eq!(answer["finding"]["origin"], "imported");
     assert_eq!(answer["finding"]["exclusive"], "no");
+}
+
+#[test]
+fn evidence_is_kept_at_enrolment_and_named_by_each_signature() {
+    let site = softhsm();
+    let record = site.records("key.enrolled").remove(0);
+    let first = record["attestation"].clone();
+    assert_eq!(first["exclusive"], "claimed");
+    let digest = first["evidence_sha256"].as_str().unwrap();
+    let kept = site.state_dir().join(format!("evidence/{digest}.json"));
+    assert_eq!(sha256_hex(&fs::read(kept).unwrap()), digest);
+    let shown = || {
+        let keys = site.operator().get("/v1/keys/default/release");
+        keys.ok().json()["keys"][0].clone()
+    };
+    assert_eq!(shown()["exclusive"], "claimed");
+    assert_eq!(shown()["evidence_sha256"], digest);
+    let named = || {
+        let _ = site.client().sign("key=release", &statement("app")).ok();
+        site.records("sign").pop().unwrap()["evidence_sha256"].clone()
+    };
+    assert_eq!(named(), digest);
+    let newer = attest(&site, "default/release#1")["evidence_sha256"].clone();
+    assert_ne!(newer, digest);
+    assert_eq!(named(), newer);
+    assert_eq!(shown()["evidence_sha256"], newer);
+}
+
+#[test]
+fn a_token_whose_evidence_does_not_verify_enrols_nothing() {
+    let site = Site::builder().token(TokenSpec::scripted("soft")).start();
+    let make = [
+        "keys", "generate", "other", "--token", "soft", "--uri", "scripted:object=other",
+    ];
+    let _ = site.sealwright(OPERATOR, &make).ok();
+    site.token("soft").fault("other-evidence");
+    let enrol = [
+        "--json", "keys", "enrol", "other", "--token", "soft", "--uri", "scripted:object=other", "--yes",
+    ];
+    let refused = site.sealwright(OPERATOR, &enrol);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("evidence_rejected"), "{refused:?}");
+    assert!(site.records("key.enrolled").is_empty());
 }
 
 /// A site with a TPM of `maker`, which trusts what `config` says.

@@ -1,6 +1,7 @@
 //! `sealwright keys`: listing keys and moving them through their life. Making and enrolling is in [`super::enrol`].
 
 use sealwright_client::{Client, Gate, Key};
+use sealwright_core::evidence::Exclusive;
 use sealwright_core::key::{KeyEvent, KeyState};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
@@ -149,6 +150,16 @@ fn rotation_of(key: &Key) -> String {
     rotation::ahead(key.rotation_due.as_ref(), key.rotation_scheduled.as_ref())
 }
 
+/// How far its origin is proved, and whether it can sign elsewhere, too.
+fn evidence_of(key: &Key) -> String {
+    let exclusive = match key.exclusive {
+        Exclusive::Proven => "proven",
+        Exclusive::Claimed => "claimed",
+        Exclusive::No => "no",
+    };
+    format!("{:?}, exclusive: {exclusive}", key.evidence)
+}
+
 /// Everything about one version.
 pub(super) fn details(key: &Key) -> String {
     let rows = [
@@ -168,7 +179,12 @@ pub(super) fn details(key: &Key) -> String {
             "compromised",
             optional(key.compromise.as_ref().map(|c| c.effective_time)),
         ),
-        ("evidence", format!("{:?}", key.evidence)),
+        ("evidence", evidence_of(key)),
+        (
+            "evidence file",
+            key.evidence_sha256
+                .map_or_else(String::new, |digest| digest.to_string()),
+        ),
     ];
     let lines = rows.iter().filter(|(_, value)| !value.is_empty());
     let lines = lines.map(|(name, value)| format!("{name:<13} {value}\n"));

@@ -3,10 +3,10 @@
 
 use super::{State, StateError};
 use crate::key::{
-    Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
+    Attestation, Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
 };
 use crate::name::KeyVersionId;
-use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Record};
+use crate::record::{KeyAttested, KeyChanged, KeyCompromised, KeyRotated, Record};
 use crate::time::Timestamp;
 
 impl State {
@@ -144,6 +144,7 @@ impl State {
             compromise: None,
             succession: None,
             signatures: 0,
+            attestation: enrolment.attestation,
         };
         let key = &enrolment.key;
         self.keys
@@ -176,6 +177,17 @@ impl State {
             version.succession = Some(rotated.succession.clone());
         }
         self.drop_void_schedule(&rotated.from.key);
+        Ok(())
+    }
+
+    pub(super) fn attest(&mut self, attested: &KeyAttested) -> Result<(), StateError> {
+        self.known(&attested.key)?;
+        if let Some(version) = self.version_mut(&attested.key) {
+            version.attestation = Some(Attestation {
+                evidence_sha256: attested.evidence_sha256,
+                finding: attested.finding,
+            });
+        }
         Ok(())
     }
 

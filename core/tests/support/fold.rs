@@ -100,6 +100,7 @@ pub fn enrolment(key: &str, purpose: Purpose) -> Enrolment {
         evidence: EvidenceGrade::Claimed,
         certificate: None,
         certificate_chain: Vec::new(),
+        attestation: None,
     }
 }
 

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
+use sealwright_core::evidence::Exclusive;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyEvent, KeyState, KeyVersion, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::permit::{Action, Resource};
@@ -56,6 +57,10 @@ pub(super) struct KeyView {
     keyid: String,
     public_key_pem: String,
     evidence: EvidenceGrade,
+    /// Whether it can sign on its token only.
+    exclusive: Exclusive,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence_sha256: Option<Sha256Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,7 +122,9 @@ fn view(daemon: &Daemon, state: &State, key: KeyVersionId, version: &KeyVersion)
         spki_sha256: enrolment.spki.sha256(),
         keyid: enrolment.spki.keyid(),
         public_key_pem: enrolment.spki.to_pem(),
-        evidence: enrolment.evidence,
+        evidence: version.evidence(),
+        exclusive: version.exclusive(),
+        evidence_sha256: version.attestation.map(|newest| newest.evidence_sha256),
         certificate: enrolment.certificate,
         certificate_chain: enrolment.certificate_chain,
         succession: succession.and_then(|text| RawValue::from_string(text).ok()),
