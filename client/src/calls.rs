@@ -144,6 +144,18 @@ impl Client {
         self.post(&gate.on(&path), &body).await
     }
 
+    /// Has the private part of a version destroyed. There is no way back.
+    pub async fn destroy_key(
+        &mut self,
+        id: &KeyVersionId,
+        reason: &str,
+        gate: &Gate,
+    ) -> Result<Key, ClientError> {
+        let path = format!("/v1/keys/{}/{}/destroy", id.key, id.version);
+        self.post(&gate.on(&path), &json!({ "reason": reason }))
+            .await
+    }
+
     /// Brings the policy file as it is now into force; its digest.
     pub async fn activate_policy(&mut self, gate: &Gate) -> Result<PolicyActivated, ClientError> {
         self.post(&gate.on("/v1/policy/activate"), &json!({})).await

@@ -323,6 +323,12 @@ pub struct Key {
     /// SHA-256 of the newest evidence of its origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence_sha256: Option<Sha256Digest>,
+    /// From when on it may be destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_from: Option<Timestamp>,
+    /// The record since which it is being destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_intent: Option<u64>,
     /// Its certificate, base64 of DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,

@@ -187,6 +187,9 @@ pub struct KeyVersion {
     /// The newest evidence of its origin that was kept.
     #[serde(default)]
     pub attestation: Option<Attestation>,
+    /// Index of the record since which its private part is being destroyed.
+    #[serde(default)]
+    pub destroy_intent: Option<u64>,
 }
 
 impl KeyVersion {

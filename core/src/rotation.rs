@@ -153,6 +153,8 @@ mod tests {
             compromise: None,
             succession: None,
             signatures,
+            attestation: None,
+            destroy_intent: None,
         }
     }
 

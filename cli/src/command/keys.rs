@@ -7,7 +7,7 @@ use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
 use serde_json::json;
 
-use super::{attest, enrol, revocation, rotate};
+use super::{attest, destroy, enrol, revocation, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::gate::Approvals;
@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Deactivate(Change),
     /// Let a successor take over: make or find it, enrol it, switch, now or at a time.
     Rotate(rotate::Args),
+    Destroy(destroy::Args),
     Revoke(revocation::Revoke),
     Revocation(revocation::Restate),
 }
@@ -87,6 +88,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Resume(args) => change(args, KeyEvent::Resume, output),
         Command::Deactivate(args) => change(args, KeyEvent::Deactivate, output),
         Command::Rotate(args) => rotate::run(args, output),
+        Command::Destroy(args) => destroy::run(args, output),
         Command::Revoke(args) => revocation::revoke(args, output),
         Command::Revocation(args) => revocation::restate(args, output),
     }
@@ -175,6 +177,12 @@ pub(super) fn details(key: &Key) -> String {
         ("rotation", rotation_of(key)),
         ("signs from", optional(key.active_from)),
         ("signed until", optional(key.active_until)),
+        ("destroy from", optional(key.destroy_from)),
+        (
+            "destroying",
+            key.destroy_intent
+                .map_or_else(String::new, |index| format!("since record {index}")),
+        ),
         (
             "compromised",
             optional(key.compromise.as_ref().map(|c| c.effective_time)),

@@ -6,6 +6,7 @@ mod attest;
 mod audit;
 mod clock;
 mod deny;
+mod destroy;
 mod doctor;
 mod enrol;
 mod freeze;

@@ -42,6 +42,7 @@ impl Event {
             Self::PolicyActivated(event) => &mut event.warrant,
             Self::KeyChanged(event) => &mut event.warrant,
             Self::KeyGenerateIntent(event) => &mut event.warrant,
+            Self::KeyDestroyIntent(event) => &mut event.warrant,
             Self::KeyRotated(event) => &mut event.warrant,
             Self::RotationScheduled(event) => &mut event.warrant,
             Self::KeyCompromised(event) => &mut event.warrant,

@@ -261,6 +261,7 @@ impl KeyInherited {
             succession: self.succession.clone(),
             signatures: self.signatures,
             attestation: self.enrolment.attestation,
+            destroy_intent: None,
         }
     }
 }

@@ -372,11 +372,18 @@ impl State {
             Event::KeyChanged(changed) => {
                 let params = match changed.event {
                     KeyEvent::Activate => Params::Activate(self.signing_key(&changed.key)?),
+                    // What was begun was approved when it was.
+                    KeyEvent::Destroy if self.is_being_destroyed(&changed.key) => return Ok(None),
                     KeyEvent::Destroy => Params::Destroy(self.signing_key(&changed.key)?),
                     _ => return Ok(None),
                 };
                 of_log(params, &changed.by.principal, &changed.warrant)
             }
+            Event::KeyDestroyIntent(intent) => of_log(
+                Params::Destroy(self.signing_key(&intent.key)?),
+                &intent.by.principal,
+                &intent.warrant,
+            ),
             // What was put off was approved when it was.
             Event::KeyRotated(rotated) if self.is_scheduled(rotated, now) => return Ok(None),
             Event::KeyRotated(rotated) => {
@@ -411,6 +418,11 @@ impl State {
             _ => return Ok(None),
         };
         Ok(Some(gated))
+    }
+
+    fn is_being_destroyed(&self, key: &KeyVersionId) -> bool {
+        self.version(key)
+            .is_some_and(|version| version.destroy_intent.is_some())
     }
 
     fn is_scheduled(&self, rotated: &KeyRotated, now: Timestamp) -> bool {

@@ -6,6 +6,7 @@ mod audit;
 mod clock;
 mod compromise;
 mod crl;
+mod destroy;
 mod device_keys;
 mod enrol;
 mod erasure;
@@ -96,7 +97,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             | ["v1", "policy", "activate"]
             | ["v1", "keys", _, _, "rotate"]
             | ["v1", "keys", _, _, "rotate", "schedule"]
-            | ["v1", "keys", _, _, _, "compromise" | "events"]
+            | ["v1", "keys", _, _, _, "compromise" | "destroy" | "events"]
             | ["v1", "audit", "records"]
             | ["v1", "log", "proof", _]
             | ["v1", "log", "consistency"]
@@ -134,6 +135,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, version, "compromise"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, query, body).await
+        }
+        ["v1", "keys", tenant, label, version, "destroy"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            destroy::post(call, id, query, body).await
         }
         ["v1", "keys", tenant, label, version, "crl"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
@@ -199,6 +204,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/attest"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/destroy"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/crl"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/revocation"),

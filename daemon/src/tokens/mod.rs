@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sealwright_core::digest::Sha256Digest;
 use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverified};
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::wire::{Answer, Call};
@@ -209,6 +210,20 @@ impl Tokens {
             .await
     }
 
+    /// Has a driver destroy the key with this fingerprint.
+    pub async fn destroy(
+        &self,
+        token: &str,
+        principal: &str,
+        (key, spki_sha256): (KeyUri, Sha256Digest),
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let request = Outgoing::Plain(Call::Destroy { key, spki_sha256 });
+        self.submit(token, principal, request, deadline)?
+            .destroyed()
+            .await
+    }
+
     /// Asks a driver for evidence of one key's origin.
     pub async fn attest(
         &self,
@@ -318,6 +333,14 @@ impl Pending {
         let token = self.token.clone();
         match self.answer().await? {
             Answer::Evidence(evidence) => Ok(evidence),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn destroyed(self) -> Result<(), CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Destroyed => Ok(()),
             _ => Err(wrong_answer(token)),
         }
     }

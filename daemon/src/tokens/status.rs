@@ -59,6 +59,14 @@ impl Status {
         }
     }
 
+    /// Whether it destroys keys, where it is known.
+    pub fn can_destroy(&self) -> Option<bool> {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => Some(descriptor.can_destroy),
+            _ => None,
+        }
+    }
+
     /// Requests that wait for a session.
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)

@@ -17,6 +17,7 @@ pub mod wire;
 pub use config::{TokenConfig, TokenConfigError};
 pub use context::{Progress, ProgressSink, SignContext};
 pub use error::{DriverError, ErrorClass};
+pub use sealwright_core::digest::Sha256Digest;
 pub use sealwright_core::evidence::{
     Bytes, Challenge, Claims, Exclusive, Nonce, PivStatement, Statement, TokenIdentity,
     TpmStatement,
@@ -59,6 +60,8 @@ pub struct Descriptor {
     pub evidence: EvidenceGrade,
     /// Whether it gives evidence for an asker's nonce.
     pub can_attest: bool,
+    /// Whether it destroys keys.
+    pub can_destroy: bool,
 }
 
 /// What a driver says of one key.
@@ -169,10 +172,22 @@ pub trait KeyDriver {
         None
     }
 
+    /// The optional ability to destroy keys.
+    fn destroyer(&mut self) -> Option<&mut dyn Destroy> {
+        None
+    }
+
     /// The optional ability to give evidence of a key's origin.
     fn attester(&mut self) -> Option<&mut dyn Attest> {
         None
     }
+}
+
+/// Destroys keys. Apart from [`KeyDriver`], because not every device can.
+pub trait Destroy {
+    /// Destroys exactly one key, if the SHA-256 of its SubjectPublicKeyInfo is this; another key at the address is
+    /// [`ErrorClass::BadRequest`] and stays. Returns once the key cannot come back by a restart of the device.
+    fn destroy(&mut self, key: &KeyUri, spki_sha256: &Sha256Digest) -> Result<(), DriverError>;
 }
 
 /// Gives evidence. Apart from [`KeyDriver`], because not every device can.

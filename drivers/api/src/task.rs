@@ -2,8 +2,8 @@
 
 use crate::wire::Answer;
 use crate::{
-    Attest, Challenge, DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, Nonce, SignContext,
-    SignRequest,
+    Attest, Challenge, DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, Nonce, Sha256Digest,
+    SignContext, SignRequest,
 };
 
 /// What a device is asked for, with everything it needs.
@@ -19,6 +19,8 @@ pub enum Task {
     Generate(KeySpec),
     /// Give evidence of a key's origin, for a nonce.
     Attest(KeyUri, Nonce),
+    /// Destroy the key with this fingerprint.
+    Destroy(KeyUri, Sha256Digest),
     /// Answer a challenge that evidence calls for.
     Activate(Challenge),
 }
@@ -42,6 +44,14 @@ impl Task {
                 generator.generate(spec).map(Answer::Key)
             }
             Self::Attest(key, nonce) => attester(driver)?.attest(key, nonce).map(Answer::Evidence),
+            Self::Destroy(key, spki_sha256) => {
+                let destroyer = driver.destroyer().ok_or_else(|| {
+                    let detail = "this token destroys no keys; do it with its maker's tools";
+                    DriverError::new(ErrorClass::Unsupported, "", detail)
+                })?;
+                let destroyed = destroyer.destroy(key, spki_sha256);
+                destroyed.map(|()| Answer::Destroyed)
+            }
             Self::Activate(challenge) => {
                 attester(driver)?.activate(challenge).map(Answer::Activated)
             }

@@ -77,6 +77,7 @@ fn describe(config: &TokenConfig, device: &mut Device) -> Result<Descriptor, Fau
         needs_touch: false,
         can_generate: true,
         can_attest,
+        can_destroy: true,
         evidence: if can_attest {
             EvidenceGrade::Attested
         } else {

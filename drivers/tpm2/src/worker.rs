@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use sealwright_driver_api::{
-    Attest, Challenge, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver,
-    KeySpec, KeyUri, Nonce, RawEvidence, SignContext, SignInput, SignRequest, Signature,
-    TokenIdentity,
+    Attest, Challenge, Destroy, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
+    KeyDriver, KeySpec, KeyUri, Nonce, RawEvidence, Sha256Digest, SignContext, SignInput,
+    SignRequest, Signature, TokenIdentity,
 };
 
 use crate::address::{KIND, ObjectName};
@@ -135,8 +135,26 @@ impl KeyDriver for Worker {
         Some(self)
     }
 
+    fn destroyer(&mut self) -> Option<&mut dyn Destroy> {
+        Some(self)
+    }
+
     fn attester(&mut self) -> Option<&mut dyn Attest> {
         Some(self)
+    }
+}
+
+impl Destroy for Worker {
+    /// Without its file no TPM can load the key again; copies of the file are the operator's to find.
+    fn destroy(&mut self, uri: &KeyUri, spki_sha256: &Sha256Digest) -> Result<(), DriverError> {
+        let (object, _, key) = self.key(uri)?;
+        if Sha256Digest::of(&[&key.spki_der]) != *spki_sha256 {
+            let error = DriverError::bad_request("it is another key than the one to be destroyed");
+            return Err(about(&object, error));
+        }
+        self.shared.store.remove(&object)?;
+        // It may be loaded.
+        self.with_device(Device::make_all_room)
     }
 }
 
