@@ -227,9 +227,13 @@ impl Client {
     }
 
     /// Says that a clock which the daemon doubts is right.
-    pub async fn accept_clock(&mut self, reason: &str) -> Result<ClockAccepted, ClientError> {
-        self.post("/v1/clock/accept", &json!({ "reason": reason }))
-            .await
+    pub async fn accept_clock(
+        &mut self,
+        reason: &str,
+        gate: &Gate,
+    ) -> Result<ClockAccepted, ClientError> {
+        let body = json!({ "reason": reason });
+        self.post(&gate.on("/v1/clock/accept"), &body).await
     }
 
     /// Stops all use of the keys in `scope`.
@@ -247,9 +251,10 @@ impl Client {
         &mut self,
         scope: &FreezeScope,
         reason: &str,
+        gate: &Gate,
     ) -> Result<FreezeChange, ClientError> {
         let body = json!({ "scope": scope, "reason": reason });
-        self.post("/v1/freeze/lift", &body).await
+        self.post(&gate.on("/v1/freeze/lift"), &body).await
     }
 
     /// Lists records.

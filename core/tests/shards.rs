@@ -143,6 +143,7 @@ fn frozen(scope: &str) -> Event {
         scope: scope.to_owned().try_into().unwrap(),
         reason: "incident 43".to_owned(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 

@@ -221,6 +221,7 @@ fn freeze_of(scope: &FreezeScope) -> FreezeChanged {
         scope: scope.clone(),
         reason: "incident".to_owned(),
         by: by(),
+        warrant: Warrant::default(),
     }
 }
 

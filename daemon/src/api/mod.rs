@@ -95,6 +95,9 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "sign"]
             | ["v1", "keys", "generate"]
             | ["v1", "policy", "activate"]
+            | ["v1", "clock", "accept"]
+            | ["v1", "freeze", "lift"]
+            | ["v1", "audit", "erasures"]
             | ["v1", "keys", _, _, "rotate"]
             | ["v1", "keys", _, _, "rotate", "schedule"]
             | ["v1", "keys", _, _, _, "compromise" | "destroy" | "events"]
@@ -111,9 +114,9 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     match segments.as_slice() {
         ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
-        ["v1", "clock", "accept"] if post => clock::accept(call, body).await,
+        ["v1", "clock", "accept"] if post => clock::accept(call, query, body).await,
         ["v1", "freeze"] if post => freeze::set(call, body).await,
-        ["v1", "freeze", "lift"] if post => freeze::lift(call, body).await,
+        ["v1", "freeze", "lift"] if post => freeze::lift(call, query, body).await,
         ["v1", "keys"] if get => keys::list(call, None),
         ["v1", "keys"] if post => enrol::post(call, body).await,
         ["v1", "keys", "describe"] if post => device_keys::describe(call, body).await,
@@ -151,7 +154,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), query, body).await
         }
-        ["v1", "audit", "erasures"] if post => erasure::post(call, body).await,
+        ["v1", "audit", "erasures"] if post => erasure::post(call, query, body).await,
         ["v1", "audit", "holds"] if get => holds::list(call),
         ["v1", "audit", "holds"] if post => holds::place(call, body).await,
         ["v1", "audit", "holds", "lift"] if post => holds::lift(call, body).await,
