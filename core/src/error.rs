@@ -111,6 +111,10 @@ codes! {
     BodyBudget = "body_budget", 503, "Too many large bodies at once; try again shortly";
     /// The key exists but does not sign now.
     KeyNotActive = "key_not_active", 409, "The key is not active";
+    /// A tenant would have no key left.
+    LastKey = "last_key", 409, "It is the last key of its tenant; enrol another one before it is destroyed";
+    /// A key that stopped signing not long ago.
+    KeyRetentionNotOver = "key_retention_not_over", 409, "A key is kept for longer after its last signature; see detail for the time";
     /// Its tenant, or everything, is frozen.
     Frozen = "frozen", 409, "Signing is frozen by an operator; `sealwright status` shows since when, docs/runbooks/freeze.md how it ends";
     /// A freeze of what is frozen.

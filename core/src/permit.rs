@@ -79,6 +79,7 @@ pub struct Permit {
     token: String,
     uri: KeyUri,
     spki: Spki,
+    evidence_sha256: Option<Sha256Digest>,
     certificate: Option<String>,
     purpose: Purpose,
     scheme: Scheme,
@@ -114,6 +115,11 @@ impl Permit {
     /// The enrolled public key.
     pub fn spki(&self) -> &Spki {
         &self.spki
+    }
+
+    /// SHA-256 of the newest evidence of its origin.
+    pub fn evidence_sha256(&self) -> Option<Sha256Digest> {
+        self.evidence_sha256
     }
 
     /// The key's certificate (base64 of DER), where it has one.
@@ -700,6 +706,7 @@ fn grant(
         token: enrolment.token.clone(),
         uri: enrolment.uri.clone(),
         spki: enrolment.spki.clone(),
+        evidence_sha256: version.attestation.map(|newest| newest.evidence_sha256),
         certificate: enrolment.certificate.clone(),
         purpose: enrolment.purpose,
         scheme: enrolment.scheme,

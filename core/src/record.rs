@@ -29,7 +29,8 @@ pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
 pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{
-    KeyAttested, KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated,
+    KeyAttested, KeyChanged, KeyCompromised, KeyDestroyIntent, KeyEnrolled, KeyGenerateIntent,
+    KeyRotated,
 };
 pub use self::lasting::{Lasting, Rest, Retry, may_go};
 pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
@@ -101,6 +102,9 @@ pub enum Event {
     /// A key is about to be made on a token.
     #[serde(rename = "key.generate-intent")]
     KeyGenerateIntent(KeyGenerateIntent),
+    /// See [`KeyDestroyIntent`].
+    #[serde(rename = "key.destroy-intent")]
+    KeyDestroyIntent(KeyDestroyIntent),
     /// See [`KeyRotated`].
     #[serde(rename = "key.rotated")]
     KeyRotated(Box<KeyRotated>),
@@ -191,6 +195,7 @@ impl Event {
             Self::NamesInherited(_) => "names.inherited",
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
+            Self::KeyDestroyIntent(_) => "key.destroy-intent",
             Self::KeyRotated(_) => "key.rotated",
             Self::ClockDoubted(_) => "clock.doubted",
             Self::ClockBelieved(_) => "clock.believed",
@@ -385,6 +390,9 @@ pub struct SignRecord {
     /// SHA-256 of its SPKI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spki_sha256: Option<Sha256Digest>,
+    /// SHA-256 of the newest evidence of its origin, where there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
     /// Its scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
@@ -454,6 +462,9 @@ pub struct UsedKey {
     pub key_version: u32,
     /// SHA-256 of its SPKI.
     pub spki_sha256: Sha256Digest,
+    /// SHA-256 of the newest evidence of its origin, where there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
     /// Its scheme.
     pub scheme: Scheme,
 }

@@ -129,6 +129,19 @@ pub enum StateError {
         /// The record that says so, and in which log if not in this one.
         record: String,
     },
+    /// Its private part may be gone already.
+    #[error(
+        "key {key} is being destroyed since record {index}; `sealwright keys destroy {key}` goes on from there"
+    )]
+    BeingDestroyed {
+        /// The version.
+        key: KeyVersionId,
+        /// The record that began it.
+        index: u64,
+    },
+    /// A tenant would have no key left.
+    #[error("key {0} is the last one of its tenant; make and enrol another one first")]
+    LastKey(KeyVersionId),
     /// Nothing is signed, made or taken into use now.
     #[error(
         "{scope} is frozen since record {index}; an operator may lift that with `sealwright thaw`"
@@ -287,6 +300,7 @@ impl StateError {
             Self::Frozen { .. } => Code::Frozen,
             Self::AlreadyFrozen { .. } => Code::AlreadyFrozen,
             Self::NotFrozen(_) => Code::NotFrozen,
+            Self::LastKey(_) => Code::LastKey,
             Self::Once(conflict) => conflict.code(),
             Self::Receipt(conflict) => conflict.code(),
             Self::Erasure(ErasureError::Held { .. }) => Code::OnHold,
@@ -453,6 +467,7 @@ impl State {
             Event::ClockDoubted(doubted) => self.doubt_clock(doubted.doubt),
             Event::ClockBelieved(_) => self.believe_clock(),
             Event::ClockAccepted(accepted) => self.accept_clock(record, accepted),
+            Event::KeyDestroyIntent(intent) => self.begin_destruction(record, intent)?,
             Event::KeyGenerateIntent(intent) => self.check_thawed(intent.key.key.tenant())?,
             Event::TokenSuspect(mark) => {
                 self.suspect_tokens.insert(mark.token.clone());
@@ -470,9 +485,7 @@ impl State {
                 self.approve(record, given)?;
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
-            Event::KeyAttested(attested) => {
-                self.known(&attested.key)?;
-            }
+            Event::KeyAttested(attested) => self.attest(attested)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::CrlIssued(issued) => self.issue_crl(issued)?,
             Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,

@@ -139,6 +139,7 @@ fn signed(label: &str, subjects: &[Subject]) -> SignRecord {
         key: Some(key(label)),
         key_version: Some(1),
         spki_sha256: None,
+        evidence_sha256: None,
         scheme: None,
         further_keys: Vec::new(),
         payload_type: None,
@@ -212,6 +213,7 @@ fn every_subject_of_every_key_is_reserved_and_each_key_by_itself() {
         key: key("second"),
         key_version: 1,
         spki_sha256: Sha256Digest::default(),
+        evidence_sha256: None,
         scheme: Scheme::Ed25519,
     });
     let index = log.push(Event::Sign(Box::new(sign))).unwrap();

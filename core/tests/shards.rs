@@ -73,6 +73,7 @@ fn enrolment(key: &str) -> Enrolment {
         evidence: EvidenceGrade::Claimed,
         certificate: None,
         certificate_chain: Vec::new(),
+        attestation: None,
     }
 }
 
@@ -142,6 +143,7 @@ fn frozen(scope: &str) -> Event {
         scope: scope.to_owned().try_into().unwrap(),
         reason: "incident 43".to_owned(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 

@@ -24,8 +24,11 @@ pub async fn ask(
     params: Params,
     needed: u32,
 ) -> Result<u64, Refusal> {
-    // A key is revoked whatever the clock does; everything else waits until it is believed.
-    if !matches!(params, Params::Compromise { .. }) {
+    // A key is revoked whatever the clock does, and only this ends the doubt; everything else waits until it is believed.
+    if !matches!(
+        params,
+        Params::Compromise { .. } | Params::AcceptClock { .. }
+    ) {
         daemon.trusted_clock.now()?;
     }
     let now = daemon.record_time();

@@ -1,5 +1,6 @@
 //! `sealwright.toml`: every key with its default; unknown keys are refused.
 
+mod destruction;
 pub mod dual_control;
 mod evidence;
 pub mod rotation;
@@ -17,6 +18,7 @@ use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
 
+pub use self::destruction::Destruction;
 pub use self::dual_control::DualControl;
 pub use self::evidence::Evidence;
 pub use self::rotation::Rotation;
@@ -44,6 +46,9 @@ pub struct Config {
     /// How approvals are asked for.
     #[serde(default)]
     pub dual_control: DualControl,
+    /// When a key may be destroyed.
+    #[serde(default)]
+    pub destruction: Destruction,
     /// What evidence of a key's origin is judged by.
     #[serde(default)]
     pub evidence: Evidence,
@@ -545,6 +550,7 @@ mod tests {
         assert_eq!(config.state.segment_bytes, 64 << 20);
         assert!(config.policy.file.is_absolute() && config.policy.file.ends_with("policy.cedar"));
         assert!(!config.dev.allow_root);
+        assert_eq!(config.destruction.after_days, 90);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use sealwright_core::approval::{Params, SigningKey};
+use sealwright_core::approval::{ApprovalError, Params, SigningKey};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::Pae;
 use sealwright_core::error::Code;
@@ -131,11 +131,15 @@ async fn release(
     draft: &mut SignRecord,
 ) -> Result<Recorded<Sealed>, Refusal> {
     let permits = authorise(daemon, inspected, draft)?;
-    pass_approvals(daemon, inspected, &permits, draft).await?;
+    let used = pass_approvals(daemon, inspected, &permits, draft).await?;
     let claims: Vec<Claim> = permits.iter().map(Claim::of).collect();
     let sealed = match daemon.earlier(&inspected.retry_key(&permits), draft)? {
         Earlier::Sealed(sealed) => sealed,
         Earlier::No(turn) => {
+            if let Some(used) = used {
+                draft.approval = None;
+                return Err(used.into());
+            }
             let to_be_signed = prepare(daemon, permits, inspected)?;
             intend(daemon, &claims, draft).await?;
             let unverified = sign_on_token(daemon, to_be_signed).await?;
@@ -176,6 +180,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         key: None,
         key_version: None,
         spki_sha256: None,
+        evidence_sha256: None,
         scheme: None,
         further_keys: Vec::new(),
         payload_type: None,
@@ -434,6 +439,7 @@ fn authorise(
     if let Some(first) = permits.first() {
         draft.key_version = Some(first.key().version);
         draft.spki_sha256 = Some(first.spki().sha256());
+        draft.evidence_sha256 = first.evidence_sha256();
         draft.scheme = Some(first.scheme());
     }
     draft.once = permits.iter().any(|permit| permit.demands().once);
@@ -443,17 +449,18 @@ fn authorise(
     Ok(permits)
 }
 
-/// Where policy asks for approvals, the operation has them, or the caller is told which one to wait for.
+/// Where policy asks for approvals, the operation has them, or the caller is told which one to wait for. What they were used for
+/// already may be answered once more under its Idempotency-Key, and not be signed again: that is what comes back then.
 async fn pass_approvals(
     daemon: &Daemon,
     inspected: &Inspected,
     permits: &[Permit],
     draft: &mut SignRecord,
-) -> Result<(), Refusal> {
+) -> Result<Option<ApprovalError>, Refusal> {
     let needed = permits.iter().map(|permit| permit.demands().approvals);
     let needed = needed.max().unwrap_or(0);
     if needed == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let Received {
         caller, operation, ..
@@ -467,11 +474,20 @@ async fn pass_approvals(
         (&params, caller.principal.id.as_str()),
         daemon.record_time(),
     );
-    daemon
+    let checked = daemon
         .journal
-        .with_state(|state| state.check_use(index, what, needed, now))?;
+        .with_state(|state| state.check_use(index, what, needed, now));
     draft.approval = Some(index);
-    Ok(())
+    match checked {
+        Ok(()) => Ok(None),
+        Err(used @ ApprovalError::Used { .. }) if draft.idempotency_sha256.is_some() => {
+            Ok(Some(used))
+        }
+        Err(error) => {
+            draft.approval = None;
+            Err(error.into())
+        }
+    }
 }
 
 fn params(inspected: &Inspected, permits: &[Permit], draft: &SignRecord) -> Params {

@@ -141,6 +141,7 @@ pub fn check(config: &Config) -> Result<(), RunError> {
     Tls::new(&config.api, &config.domains)?;
     read_policy(config)?;
     Denied::read(&config.api.deny_spki, config.digest)?;
+    evidence::roots(config.evidence.roots.as_deref())?;
     Ok(())
 }
 

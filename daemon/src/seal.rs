@@ -236,6 +236,7 @@ fn used_key(signature: &VerifiedSignature) -> UsedKey {
         key: permit.key().key.clone(),
         key_version: permit.key().version,
         spki_sha256: permit.spki().sha256(),
+        evidence_sha256: permit.evidence_sha256(),
         scheme: permit.scheme(),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_core::journal::{Kept, SEGMENT_MIN};
-use sealwright_core::record::{Actor, AuditErased, Event, Selection};
+use sealwright_core::record::{Actor, AuditErased, Event, Selection, Warrant};
 use sealwright_core::state::State;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::Hash;
@@ -109,6 +109,7 @@ impl Log {
                     selection: part.selection,
                     reason: "asked for".to_owned(),
                     by: by.clone(),
+                    warrant: Warrant::default(),
                 });
                 let _ = audit.journal.record(event).await.unwrap();
             }

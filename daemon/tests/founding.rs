@@ -37,6 +37,7 @@ fn key(number: u32) -> KeyInherited {
             evidence: EvidenceGrade::None,
             certificate: None,
             certificate_chain: Vec::new(),
+            attestation: None,
         },
         state: KeyState::Suspended,
         enrolled_at: begun,

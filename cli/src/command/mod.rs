@@ -6,6 +6,7 @@ mod attest;
 mod audit;
 mod clock;
 mod deny;
+mod destroy;
 mod doctor;
 mod enrol;
 mod freeze;
@@ -74,7 +75,7 @@ pub(crate) enum Command {
     /// Stop all signing with the keys of a tenant, or with all of them, at once.
     Freeze(freeze::Args),
     /// Lift a freeze.
-    Thaw(freeze::Args),
+    Thaw(freeze::Thaw),
     /// How the daemon, its log and its tokens are.
     Status(status::Args),
     /// Look for what keeps this host from signing.

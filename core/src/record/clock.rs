@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Actor;
+use super::{Actor, Warrant};
 use crate::clock::Doubt;
 use crate::time::Timestamp;
 
@@ -31,4 +31,7 @@ pub struct ClockAccepted {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::Actor;
+use super::{Actor, Warrant};
 use crate::name::Tenant;
 use crate::time::Timestamp;
 
@@ -30,6 +30,9 @@ pub struct AuditErased {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }
 
 /// The bodies that earlier [`AuditErased`] records name are destroyed in journal, index and snapshot.

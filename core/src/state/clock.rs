@@ -23,6 +23,11 @@ impl State {
         self.clock.doubted.map_or(recorded, Basis::Doubted)
     }
 
+    /// What it should have said when it was doubted, while the log says that it is.
+    pub(super) fn clock_expected(&self) -> Option<Timestamp> {
+        self.clock.doubted
+    }
+
     /// Whether the log says that the clock is doubted.
     pub fn is_clock_doubted(&self) -> bool {
         self.clock.doubted.is_some()
@@ -57,7 +62,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::identity::PeerCred;
-    use crate::record::{Actor, ClockBelieved, ClockDoubted, Event, SCHEMA_VERSION};
+    use crate::record::{Actor, ClockBelieved, ClockDoubted, Event, SCHEMA_VERSION, Warrant};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_unix_millis(millis)
@@ -92,6 +97,7 @@ mod tests {
         Event::ClockAccepted(ClockAccepted {
             wall: at(wall),
             reason: String::new(),
+            warrant: Warrant::default(),
             by: Actor { principal, peer },
         })
     }

@@ -228,7 +228,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, Event, Record};
+    use crate::record::{Actor, Event, Record, Warrant};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -296,6 +296,7 @@ mod tests {
             selection,
             reason: "asked for".to_owned(),
             by: actor(),
+            warrant: Warrant::default(),
         }
     }
 

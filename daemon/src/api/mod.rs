@@ -6,6 +6,7 @@ mod audit;
 mod clock;
 mod compromise;
 mod crl;
+mod destroy;
 mod device_keys;
 mod enrol;
 mod erasure;
@@ -94,9 +95,12 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "sign"]
             | ["v1", "keys", "generate"]
             | ["v1", "policy", "activate"]
+            | ["v1", "clock", "accept"]
+            | ["v1", "freeze", "lift"]
+            | ["v1", "audit", "erasures"]
             | ["v1", "keys", _, _, "rotate"]
             | ["v1", "keys", _, _, "rotate", "schedule"]
-            | ["v1", "keys", _, _, _, "compromise" | "events"]
+            | ["v1", "keys", _, _, _, "compromise" | "destroy" | "events"]
             | ["v1", "audit", "records"]
             | ["v1", "log", "proof", _]
             | ["v1", "log", "consistency"]
@@ -110,9 +114,9 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     match segments.as_slice() {
         ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
-        ["v1", "clock", "accept"] if post => clock::accept(call, body).await,
+        ["v1", "clock", "accept"] if post => clock::accept(call, query, body).await,
         ["v1", "freeze"] if post => freeze::set(call, body).await,
-        ["v1", "freeze", "lift"] if post => freeze::lift(call, body).await,
+        ["v1", "freeze", "lift"] if post => freeze::lift(call, query, body).await,
         ["v1", "keys"] if get => keys::list(call, None),
         ["v1", "keys"] if post => enrol::post(call, body).await,
         ["v1", "keys", "describe"] if post => device_keys::describe(call, body).await,
@@ -135,6 +139,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, query, body).await
         }
+        ["v1", "keys", tenant, label, version, "destroy"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            destroy::post(call, id, query, body).await
+        }
         ["v1", "keys", tenant, label, version, "crl"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             crl::post(call, id, body).await
@@ -146,7 +154,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), query, body).await
         }
-        ["v1", "audit", "erasures"] if post => erasure::post(call, body).await,
+        ["v1", "audit", "erasures"] if post => erasure::post(call, query, body).await,
         ["v1", "audit", "holds"] if get => holds::list(call),
         ["v1", "audit", "holds"] if post => holds::place(call, body).await,
         ["v1", "audit", "holds", "lift"] if post => holds::lift(call, body).await,
@@ -199,6 +207,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/attest"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/destroy"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/crl"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/revocation"),

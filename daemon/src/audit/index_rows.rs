@@ -336,6 +336,9 @@ impl Facts {
             Event::TrustPublished(published) => {
                 facts.about_key(&published.signed_by.key, &published.by.principal)
             }
+            Event::KeyDestroyIntent(intent) => {
+                facts.about_key(&intent.key.key, &intent.by.principal)
+            }
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }

@@ -100,6 +100,9 @@ pub enum RecordError {
         /// What changed.
         reason: String,
     },
+    /// A key changed while it signed what the daemon says itself. That is thrown away, and nothing was recorded.
+    #[error(transparent)]
+    Void(ReleaseConflict),
     /// The event is not possible now.
     #[error(transparent)]
     State(#[from] StateError),
@@ -244,9 +247,13 @@ impl Journal {
         Ok(Recorded { value: (), index })
     }
 
-    /// Records `event`, of which `value` is a part: it leaves once the event is durable.
-    pub async fn record_with<T>(&self, value: T, event: Event) -> Result<Recorded<T>, RecordError> {
-        let index = self.submit(event, Vec::new()).await?;
+    /// Records `event`, of which `value` is a part that a key signed under `claim`: it leaves once the event is durable.
+    pub async fn record_with<T>(
+        &self,
+        (value, claim): (T, Claim),
+        event: Event,
+    ) -> Result<Recorded<T>, RecordError> {
+        let index = self.submit(event, vec![claim]).await?;
         Ok(Recorded { value, index })
     }
 
@@ -387,6 +394,7 @@ impl Writer {
             (Some(conflict), Event::Sign(sign)) => {
                 Event::Sign(Box::new(discarded(*sign, conflict)))
             }
+            (Some(conflict), _) => return Err(RecordError::Void(conflict.clone())),
             (_, event) => event,
         };
         let record = Record {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sealwright_core::digest::Sha256Digest;
 use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverified};
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::wire::{Answer, Call};
 use sealwright_driver_api::{
-    DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
+    Challenge, DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -209,6 +210,20 @@ impl Tokens {
             .await
     }
 
+    /// Has a driver destroy the key with this fingerprint.
+    pub async fn destroy(
+        &self,
+        token: &str,
+        principal: &str,
+        (key, spki_sha256): (KeyUri, Sha256Digest),
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let request = Outgoing::Plain(Call::Destroy { key, spki_sha256 });
+        self.submit(token, principal, request, deadline)?
+            .destroyed()
+            .await
+    }
+
     /// Asks a driver for evidence of one key's origin.
     pub async fn attest(
         &self,
@@ -221,6 +236,20 @@ impl Tokens {
         let request = Outgoing::Plain(Call::Attest { key, nonce });
         self.submit(token, principal, request, deadline)?
             .evidence()
+            .await
+    }
+
+    /// Has a driver answer a challenge that its evidence calls for.
+    pub async fn activate(
+        &self,
+        token: &str,
+        principal: &str,
+        challenge: Challenge,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, CallError> {
+        let request = Outgoing::Plain(Call::Activate { challenge });
+        self.submit(token, principal, request, deadline)?
+            .activated()
             .await
     }
 
@@ -304,6 +333,22 @@ impl Pending {
         let token = self.token.clone();
         match self.answer().await? {
             Answer::Evidence(evidence) => Ok(evidence),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn destroyed(self) -> Result<(), CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Destroyed => Ok(()),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn activated(self) -> Result<Vec<u8>, CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Activated(answer) => Ok(answer),
             _ => Err(wrong_answer(token)),
         }
     }

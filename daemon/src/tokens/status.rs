@@ -51,6 +51,22 @@ impl Status {
         }
     }
 
+    /// Whether it gives evidence, where it is known.
+    pub fn can_attest(&self) -> Option<bool> {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => Some(descriptor.can_attest),
+            _ => None,
+        }
+    }
+
+    /// Whether it destroys keys, where it is known.
+    pub fn can_destroy(&self) -> Option<bool> {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => Some(descriptor.can_destroy),
+            _ => None,
+        }
+    }
+
     /// Requests that wait for a session.
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)

@@ -30,6 +30,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
+mod attest;
 mod auth;
 mod blob;
 mod capability;

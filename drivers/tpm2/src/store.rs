@@ -83,6 +83,27 @@ impl KeyStore {
             })
     }
 
+    /// Overwrites and removes a key's file, and returns once that is on disk.
+    pub(crate) fn remove(&self, object: &ObjectName) -> Result<(), DriverError> {
+        let path = self.path(object);
+        self.wipe(&path).map_err(|e| {
+            DriverError::config(format!(
+                "cannot remove the key file {}: {e}",
+                path.display()
+            ))
+        })
+    }
+
+    /// Zeros first: a file system may keep the blocks of a file that is gone. It may also have copies elsewhere.
+    fn wipe(&self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+        file.write_all(&vec![0; len])?;
+        file.sync_all()?;
+        fs::remove_file(path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
     fn write_new(&self, object: &ObjectName, bytes: &[u8]) -> io::Result<()> {
         // Object names never begin with a dot, so this is nobody's key. One left over from a crash is void.
         let draft = self.folder.join(format!(".{}.new", object.as_str()));
@@ -183,6 +204,17 @@ mod tests {
             ErrorClass::BadRequest
         );
         assert_eq!(store.read(&name()), Ok(blob(1)));
+    }
+
+    #[test]
+    fn a_removed_key_is_gone_and_its_name_is_free() {
+        let (_state, store) = store();
+        store.add(&name(), &blob(1)).unwrap();
+        store.remove(&name()).unwrap();
+        let missing = store.read(&name()).unwrap_err();
+        assert_eq!(missing.class, ErrorClass::KeyMissing);
+        assert!(store.remove(&name()).is_err());
+        store.add(&name(), &blob(2)).unwrap();
     }
 
     #[test]
