@@ -8,8 +8,10 @@ use std::process::{Command, Output};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::uri::KeyUri;
+use sealwright_driver_api::TokenConfig;
 use serde::Deserialize;
 
+use crate::credential;
 use crate::failure::Failure;
 use crate::owner::Owner;
 
@@ -125,12 +127,11 @@ impl DriverProgram {
     }
 
     fn run(&self, args: &[&str]) -> Result<Output, DriverError> {
-        let mut command = Command::new(&self.path);
+        // A configuration that cannot be read is the driver's to complain about.
+        let token = TokenConfig::read(&self.config).ok();
+        let unit = token.and_then(|token| credential::as_unit(&token, self.user, &self.path));
+        let mut command = unit.unwrap_or_else(|| self.directly());
         command.arg("--config").arg(&self.config).args(args);
-        if let Some(Owner { uid, gid }) = self.user {
-            // The standard library drops root's further groups with this.
-            command.uid(uid).gid(gid);
-        }
         command.output().map_err(|source| match source.kind() {
             ErrorKind::NotFound => DriverError::NotFound(self.path.display().to_string()),
             _ => DriverError::Run {
@@ -138,6 +139,15 @@ impl DriverProgram {
                 source,
             },
         })
+    }
+
+    fn directly(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        if let Some(Owner { uid, gid }) = self.user {
+            // The standard library drops root's further groups with this.
+            command.uid(uid).gid(gid);
+        }
+        command
     }
 
     fn failed(&self, output: &Output) -> DriverError {

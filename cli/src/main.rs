@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod confirm;
 mod connect;
+mod credential;
 mod doctor;
 mod driver;
 mod exported;

@@ -37,6 +37,8 @@ pub mod retries;
 pub mod rotation;
 pub mod run;
 pub mod seal;
+mod sockets;
 pub mod suspects;
 pub mod tokens;
 pub mod verifier;
+mod watchdog;

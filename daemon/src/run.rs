@@ -1,8 +1,7 @@
 //! From configuration to serving, and back down again.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,8 @@ use sealwright_core::record::{Activated, DaemonStarted, Event, PolicyActivated, 
 use sealwright_core::state::State;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_policy::{CedarPolicy, PolicyError};
-use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::audit::checkpoint::{CheckpointError, Checkpointer, LogSigner};
 use crate::audit::witnesses::Witnesses;
@@ -40,10 +35,11 @@ use crate::policy::{ActivationError, PolicyHolder};
 use crate::receipts;
 use crate::retries::Retries;
 use crate::rotation::schedule::Attempts;
+use crate::sockets::Listeners;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
-use crate::{authn, listen, monitor, reload, rotation};
+use crate::{authn, listen, monitor, reload, rotation, watchdog};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -119,21 +115,6 @@ pub enum RunError {
     /// Runtime or signals.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
-}
-
-/// Sends log lines to the journal where there is one, else to standard error.
-pub fn start_logging() {
-    let filter =
-        EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let journald = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
-    let stderr = journald
-        .is_none()
-        .then(|| tracing_subscriber::fmt::layer().with_writer(io::stderr));
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(journald)
-        .with(stderr)
-        .init();
 }
 
 /// Reads everything that the configuration names.
@@ -442,21 +423,26 @@ async fn record_summaries(daemon: &Daemon, now: Instant) {
 }
 
 async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result<(), RunError> {
-    let listeners = Listeners::open(&daemon.config)?;
+    let Listeners {
+        api,
+        monitor,
+        bound,
+    } = Listeners::open(&daemon.config)?;
     let signal = |kind| signal(kind).map_err(RunError::Start);
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
     let hangup = signal(SignalKind::hangup())?;
-    if let Some(listener) = listeners.monitor {
+    if let Some(listener) = monitor {
         tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
     }
     tokio::spawn(reload::on(hangup, Arc::clone(&daemon)));
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(listen::serve(listeners.api, Arc::clone(&daemon), stopped));
+    let serving = tokio::spawn(listen::serve(api, Arc::clone(&daemon), stopped));
     // A manager that is not there does not want to know.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    watchdog::start(Arc::clone(&daemon));
     tracing::info!(socket = %daemon.config.api.socket.display(), "serving");
     tokio::select! {
         _ = term.recv() => {}
@@ -467,7 +453,7 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     daemon.stopping.send_replace(true);
     stop.send_replace(true);
     let _ = serving.await;
-    listeners.bound.iter().for_each(|path| remove_socket(path));
+    bound.remove();
     record_summaries(&daemon, Instant::now() + denials::WINDOW).await;
     Ok(())
 }
@@ -478,61 +464,4 @@ pub(crate) fn note_waiting(daemon: &Daemon, waiting: Option<Sha256Digest>) {
         tracing::warn!(%digest, "the policy file needs approvals and the policy stays as it was: sealwright policy activate");
     }
     daemon.policy.wait(waiting);
-}
-
-/// The sockets that are served.
-struct Listeners {
-    api: UnixListener,
-    monitor: Option<UnixListener>,
-    /// Socket files that are ours to remove.
-    bound: Vec<PathBuf>,
-}
-
-impl Listeners {
-    /// Sockets from the service manager (first the API's, then the monitor's), else our own.
-    fn open(config: &Config) -> Result<Self, RunError> {
-        let mut passed = listenfd::ListenFd::from_env();
-        let mut bound = Vec::new();
-        let mut take = |index: usize, path: &Path| -> Result<UnixListener, RunError> {
-            let mut run = || match passed.take_unix_listener(index)? {
-                Some(listener) => {
-                    listener.set_nonblocking(true)?;
-                    UnixListener::from_std(listener)
-                }
-                None => {
-                    bound.push(path.to_owned());
-                    bind(path)
-                }
-            };
-            run().map_err(|source| RunError::Io {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        let api = take(0, &config.api.socket)?;
-        let monitor = config
-            .monitor
-            .as_ref()
-            .map(|monitor| take(1, &monitor.socket))
-            .transpose()?;
-        Ok(Self {
-            api,
-            monitor,
-            bound,
-        })
-    }
-}
-
-/// Binds a socket that its group may use. The state directory's lock is held already, so a socket file that
-/// is there was left behind by a daemon that is gone.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    remove_socket(path);
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
-}
-
-fn remove_socket(path: &Path) {
-    // A file that is not there is as good as removed.
-    let _ = std::fs::remove_file(path);
 }

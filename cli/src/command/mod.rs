@@ -9,6 +9,7 @@ mod deny;
 mod destroy;
 mod doctor;
 mod enrol;
+mod finalize_upgrade;
 mod freeze;
 mod init;
 mod keys;
@@ -17,6 +18,7 @@ mod policy;
 mod receipts;
 mod revocation;
 mod rotate;
+mod set_pin;
 mod sign;
 mod status;
 mod token;
@@ -80,6 +82,7 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Look for what keeps this host from signing.
     Doctor(doctor::Args),
+    FinalizeUpgrade(finalize_upgrade::Args),
     /// A small offline CA for sites that have none.
     #[command(subcommand)]
     Pki(pki::Command),
@@ -105,6 +108,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Thaw(args) => freeze::thaw(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
+        Command::FinalizeUpgrade(args) => finalize_upgrade::run(&args, output),
         Command::Pki(command) => pki::run(command, output),
         Command::Manual(manual) => manual.run(Args::command()).map_err(Failure::local),
     }

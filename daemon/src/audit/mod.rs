@@ -15,6 +15,7 @@ pub mod fsck;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
+pub mod min_version;
 pub mod old_journal;
 mod opening;
 pub mod reader;
@@ -83,6 +84,9 @@ pub enum OpenError {
         "{0} is locked: another sealwrightd is running on this state directory, or `sealwrightd` fsck, reindex or archive is at work"
     )]
     Locked(PathBuf),
+    /// A newer version finalised its upgrade.
+    #[error(transparent)]
+    MinVersion(#[from] min_version::MinVersionError),
     /// The journal is unusable.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -160,6 +164,7 @@ pub async fn open(
     failpoints: Arc<Failpoints>,
 ) -> Result<Audit, OpenError> {
     let lock = lock(&settings.state_dir)?;
+    min_version::check(&settings.state_dir, env!("CARGO_PKG_VERSION"))?;
     let journal_dir = folder(&settings.state_dir, "journal")?;
     let tiles_dir = folder(&settings.state_dir, "tiles")?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&journal_dir));

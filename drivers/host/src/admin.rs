@@ -46,7 +46,7 @@ pub(crate) fn run(
                 rsa_bits,
             })
         }
-        Command::Serve | Command::Check => Task::Health,
+        Command::Serve | Command::Check | Command::Manual(_) => Task::Health,
     };
     if let Answer::Key(key) = ask(&*token, &task)? {
         print(&KeyJson::from(key))?;
