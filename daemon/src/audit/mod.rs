@@ -15,6 +15,7 @@ pub mod fsck;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
+mod index_subjects;
 pub mod old_journal;
 mod opening;
 pub mod reader;
