@@ -25,8 +25,8 @@ use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
 pub use self::approvals::{ApprovalGiven, ApprovalRequested};
-pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
-pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
+pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted, SinceBoot};
+pub use self::erasure::{AuditErased, ErasureDone, Hold, HoldInherited, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{
     KeyAttested, KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated,
@@ -170,6 +170,9 @@ pub enum Event {
     /// See [`Hold`].
     #[serde(rename = "hold.placed")]
     HoldPlaced(Hold),
+    /// A hold came from the log before this one.
+    #[serde(rename = "hold.inherited")]
+    HoldInherited(HoldInherited),
     /// The hold is over.
     #[serde(rename = "hold.lifted")]
     HoldLifted(Hold),
@@ -214,6 +217,7 @@ impl Event {
             Self::AuditErased(_) => "audit.erased",
             Self::ErasureDone(_) => "audit.erasure-done",
             Self::HoldPlaced(_) => "hold.placed",
+            Self::HoldInherited(_) => "hold.inherited",
             Self::HoldLifted(_) => "hold.lifted",
         }
     }

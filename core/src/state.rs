@@ -439,9 +439,10 @@ impl State {
         let used = self.check_warrant(record)?;
         match &record.event {
             Event::Genesis(genesis) => self.begin(genesis)?,
-            Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_) => {
-                self.inherit(record)?
-            }
+            Event::KeyInherited(_)
+            | Event::NamesInherited(_)
+            | Event::FreezeInherited(_)
+            | Event::HoldInherited(_) => self.inherit(record)?,
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,

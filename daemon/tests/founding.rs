@@ -77,6 +77,7 @@ fn founding() -> Founding {
             keys: [1, 2, 3].map(key).to_vec(),
             names: Vec::new(),
             freezes: Vec::new(),
+            holds: Vec::new(),
         },
     }
 }
@@ -219,7 +220,9 @@ fn a_file_that_contradicts_itself_begins_nothing() {
     };
     let said = broken(&|founding| founding.inheritance.keys.truncate(2));
     assert!(
-        said.contains("announces 3 records of key versions, names and freezes, and holds 2"),
+        said.contains(
+            "announces 3 records of key versions, names, freezes and holds, and 2 are in it"
+        ),
         "{said}"
     );
     let said = broken(&|founding| founding.genesis.origin = "example.test/old".to_owned());

@@ -429,6 +429,7 @@ impl Facts {
                 facts.about_tenant(&denials.tenant, &denials.principal);
             }
             Event::AuditErased(erased) => facts.about_tenant(&erased.tenant, &erased.by.principal),
+            Event::HoldInherited(hold) => facts.about_tenant(&hold.tenant, &hold.by),
             Event::HoldPlaced(hold) | Event::HoldLifted(hold) => {
                 facts.about_tenant(&hold.tenant, &hold.by.principal)
             }
