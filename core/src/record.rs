@@ -274,6 +274,12 @@ pub struct DaemonStarted {
     pub run_id: String,
     /// CLOCK_BOOTTIME in milliseconds, to tell clock steps from downtime.
     pub boottime_ms: u64,
+    /// The kernel's name for the boot since which that counts; `None` where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// What the wall clock said; a record's time may be later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall: Option<Timestamp>,
     /// Version of the program.
     pub version: String,
     /// The `sign.intent` records that no record of the run before closed: a device may hold their signatures.

@@ -452,7 +452,7 @@ impl State {
             Event::FreezeSet(set) => self.freeze(record, set)?,
             Event::FreezeLifted(lifted) => self.thaw(lifted)?,
             Event::ClockDoubted(doubted) => self.doubt_clock(doubted.doubt),
-            Event::ClockBelieved(_) => self.believe_clock(),
+            Event::ClockBelieved(believed) => self.believe_clock(believed),
             Event::ClockAccepted(accepted) => self.accept_clock(record, accepted),
             Event::KeyGenerateIntent(intent) => self.check_thawed(intent.key.key.tenant())?,
             Event::TokenSuspect(mark) => {
@@ -482,7 +482,10 @@ impl State {
             Event::ErasureDone(done) => self.finish_erasure(done)?,
             Event::HoldPlaced(hold) => self.place_hold(record.seq, record.time, hold)?,
             Event::HoldLifted(hold) => self.lift_hold(hold)?,
-            Event::DaemonStarted(_) => self.forget_open_intents(),
+            Event::DaemonStarted(started) => {
+                self.forget_open_intents();
+                self.note_start(started);
+            }
             Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
         if let Some(used) = used {

@@ -100,6 +100,8 @@ impl Log {
         let started = DaemonStarted {
             run_id: "r".to_owned(),
             boottime_ms: 1,
+            boot_id: None,
+            wall: None,
             version: "v".to_owned(),
             open_intents,
         };

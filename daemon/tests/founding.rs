@@ -141,6 +141,8 @@ impl Host {
         let started = Event::DaemonStarted(DaemonStarted {
             run_id: "run".to_owned(),
             boottime_ms: 1,
+            boot_id: None,
+            wall: None,
             version: "test".to_owned(),
             open_intents: Vec::new(),
         });

@@ -76,6 +76,8 @@ fn a_rebuilt_index_equals_the_old_one() {
                 Event::DaemonStarted(DaemonStarted {
                     run_id: n.to_string(),
                     boottime_ms: n,
+                    boot_id: None,
+                    wall: None,
                     version: "test".to_owned(),
                     open_intents: Vec::new(),
                 })

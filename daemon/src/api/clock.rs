@@ -36,9 +36,11 @@ pub(super) async fn accept(call: &Call<'_>, body: Incoming) -> Result<Answer, Re
         let detail = format!("the host's clock says {wall}, and nothing speaks against it");
         return Err(Refusal::bad_input(Code::ClockNotInDoubt, detail));
     }
-    let wall = daemon.clock.now();
+    let now = daemon.trusted_clock.reading();
+    let wall = now.wall;
     let accepted = ClockAccepted {
         wall,
+        boot: daemon.trusted_clock.since_boot(now),
         reason,
         by: actor(&caller),
     };
@@ -47,7 +49,7 @@ pub(super) async fn accept(call: &Call<'_>, body: Incoming) -> Result<Answer, Re
         .record(Event::ClockAccepted(accepted))
         .await?;
     // A crash before this line: the next start compares with what was recorded.
-    daemon.trusted_clock.accept();
+    daemon.trusted_clock.accept(now);
     let record = recorded.index();
     Ok(http::json(&Accepted { wall, record }))
 }
