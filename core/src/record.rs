@@ -32,7 +32,7 @@ pub use self::keys::{
     KeyAttested, KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated,
 };
 pub use self::lasting::{Lasting, Rest, Retry, may_go};
-pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
+pub use self::once::{NamesInherited, OnceName, Reserves, Settled, SignIntended};
 pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
 pub use self::receipt::{ReceiptIssued, ReceiptLink};
 pub use self::schedule::{RotationCancelled, RotationScheduled};

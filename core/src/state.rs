@@ -501,6 +501,9 @@ impl State {
             self.retries.insert(index, retry);
         }
         self.count_signatures(&lasting.signed);
+        if let Some(reserves) = &lasting.reserves {
+            self.reserve(index, reserves);
+        }
         if let Some(once) = &lasting.once {
             self.settle(index, once);
         }
