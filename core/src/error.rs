@@ -161,6 +161,8 @@ codes! {
     CosignatureRejected = "cosignature_rejected", 422, "A cosignature does not verify; nothing was stored, see detail";
     /// The witnesses' quorum is too old.
     AnchorStale = "anchor_stale", 503, "The witnesses have not vouched for the log for too long; `sealwright status` shows each of them, docs/runbooks/witnesses.md what to do";
+    /// A proof that was waited for has no quorum of witnesses yet.
+    NotWitnessed = "not_witnessed", 503, "Too few witnesses have cosigned a checkpoint that covers this record; ask again, docs/runbooks/witnesses.md says what may be wrong";
     /// A legal hold.
     OnHold = "on_hold", 409, "The tenant is on hold: nothing of it is erased; `sealwright audit hold list` names the hold";
     /// Younger than the configured retention.

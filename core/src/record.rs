@@ -25,15 +25,15 @@ use crate::time::Timestamp;
 use crate::uri::KeyUri;
 
 pub use self::approvals::{ApprovalGiven, ApprovalRequested};
-pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
-pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
+pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted, SinceBoot};
+pub use self::erasure::{AuditErased, ErasureDone, Hold, HoldInherited, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{
     KeyAttested, KeyChanged, KeyCompromised, KeyDestroyIntent, KeyEnrolled, KeyGenerateIntent,
     KeyRotated,
 };
 pub use self::lasting::{Lasting, Rest, Retry, may_go};
-pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
+pub use self::once::{NamesInherited, OnceName, Reserves, Settled, SignIntended};
 pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
 pub use self::receipt::{ReceiptIssued, ReceiptLink};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
@@ -174,6 +174,9 @@ pub enum Event {
     /// See [`Hold`].
     #[serde(rename = "hold.placed")]
     HoldPlaced(Hold),
+    /// A hold came from the log before this one.
+    #[serde(rename = "hold.inherited")]
+    HoldInherited(HoldInherited),
     /// The hold is over.
     #[serde(rename = "hold.lifted")]
     HoldLifted(Hold),
@@ -219,6 +222,7 @@ impl Event {
             Self::AuditErased(_) => "audit.erased",
             Self::ErasureDone(_) => "audit.erasure-done",
             Self::HoldPlaced(_) => "hold.placed",
+            Self::HoldInherited(_) => "hold.inherited",
             Self::HoldLifted(_) => "hold.lifted",
         }
     }
@@ -275,6 +279,12 @@ pub struct DaemonStarted {
     pub run_id: String,
     /// CLOCK_BOOTTIME in milliseconds, to tell clock steps from downtime.
     pub boottime_ms: u64,
+    /// The kernel's name for the boot since which that counts; `None` where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// What the wall clock said; a record's time may be later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall: Option<Timestamp>,
     /// Version of the program.
     pub version: String,
     /// The `sign.intent` records that no record of the run before closed: a device may hold their signatures.

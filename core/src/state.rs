@@ -453,9 +453,10 @@ impl State {
         let used = self.check_warrant(record)?;
         match &record.event {
             Event::Genesis(genesis) => self.begin(genesis)?,
-            Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_) => {
-                self.inherit(record)?
-            }
+            Event::KeyInherited(_)
+            | Event::NamesInherited(_)
+            | Event::FreezeInherited(_)
+            | Event::HoldInherited(_) => self.inherit(record)?,
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,
@@ -465,7 +466,7 @@ impl State {
             Event::FreezeSet(set) => self.freeze(record, set)?,
             Event::FreezeLifted(lifted) => self.thaw(lifted)?,
             Event::ClockDoubted(doubted) => self.doubt_clock(doubted.doubt),
-            Event::ClockBelieved(_) => self.believe_clock(),
+            Event::ClockBelieved(believed) => self.believe_clock(believed),
             Event::ClockAccepted(accepted) => self.accept_clock(record, accepted),
             Event::KeyDestroyIntent(intent) => self.begin_destruction(record, intent)?,
             Event::KeyGenerateIntent(intent) => self.check_thawed(intent.key.key.tenant())?,
@@ -494,7 +495,10 @@ impl State {
             Event::ErasureDone(done) => self.finish_erasure(done)?,
             Event::HoldPlaced(hold) => self.place_hold(record.seq, record.time, hold)?,
             Event::HoldLifted(hold) => self.lift_hold(hold)?,
-            Event::DaemonStarted(_) => self.forget_open_intents(),
+            Event::DaemonStarted(started) => {
+                self.forget_open_intents();
+                self.note_start(started);
+            }
             Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
         if let Some(used) = used {
@@ -510,6 +514,9 @@ impl State {
             self.retries.insert(index, retry);
         }
         self.count_signatures(&lasting.signed);
+        if let Some(reserves) = &lasting.reserves {
+            self.reserve(index, reserves);
+        }
         if let Some(once) = &lasting.once {
             self.settle(index, once);
         }

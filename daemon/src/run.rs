@@ -214,7 +214,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     };
     let audit = audit::open(&settings, Arc::clone(&clock), Arc::clone(&failpoints)).await?;
     let trusted_clock = TrustedClock::starting(Arc::clone(&clock), audit.clock_basis);
-    clock::note(&audit.journal, trusted_clock.now()).await?;
+    clock::note(&audit.journal, &trusted_clock).await?;
     // What a run that ended too early left.
     audit.eraser.wake();
     let policy = audit
@@ -338,6 +338,8 @@ async fn begin_run(
     let started = DaemonStarted {
         run_id: uuid::Uuid::now_v7().to_string(),
         boottime_ms: clock.boottime_ms(),
+        boot_id: clock.boot_id(),
+        wall: Some(clock.now()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         open_intents: open,
     };

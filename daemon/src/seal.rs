@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sealwright_core::bundle;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse;
+use sealwright_core::error::Code;
 use sealwright_core::record::UsedKey;
 use sealwright_core::sign::VerifiedSignature;
 use serde::Serialize;
@@ -113,6 +114,8 @@ struct Proved<'a> {
     proof: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     no_proof: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_proof_code: Option<Code>,
 }
 
 impl Released {
@@ -131,6 +134,7 @@ impl Released {
             signed,
             proof: proof.as_deref().ok(),
             no_proof,
+            no_proof_code: proof.as_ref().err().map(|refusal| refusal.code),
         };
         let Ok(bytes) = serde_json::to_vec(&proved) else {
             return self;

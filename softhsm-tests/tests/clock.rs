@@ -107,6 +107,23 @@ fn a_key_is_revoked_whatever_the_clock_says_where_the_operator_names_the_time() 
 }
 
 #[test]
+fn a_clock_that_is_set_by_hours_while_no_daemon_runs_is_doubted_within_one_boot() {
+    for (offset, word) in [("+3h", "ahead"), ("-3h", "behind")] {
+        let mut host = Host::start();
+        let before = host.sign();
+        host.restart_at(offset);
+        assert!(host.doubt().unwrap().contains(word));
+        assert!(host.sign() > before, "signing goes on");
+        host.restart_at("+0");
+        assert_eq!(host.doubt(), None, "it came back by itself");
+        host.restart_at("+50s");
+        assert_eq!(host.doubt(), None, "a clock that is set right");
+        host.restart_at("+100s");
+        assert_eq!(host.doubt(), None, "and once more");
+    }
+}
+
+#[test]
 fn times_of_records_never_go_back() {
     let mut host = Host::start();
     let before = host.site.record(host.sign());

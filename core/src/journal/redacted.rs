@@ -226,6 +226,7 @@ mod tests {
                 approval: None,
                 once: None,
                 receipt: None,
+                reserves: None,
             },
         }
     }

@@ -55,6 +55,21 @@ pub struct Hold {
     pub by: Actor,
 }
 
+/// A hold that was in force at the predecessor's end, and stays so: for what this log records of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldInherited {
+    /// Whose records.
+    pub tenant: Tenant,
+    /// The hold's name among the tenant's.
+    pub name: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// The principal who placed it.
+    pub by: String,
+}
+
 /// A set of records. In JSON `{"first", "bits"}`: bit `n` of the base64, the lowest of each byte first, stands for
 /// record `first + n`; `first` is a multiple of 64.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

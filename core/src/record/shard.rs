@@ -38,7 +38,7 @@ pub struct Predecessor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// How many records of what comes over follow, before anything else is recorded: `key.inherited`, then
-    /// `names.inherited`, then `freeze.inherited`.
+    /// `names.inherited`, `freeze.inherited`, `hold.inherited`.
     pub inherited: u64,
     /// Tokens that were marked suspect; they stay so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

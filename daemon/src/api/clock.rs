@@ -42,9 +42,11 @@ pub(super) async fn accept(
         let detail = format!("the host's clock says {wall}, and nothing speaks against it");
         return Err(Refusal::bad_input(Code::ClockNotInDoubt, detail));
     }
-    let wall = daemon.clock.now();
+    let now = daemon.trusted_clock.reading();
+    let wall = now.wall;
     let accepted = ClockAccepted {
         wall,
+        boot: daemon.trusted_clock.since_boot(now),
         reason,
         by: actor(&caller),
         warrant: Warrant::default(),
@@ -56,7 +58,7 @@ pub(super) async fn accept(
     };
     let recorded = daemon.journal.record(event).await?;
     // A crash before this line: the next start compares with what was recorded.
-    daemon.trusted_clock.accept();
+    daemon.trusted_clock.accept(now);
     let record = recorded.index();
     Ok(http::json(&Accepted { wall, record }))
 }
