@@ -26,6 +26,8 @@ pub enum Purpose {
     Approval,
     /// Signs certificates.
     X509,
+    /// Shows that its token signs, see [`crate::canary`].
+    Canary,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Self::Dpop => "dpop",
             Self::Approval => "approval",
             Self::X509 => "x509",
+            Self::Canary => "canary",
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod approval;
 pub mod bundle;
+pub mod canary;
 pub mod certificate;
 pub mod clock;
 pub mod crl;

@@ -136,17 +136,6 @@ pub fn count(daemon: &Daemon, status: Status) -> usize {
     })
 }
 
-/// What monitoring sees of it.
-pub fn gauges(daemon: &Daemon) {
-    for (metric, status) in [
-        ("sealwright_operations_waiting", Status::Waiting),
-        ("sealwright_operations_owed", Status::Owed),
-    ] {
-        let count = u32::try_from(count(daemon, status)).unwrap_or(u32::MAX);
-        metrics::gauge!(metric).set(f64::from(count));
-    }
-}
-
 fn actor(caller: &Caller) -> Actor {
     Actor {
         principal: caller.principal.id.clone(),

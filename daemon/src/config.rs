@@ -1,5 +1,6 @@
 //! `sealwright.toml`: every key with its default; unknown keys are refused.
 
+pub mod canary;
 mod destruction;
 pub mod dual_control;
 mod evidence;
@@ -18,6 +19,7 @@ use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
 
+pub use self::canary::Canary;
 pub use self::destruction::Destruction;
 pub use self::dual_control::DualControl;
 pub use self::evidence::Evidence;
@@ -52,6 +54,9 @@ pub struct Config {
     /// What evidence of a key's origin is judged by.
     #[serde(default)]
     pub evidence: Evidence,
+    /// How often tokens show that they sign.
+    #[serde(default)]
+    pub canary: Canary,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -70,6 +75,9 @@ pub struct Config {
     /// Read from `tokens/*.toml`.
     #[serde(skip)]
     pub tokens: Vec<TokenConfig>,
+    /// Where it was read.
+    #[serde(skip)]
+    pub path: PathBuf,
     /// SHA-256 over this file and all token files with their names.
     #[serde(skip)]
     pub digest: Sha256Digest,
@@ -108,6 +116,13 @@ fn default_expires_soon_days() -> u32 {
 pub struct Monitor {
     /// Socket path. No TLS: the file's group decides who may look.
     pub socket: PathBuf,
+    /// Rows per metric; those beyond it are counted together. Default 256.
+    #[serde(default = "default_max_series")]
+    pub max_series: usize,
+}
+
+fn default_max_series() -> usize {
+    256
 }
 
 /// `[state]`
@@ -389,6 +404,7 @@ impl Config {
         };
         let mut config: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
+        config.path = path.to_owned();
         config.make_absolute(base);
         let mut files = vec![(String::new(), text)];
         for path in token_files(&base.join("tokens"))? {
@@ -399,6 +415,12 @@ impl Config {
         config.digest = digest_of(&files);
         config.check().map_err(invalid)?;
         Ok(config)
+    }
+
+    /// `[monitor] max_series`, also where there is no such table.
+    pub fn monitor_series(&self) -> usize {
+        let monitor = self.monitor.as_ref();
+        monitor.map_or_else(default_max_series, |monitor| monitor.max_series)
     }
 
     fn make_absolute(&mut self, base: &Path) {
@@ -433,6 +455,9 @@ impl Config {
         if limits.max_connections == 0 || limits.queue == 0 {
             return Err("limits.max_connections and limits.queue must be at least 1".to_owned());
         }
+        if self.monitor_series() == 0 {
+            return Err("monitor.max_series must be at least 1".to_owned());
+        }
         let sockets = [
             Some(&self.api.socket),
             self.monitor.as_ref().map(|monitor| &monitor.socket),
@@ -449,6 +474,7 @@ impl Config {
         }
         self.log.check()?;
         self.dual_control.check()?;
+        self.canary.check()?;
         rotation::check(&self.rotations)?;
         self.check_names()
     }
@@ -551,6 +577,7 @@ mod tests {
         assert!(config.policy.file.is_absolute() && config.policy.file.ends_with("policy.cedar"));
         assert!(!config.dev.allow_root);
         assert_eq!(config.destruction.after_days, 90);
+        assert_eq!(config.monitor_series(), 256);
     }
 
     #[test]
@@ -570,6 +597,8 @@ mod tests {
         let error = |more: &str| read(&format!("{GOOD}{more}")).unwrap_err();
         assert!(error("[limits]\nmax_conections=3\n").contains("max_conections"));
         assert!(error("[limits]\nmax_body=0\n").contains("max_body"));
+        assert!(error("[canary]\ninterval_s=0\n").contains("canary.interval_s"));
+        assert!(error("[monitor]\nsocket='m'\nmax_series=0\n").contains("max_series"));
         assert!(error("[log]\nwitnesses=['w']\nquorum=1\n").contains("witness \"w\""));
         assert!(error("[log]\nquorum=1\n").contains("quorum"));
         assert!(error("[log]\nanchor='require'\n").contains("needs witnesses"));

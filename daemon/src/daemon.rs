@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::evidence::Roots;
+use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{Event, Outcome, SignRecord};
 use sealwright_core::state::State;
@@ -25,6 +26,7 @@ use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
 use crate::authn::{Caller, Directory, Peer, Tls};
 use crate::body::Budget;
+use crate::canary::Canaries;
 use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
@@ -32,6 +34,7 @@ use crate::deny::DenyHolder;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept;
+use crate::metrics::Metrics;
 use crate::policy::PolicyHolder;
 use crate::receipts;
 use crate::refusal::Refusal;
@@ -81,6 +84,10 @@ pub struct Daemon {
     pub retries: Retries,
     /// Denials per principal.
     pub denials: Denials,
+    /// Whether the tokens still sign.
+    pub canaries: Canaries,
+    /// What monitoring counts.
+    pub metrics: Metrics,
     /// Records that no checkpoint covers yet.
     pub pending: Arc<Pending>,
     /// Tokens that returned something that must not be believed.
@@ -215,6 +222,18 @@ impl Daemon {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The kind of the token that holds the first key of a request, once that is decided.
+    pub fn token_kind(&self, draft: &SignRecord) -> Option<String> {
+        let id = KeyVersionId {
+            key: draft.key.clone()?,
+            version: draft.key_version?,
+        };
+        let token = self
+            .journal
+            .with_state(|state| Some(state.version(&id)?.enrolment.token.clone()))?;
+        Some(self.tokens.status(&token)?.kind().to_owned())
     }
 
     /// An earlier request with the same Idempotency-Key, in memory or in the journal.

@@ -96,9 +96,12 @@ pub async fn sign(
     call: Result<SignCall, Refusal>,
     request_id: &str,
 ) -> Answer {
+    let begun = Instant::now();
     let mut draft = draft(daemon, peer, request_id);
     let proof_by = call.as_ref().ok().and_then(SignCall::proof_by);
-    match attempt(daemon, peer, call, &mut draft).await {
+    let ended = attempt(daemon, peer, call, &mut draft).await;
+    observe(daemon, &draft, &ended, begun.elapsed());
+    match ended {
         Ok(recorded) => respond(daemon, recorded, proof_by, &draft).await,
         Err(refusal) => refuse(daemon, draft, refusal).await,
     }
@@ -150,6 +153,25 @@ async fn release(
         }
     };
     record(daemon, sealed, claims, draft).await
+}
+
+/// What monitoring sees of it. Several keys count for the kind of the first one's token.
+fn observe(
+    daemon: &Daemon,
+    draft: &SignRecord,
+    ended: &Result<Recorded<Sealed>, Refusal>,
+    took: Duration,
+) {
+    let kind = daemon.token_kind(draft);
+    let kind = kind.as_deref().unwrap_or("none");
+    match ended {
+        Ok(_) => {
+            let further = draft.further_keys.iter().map(|used| &used.key);
+            let keys = draft.key.iter().chain(further).map(ToString::to_string);
+            daemon.metrics.released(kind, keys, took);
+        }
+        Err(refusal) => daemon.metrics.refused_to_sign(kind, refusal, took),
+    }
 }
 
 /// Whether a signature was thrown away because another version of a key signs now.
@@ -624,7 +646,6 @@ async fn respond(
     draft: &SignRecord,
 ) -> Answer {
     daemon.failpoints.reach("respond");
-    metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
     let envelope = recorded.release();
     let receipt = draft.receipt.as_ref().and(draft.payload_sha256);
@@ -661,8 +682,6 @@ fn released(index: u64, released: Released) -> Answer {
 
 /// Records why there is no signature, then says so.
 async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Answer {
-    metrics::counter!("sealwright_sign_requests_total", "code" => refusal.code.as_str())
-        .increment(1);
     tracing::info!(request_id = %draft.request_id, principal = %draft.principal,
         code = %refusal.code, reason = %refusal.reason, "signing request refused");
     daemon.mark_suspect(&refusal).await;
@@ -673,7 +692,7 @@ async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Ans
     draft.envelope_sha256 = None;
     if let Some(receipt) = &mut draft.receipt {
         receipt.signature = None;
-        receipts::count_refusal(&refusal);
+        receipts::count_refusal(daemon, &refusal);
     }
     let request_id = draft.request_id.clone();
     let index = daemon.record_refusal(draft, &refusal).await;

@@ -60,9 +60,9 @@ pub fn limits(daemon: &Daemon) -> Limits {
 }
 
 /// Counts a receipt that was asked for and not signed for no fault of the client's.
-pub fn count_refusal(refusal: &Refusal) {
+pub fn count_refusal(daemon: &Daemon, refusal: &Refusal) {
     if matches!(refusal.outcome, Outcome::Failed | Outcome::OutcomeUnknown) {
-        metrics::counter!("cvss_receipt_dsse_failures_total").increment(1);
+        daemon.metrics.receipts_failed.inc();
     }
 }
 
@@ -128,8 +128,8 @@ pub fn compose(
 fn vector_of(daemon: &Daemon, tenant: &Tenant, id: ReceiptId) -> Result<Option<Vector>, Refusal> {
     issued(daemon, tenant, id)?;
     let statement = block_in_place(|| daemon.receipts.of(tenant)?.read_kept(&id.0));
-    let statement = statement.map_err(|error| damaged(id, &error))?;
-    let receipt = Receipt::read(&statement).map_err(|error| damaged(id, &error))?;
+    let statement = statement.map_err(|error| damaged(daemon, id, &error))?;
+    let receipt = Receipt::read(&statement).map_err(|error| damaged(daemon, id, &error))?;
     Ok(receipt.outcome.vector)
 }
 
@@ -149,8 +149,8 @@ pub fn unknown(id: ReceiptId) -> Refusal {
     )
 }
 
-fn damaged(id: ReceiptId, error: &dyn std::fmt::Display) -> Refusal {
-    metrics::counter!("cvss_hash_mismatch_total").increment(1);
+fn damaged(daemon: &Daemon, id: ReceiptId, error: &dyn std::fmt::Display) -> Refusal {
+    daemon.metrics.receipts_damaged.inc();
     Refusal::failed(Code::Internal, format!("receipt {id}: {error}"))
 }
 
@@ -196,9 +196,10 @@ pub async fn envelope(
     }
     let sign = record_of(daemon, issued.index).await?;
     let statement = block_in_place(|| daemon.receipts.of(tenant)?.read_kept(&id.0));
-    let statement = statement.map_err(|error| damaged(id, &error))?;
+    let statement = statement.map_err(|error| damaged(daemon, id, &error))?;
     let envelope = put_together(&sign, &statement);
-    let envelope = envelope.ok_or_else(|| damaged(id, &"its record has another envelope"))?;
+    let envelope =
+        envelope.ok_or_else(|| damaged(daemon, id, &"its record has another envelope"))?;
     keep_envelope(daemon, tenant, id, &envelope);
     Ok(envelope)
 }

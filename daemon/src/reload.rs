@@ -1,4 +1,4 @@
-//! What SIGHUP reads anew: the policy and the denied keys. The rest of the configuration needs a restart.
+//! What SIGHUP reads anew: the policy and the denied keys. The rest of the configuration needs a restart; it is only looked at.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, Event};
 use tokio::signal::unix::Signal;
 
+use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::deny::Denied;
 use crate::policy;
@@ -20,6 +21,19 @@ pub(crate) async fn on(mut hangup: Signal, daemon: Arc<Daemon>) {
         if let Err(error) = reload_denied(&daemon).await {
             tracing::error!(%error, "the deny list stays as it was");
         }
+        look_at_the_rest(&daemon);
+    }
+}
+
+/// Who changed it and reloads is told at once what the next start would do.
+fn look_at_the_rest(daemon: &Daemon) {
+    let path = daemon.config.path.display();
+    match Config::read(&daemon.config.path) {
+        Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+        Ok(new) if new.digest != daemon.config.digest => {
+            tracing::warn!(%path, "the configuration was changed: that takes effect at the next start");
+        }
+        Ok(_) => {}
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, DaemonStarted, Event, PolicyActivated, Warrant};
@@ -21,6 +20,7 @@ use crate::audit::writer::RecordError;
 use crate::audit::{self, Audit, OpenError, Settings};
 use crate::authn::{Directory, Tls, TlsError};
 use crate::body::Budget;
+use crate::canary::{self, Canaries};
 use crate::clock::{self, Clock, SystemClock, TrustedClock};
 use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
@@ -31,6 +31,7 @@ use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept::Folder;
 use crate::kept_policy;
+use crate::metrics::Metrics;
 use crate::policy::{ActivationError, PolicyHolder};
 use crate::receipts;
 use crate::retries::Retries;
@@ -204,7 +205,6 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let file_digest = from_file.1.digest();
     let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
     let denied = Denied::read(&config.api.deny_spki, config.digest)?;
-    let metrics = install_metrics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let failpoints = Arc::new(Failpoints::from_env());
     let settings = Settings {
@@ -274,6 +274,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         verifier: AwsLcVerifier,
         stopping: watch::Sender::new(false),
         pending,
+        canaries: Canaries::default(),
+        metrics: Metrics::new(config.monitor_series(), audit.journal.commits()),
         suspects,
         scheduled: Attempts::default(),
         config,
@@ -282,10 +284,11 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     tokio::spawn(watch_anchor(Arc::clone(&daemon)));
+    tokio::spawn(canary::run(Arc::clone(&daemon)));
     tokio::spawn(clock::watch(Arc::clone(&daemon)));
     tokio::spawn(rotation::schedule::run(Arc::clone(&daemon)));
     tokio::spawn(rotation::alerts::warn_daily(Arc::clone(&daemon)));
-    until_stopped(daemon, metrics).await?;
+    until_stopped(daemon).await?;
     checkpointer.abort();
     // Requests that outlived the drain time may still hold the journal; none of them is answered any more.
     audit.journal.close();
@@ -294,14 +297,6 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let indexed = tokio::task::spawn_blocking(move || audit.indexer.join());
     let _ = tokio::time::timeout(INDEX_END, indexed).await;
     Ok(())
-}
-
-fn install_metrics() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    // Fails only where a recorder is installed already, as in a test process with two daemons.
-    let _ = metrics::set_global_recorder(recorder);
-    handle
 }
 
 /// The folders of evidence, and of the receipts of each tenant.
@@ -424,7 +419,7 @@ async fn record_summaries(daemon: &Daemon, now: Instant) {
     }
 }
 
-async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result<(), RunError> {
+async fn until_stopped(daemon: Arc<Daemon>) -> Result<(), RunError> {
     let Listeners {
         api,
         monitor,
@@ -437,7 +432,7 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     );
     let hangup = signal(SignalKind::hangup())?;
     if let Some(listener) = monitor {
-        tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
+        tokio::spawn(monitor::serve(listener, Arc::clone(&daemon)));
     }
     tokio::spawn(reload::on(hangup, Arc::clone(&daemon)));
     let (stop, stopped) = watch::channel(false);

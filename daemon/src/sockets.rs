@@ -1,7 +1,7 @@
 //! The sockets that are served: systemd's where it passed some, else our own.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
@@ -76,10 +76,19 @@ fn adopt(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener>
     UnixListener::from_std(listener)
 }
 
-/// Binds a socket that its group may use. The state directory's lock is held already, so a socket file that
-/// is there was left behind by a daemon that is gone.
+/// Binds a socket that its group may use. A socket on which nobody listens was left behind by a daemon that is gone: its
+/// place is taken. Anything else is somebody's.
 fn bind(path: &Path, bound: &mut Bound) -> io::Result<UnixListener> {
-    remove(path);
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            return Err(io::Error::other("is no socket: move it away"));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            let text = "another program listens there: stop it, or set another socket path";
+            return Err(io::Error::other(text));
+        }
+        _ => remove(path),
+    }
     let listener = UnixListener::bind(path)?;
     bound.0.push(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;

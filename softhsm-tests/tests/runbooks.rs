@@ -11,13 +11,18 @@ use sealwright_softhsm_tests::swtpm::PortPair;
 /// In the order in which one host can go through them.
 const RUNBOOKS: &[&str] = &[
     "first-start",
+    "day-one",
     "wrong-pin",
     "token-out-of-service",
+    "driver-stuck",
     "log-poisoned-or-full",
+    "disk-full",
     "audit",
     "retention",
     "witnesses",
     "freeze",
+    "incident",
+    "air-gap",
     "certificates-expired",
     "suspend-a-key",
     "rotate-a-key",
@@ -26,6 +31,8 @@ const RUNBOOKS: &[&str] = &[
     "token-lost",
     "revoke-compromised",
     "restore",
+    "backup-restore",
+    "hsm-replace",
 ];
 
 /// What a person does between two blocks, by words of the later one.

@@ -4,6 +4,7 @@ mod access;
 mod approve;
 mod attest;
 mod audit;
+mod backup;
 mod clock;
 mod deny;
 mod destroy;
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Copy what a host needs for its log's successor, and see that a copy is whole.
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Tell verifiers about the keys.
     #[command(subcommand)]
     Trust(trust::Command),
@@ -99,6 +103,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Keys(command) => keys::run(command, output),
         Command::Approve(command) => approve::run(command, output),
         Command::Audit(command) => audit::run(command, output),
+        Command::Backup(command) => backup::run(command, output),
         Command::Trust(command) => trust::run(command),
         Command::Receipts(command) => receipts::run(command, output),
         Command::Policy(command) => policy::run(command, output),

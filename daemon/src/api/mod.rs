@@ -74,6 +74,7 @@ pub async fn handle(
         Ok(answer) => answer,
         Err(refusal) => {
             tracing::info!(%request_id, code = %refusal.code, reason = %refusal.reason, "request refused");
+            daemon.metrics.denied(&refusal);
             daemon.mark_suspect(&refusal).await;
             let mut answer = http::problem(&refusal, &request_id);
             if refusal.code == Code::MethodNotAllowed {

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use sealwright_core::error::Code;
 use sealwright_core::journal::{BATCH_MAX, BODY_MAX, Chain, Entry, batch_len};
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use super::segments::{Place, Segments};
 use crate::clock::Clock;
 use crate::failpoints::Failpoints;
+use crate::metrics::Commits;
 
 /// A value whose record is durable at `index`. Made only here.
 ///
@@ -179,9 +181,15 @@ pub struct Journal {
     messages: Sender<Message>,
     state: Arc<RwLock<State>>,
     poisoned: Arc<AtomicBool>,
+    commits: Commits,
 }
 
 impl Journal {
+    /// What the writer observes of its batches.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
     /// Starts the writer thread. It ends at [`Journal::close`].
     pub fn start(
         segments: Segments,
@@ -193,7 +201,9 @@ impl Journal {
         let (messages, queue) = channel();
         let state = Arc::new(RwLock::new(state));
         let poisoned = Arc::new(AtomicBool::new(false));
+        let commits = Commits::default();
         let writer = Writer {
+            commits: commits.clone(),
             segments,
             state: Arc::clone(&state),
             poisoned: Arc::clone(&poisoned),
@@ -209,6 +219,7 @@ impl Journal {
                 messages,
                 state,
                 poisoned,
+                commits,
             },
             thread,
         ))
@@ -299,6 +310,7 @@ struct Writer {
     segments: Segments,
     state: Arc<RwLock<State>>,
     poisoned: Arc<AtomicBool>,
+    commits: Commits,
     clock: Arc<dyn Clock>,
     failpoints: Arc<Failpoints>,
     followers: Vec<Box<dyn Follower>>,
@@ -430,8 +442,10 @@ impl Writer {
             return answer(batch.replies);
         }
         self.failpoints.reach("journal-write");
+        let begun = Instant::now();
         match self.segments.commit(&batch.entries) {
             Ok(chain) => {
+                self.commits.observe(batch.entries.len(), begun.elapsed());
                 self.failpoints.reach("journal-reply");
                 answer(batch.replies);
                 self.follow(batch.first, batch.entries, chain);

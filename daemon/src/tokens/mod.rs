@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sealwright_core::canary::CanaryToBeSigned;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverified};
 use sealwright_core::uri::KeyUri;
@@ -80,6 +81,10 @@ pub enum CallError {
 
 /// How long a checkpoint may wait for the log token.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a canary may take.
+const CANARY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The name under which canaries queue.
+const CANARY_PRINCIPAL: &str = "the canary";
 /// The name under which checkpoints queue; no principal has it, identities have no spaces.
 const CHECKPOINT_PRINCIPAL: &str = "the log";
 
@@ -101,7 +106,7 @@ impl Tokens {
     pub fn start(configs: Vec<TokenConfig>, queue_limit: usize) -> Self {
         let handles = configs.into_iter().map(|config| {
             let (messages, inbox) = mpsc::unbounded_channel();
-            let status = Arc::new(Status::default());
+            let status = Arc::new(Status::new(&config.kind));
             let name = config.name.clone();
             tokio::spawn(Actor::new(config, inbox, Arc::clone(&status)).run());
             (
@@ -178,6 +183,19 @@ impl Tokens {
         };
         let deadline = Instant::now() + CHECKPOINT_TIMEOUT;
         self.submit(token, CHECKPOINT_PRINCIPAL, request, deadline)?
+            .signature()
+            .await
+    }
+
+    /// Has a canary key show that its token signs.
+    pub async fn sign_canary(&self, canary: &CanaryToBeSigned) -> Result<Signature, CallError> {
+        let request = Outgoing::Sign {
+            key: canary.uri().clone(),
+            scheme: canary.scheme(),
+            input: canary.input(),
+        };
+        let deadline = Instant::now() + CANARY_TIMEOUT;
+        self.submit(canary.token(), CANARY_PRINCIPAL, request, deadline)?
             .signature()
             .await
     }

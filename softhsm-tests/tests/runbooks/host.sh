@@ -76,6 +76,13 @@ systemctl() {
             kill "$(tail -1 "$HOME_DIR/sealwright.pid")"
             while daemon_runs; do sleep 0.05; done
             ;;
+        stop:*.socket)
+            # It takes its driver along.
+            kill "$(<"$HOME_DIR/driver.pid")"
+            while kill -0 "$(<"$HOME_DIR/driver.pid")" 2>/dev/null; do sleep 0.05; done
+            rm -f /run/sealwright/hsm.sock
+            ;;
+        stop:sealwright-driver-*.service) ;;
         reload:sealwrightd*) kill -HUP "$(tail -1 "$HOME_DIR/sealwright.pid")" ;;
         *) echo "systemctl $verb $unit: no such unit" >&2; return 1 ;;
         esac
