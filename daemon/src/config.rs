@@ -3,6 +3,7 @@
 pub mod dual_control;
 mod evidence;
 pub mod rotation;
+pub mod security;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 pub use self::dual_control::DualControl;
 pub use self::evidence::Evidence;
 pub use self::rotation::Rotation;
+pub use self::security::Security;
 
 /// The whole configuration, with paths made absolute.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,6 +61,9 @@ pub struct Config {
     /// When keys are due for a successor.
     #[serde(default, rename = "rotation")]
     pub rotations: Vec<Rotation>,
+    /// Access tokens.
+    #[serde(default)]
+    pub security: Security,
     /// Development only.
     #[serde(default)]
     pub dev: Dev,
@@ -412,6 +417,7 @@ impl Config {
             // Joining an absolute path gives that path.
             *path = base.join(&path);
         }
+        self.security.make_absolute(base);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -445,6 +451,7 @@ impl Config {
         self.log.check()?;
         self.dual_control.check()?;
         rotation::check(&self.rotations)?;
+        self.security.check()?;
         self.check_names()
     }
 

@@ -25,6 +25,7 @@ use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::RecordError;
 use crate::audit::{self, Audit, OpenError, Settings};
 use crate::authn::{Directory, Tls, TlsError};
+use crate::binding::{Binding, IssuerError, Known, StoreGone, Tenants};
 use crate::body::Budget;
 use crate::clock::{self, Clock, SystemClock, TrustedClock};
 use crate::config::{Anchor, Config, ConfigError};
@@ -100,6 +101,12 @@ pub enum RunError {
     /// The deny list.
     #[error(transparent)]
     Deny(#[from] DenyFileError),
+    /// The keys of an issuer of access tokens.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The store of nonces and proofs.
+    #[error(transparent)]
+    Store(#[from] StoreGone),
     /// What begins a run or comes into force.
     #[error("a record could not be written: {0}")]
     Record(#[from] RecordError),
@@ -139,7 +146,8 @@ pub fn start_logging() {
 pub fn check(config: &Config) -> Result<(), RunError> {
     Tls::new(&config.api, &config.domains)?;
     read_policy(config)?;
-    Denied::read(&config.api.deny_spki, config.digest)?;
+    let known = Known::read(&config.security.issuers, config.digest)?;
+    Denied::read(&config.api.deny_spki, known.config_digest())?;
     Ok(())
 }
 
@@ -220,7 +228,9 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let from_file = read_policy(&config)?;
     let file_digest = from_file.1.digest();
     let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
-    let denied = Denied::read(&config.api.deny_spki, config.digest)?;
+    let known = Known::read(&config.security.issuers, config.digest)?;
+    let denied = Denied::read(&config.api.deny_spki, known.config_digest())?;
+    let binding = Binding::new(&config.security, known)?;
     let metrics = install_metrics();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let failpoints = Arc::new(Failpoints::from_env());
@@ -262,11 +272,15 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tls,
         directory,
         deny: DenyHolder::new(denied),
+        binding,
         expiries: Expiries::new(
             authn::own_certificates(&config.api, &config.domains),
             config.api.expires_soon_days,
         ),
-        policy: PolicyHolder::new(Arc::new(policy)),
+        policy: PolicyHolder::new(
+            Arc::new(policy),
+            Tenants::new(&config.security.sender_constraints),
+        ),
         journal: audit.journal.clone(),
         eraser: audit.eraser,
         disk: audit.disk,

@@ -26,7 +26,11 @@ fn a_permit_says_what_its_allow_costs() {
     ];
     for (annotations, approvals, once) in cases {
         let policy = load(&format!("@id(\"a\") {annotations} permit {SIGN};"));
-        let expected = Demands { approvals, once };
+        let expected = Demands {
+            approvals,
+            once,
+            ..Demands::default()
+        };
         assert_eq!(demands(&policy), Some(expected), "{annotations}");
     }
 }
@@ -43,6 +47,7 @@ fn the_strictest_of_all_permits_that_apply_counts() {
     let expected = Demands {
         approvals: 3,
         once: true,
+        ..Demands::default()
     };
     assert_eq!(demands(&policy), Some(expected));
 }
