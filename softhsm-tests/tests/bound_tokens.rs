@@ -594,3 +594,41 @@ fn a_bad_token_is_refused_also_where_none_is_asked_for() {
     let request = Request::new("GET", "/v1/status").header("Authorization", "Bearer x");
     assert_eq!(stranger.send(&request).code(), "denied");
 }
+
+#[test]
+fn the_command_line_shows_its_token_and_follows_a_new_nonce_by_itself() {
+    let mut host = Host::start();
+    let holder = Holder::new(1);
+    let folder = host.site.callers_folder();
+    std::fs::write(folder.join("statement.json"), statement("a")).unwrap();
+    std::fs::write(folder.join("token"), host.token(&holder, |_| {})).unwrap();
+    std::fs::write(folder.join("dpop.pem"), holder.key_pem()).unwrap();
+    let sign = |site: &Site, more: &[&str]| {
+        let args = [
+            &[
+                "sign",
+                "--key",
+                "release",
+                "--raw",
+                "statement.json",
+                "--payload-type",
+                "application/vnd.in-toto+json",
+                "-o",
+                "out.json",
+            ],
+            more,
+        ];
+        site.sealwright(CI, &args.concat())
+    };
+    let refused = sign(&host.site, &[]);
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.stderr.contains("token_required"), "{refused:?}");
+    let token = ["--token-file", "token", "--dpop-key", "dpop.pem"];
+    let _ = sign(&host.site, &token).ok();
+    host.site.kill_daemon();
+    host.site.start_daemon();
+    let _ = sign(&host.site, &token).ok();
+    let thief = sign(&host.site, &["--token-file", "token"]);
+    assert_eq!(thief.code, Some(3), "{thief:?}");
+    assert!(thief.stderr.contains("sent as Bearer"), "{thief:?}");
+}

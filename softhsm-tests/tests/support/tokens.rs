@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer as _;
+use p256::pkcs8::EncodePrivateKey as _;
 use sealwright_softhsm_tests::site::pki::Identity;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -47,6 +48,12 @@ impl Holder {
     /// Each number is another key.
     pub fn new(number: u8) -> Self {
         Self(SigningKey::from_slice(&[number; 32]).unwrap())
+    }
+
+    /// Its private key, PKCS#8.
+    pub fn key_pem(&self) -> String {
+        let pem = self.0.to_pkcs8_pem(Default::default());
+        pem.unwrap().to_string()
     }
 
     /// Its public key.
