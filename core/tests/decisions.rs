@@ -12,8 +12,8 @@ use sealwright_core::error::Code;
 use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Action, Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, Shown, SignFacts, SignIntent,
-    admit, authorise,
+    Action, Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, Shown, SignFacts,
+    SignIntent, admit, authorise,
 };
 use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;

@@ -32,6 +32,7 @@ use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
 use crate::deny::{Denied, DenyFileError, DenyHolder};
+use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept::Folder;

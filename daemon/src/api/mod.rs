@@ -106,9 +106,17 @@ async fn route(call: &mut Call<'_>, request: Request<Incoming>) -> Result<Answer
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let shown = shown(&head);
-    if path == "/v1/sign" && head.method == Method::POST {
-        let query = head.uri.query().unwrap_or_default();
-        return Ok(sign::post(call, query, &head.headers, shown, body).await);
+    // What signs judges the token itself: whatever is wrong with it is recorded.
+    match path.as_str() {
+        "/v1/sign" if head.method == Method::POST => {
+            let query = head.uri.query().unwrap_or_default();
+            return Ok(sign::post(call, query, &head.headers, shown, body).await);
+        }
+        "/v1/receipts" if head.method == Method::POST => {
+            let query = head.uri.query().unwrap_or_default();
+            return Ok(receipts::post(call, query, shown, body).await);
+        }
+        _ => {}
     }
     call.bind(shown?).await?;
     let call = &*call;
@@ -189,7 +197,6 @@ async fn route(call: &mut Call<'_>, request: Request<Incoming>) -> Result<Answer
         ["v1", "operations", index, "approvals"] if post => {
             operations::approve(call, index, body).await
         }
-        ["v1", "receipts"] if post => Ok(receipts::post(call, query, body).await),
         ["v1", "receipts"] if get => receipts::current(call, query).await,
         ["v1", "receipts", id] if get => receipts::show(call, id, query).await,
         ["v1", "receipts", id, "history"] if get => receipts::history(call, id),
