@@ -47,10 +47,6 @@ pub struct TokenDemand {
 
 impl TokenDemand {
     /// Whether nothing is demanded.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }

@@ -127,6 +127,13 @@ impl Issuer {
         json!({ "keys": [jwk] }).to_string()
     }
 
+    /// Its private key, as another server would hold it.
+    pub fn private_jwk(&self) -> String {
+        let d = base64url(&self.holder.0.to_bytes());
+        let private = json!({"kid": self.kid, "alg": "ES256", "use": "sig", "d": d});
+        merged(self.holder.jwk(), &private).to_string()
+    }
+
     /// Claims of a good token that is bound by `cnf`.
     pub fn claims(&self, cnf: Value) -> Value {
         json!({
