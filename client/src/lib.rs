@@ -25,6 +25,7 @@ mod receipts;
 mod settings;
 mod sign;
 mod tls;
+mod token;
 mod types;
 
 pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated};
@@ -34,6 +35,7 @@ pub use error::{ApiError, ClientError};
 pub use receipts::{ReceiptLink, ShownReceipt};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed};
+pub use token::TokenFiles;
 pub use types::{
     AnchorStatus, Approvals, ArchivedBody, Attested, ClockAccepted, CosignaturesTaken, Crl,
     DescribedKey, Enrol, ErasedBody, ExpiringCertificate, FreezeChange, FreezeStatus, Generate,

@@ -91,6 +91,18 @@ codes! {
     UnknownToken = "unknown_token", 404, "No token of this name is configured";
     /// The caller is not in the directory, or policy does not allow it.
     Denied = "denied", 403, "Not allowed; give the request id to an operator to learn why";
+    /// The policy wants a bound access token.
+    TokenRequired = "token_required", 401, "The policy demands an access token that is bound to its holder; WWW-Authenticate says of which kind";
+    /// An access token that does not count, or not in these hands.
+    InvalidToken = "invalid_token", 401, "The access token is not accepted; see detail";
+    /// A proof that proves nothing.
+    InvalidDpopProof = "invalid_dpop_proof", 401, "The DPoP proof is not accepted; see detail";
+    /// A proof without the daemon's newest nonce.
+    UseDpopNonce = "use_dpop_nonce", 401, "The DPoP proof needs the nonce in the DPoP-Nonce header; make another one";
+    /// More proofs of one key than are remembered.
+    TooManyProofs = "too_many_proofs", 429, "Too many DPoP proofs of one key at once; make fewer, or wait until the replay window has passed";
+    /// Nobody can say whether a proof was used before.
+    TokenCheckUnavailable = "token_check_unavailable", 503, "Access tokens cannot be checked now; try again shortly with another proof";
     /// The policy allows it once others have approved it.
     ApprovalRequired = "approval_required", 403, "The policy demands that others approve this first; nothing was done";
     /// A payload type the key does not sign.

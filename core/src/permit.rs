@@ -27,7 +27,7 @@ use crate::trust;
 use crate::uri::KeyUri;
 
 pub use self::crl::{CrlIntent, PermittedCrl, authorise_crl};
-pub use self::demands::Demands;
+pub use self::demands::{Demands, Shown, TokenDemand};
 pub use self::once::{ONCE_SUBJECTS_BYTES_MAX, OnceError};
 pub use publication::{
     PermittedDocument, PermittedRevocation, SpeechIntent, authorise_revocation, authorise_trust,
@@ -286,6 +286,8 @@ pub struct Question<'a> {
     pub resource: Resource<'a>,
     /// The payload, for [`Action::Sign`] and [`Action::IssueReceipt`].
     pub sign: Option<SignFacts<'a>>,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
 }
@@ -312,16 +314,19 @@ pub enum Answer {
 impl Answer {
     /// What is demanded of an allow. Approvals that it asks for are asked for by whoever takes the permit, and looked
     /// at once more where the release is recorded.
-    fn allowed(self) -> Result<Demands, Denial> {
+    fn allowed(self, token: Shown<'_>) -> Result<Demands, Denial> {
         match self {
             Self::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
+            Self::Allow { demands, .. } if !demands.token.is_met_by(token) => {
+                Err(Denial::TokenRequired(demands.token))
+            }
             Self::Allow { demands, .. } => Ok(demands),
         }
     }
 
     /// What is still demanded of an allow that counts as it stands. One that waits for approvals does not.
-    pub fn granted(self) -> Result<Demands, Denial> {
-        match self.allowed()? {
+    pub fn granted(self, token: Shown<'_>) -> Result<Demands, Denial> {
+        match self.allowed(token)? {
             demands if demands.approvals > 0 => Err(Denial::ApprovalRequired(demands.approvals)),
             demands => Ok(demands),
         }
@@ -435,6 +440,9 @@ pub enum Denial {
     /// Policy says yes, if others approve.
     #[error("the policy demands {0} approval(s) of this request; nothing was done")]
     ApprovalRequired(u32),
+    /// Policy says yes, to whoever shows an access token that is bound to him.
+    #[error("the policy demands an access token that is bound to {0}")]
+    TokenRequired(TokenDemand),
     /// Policy says yes, once, and the payload cannot be told from others.
     #[error(transparent)]
     Once(#[from] OnceError),
@@ -471,6 +479,7 @@ impl Denial {
             Self::Crl(error) if matches!(**error, CrlError::NoIssuer { .. }) => Code::UnknownKey,
             Self::Statement(_) | Self::Crl(_) => Code::InvalidRequest,
             Self::ApprovalRequired(_) => Code::ApprovalRequired,
+            Self::TokenRequired(_) => Code::TokenRequired,
             Self::Once(error) => error.code(),
             Self::OtherTenant { .. }
             | Self::WrongPurpose { .. }
@@ -493,6 +502,8 @@ pub struct SignIntent<'a> {
     pub facts: SignFacts<'a>,
     /// SHA-256 of the PAE.
     pub pae_sha256: Sha256Digest,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
     /// When the caller stops waiting.
@@ -587,6 +598,7 @@ pub fn authorise(
             purpose: enrolment.purpose,
         },
         sign: Some(intent.facts),
+        token: intent.token,
         now: intent.now,
     };
     let permit = grant(
@@ -632,6 +644,8 @@ pub struct RotationIntent<'a> {
     pub from: &'a KeyVersionId,
     /// Its successor.
     pub to: &'a KeyVersionId,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
     /// When the caller stops waiting.
@@ -671,6 +685,7 @@ pub fn authorise_rotation(
             purpose: from.enrolment.purpose,
         },
         sign: None,
+        token: intent.token,
         now: intent.now,
     };
     let permit = grant(
@@ -698,8 +713,8 @@ fn grant(
     let enrolment = &version.enrolment;
     let answer = policy.decide(question);
     let demands = match question.action {
-        Action::Sign => answer.allowed()?,
-        _ => answer.granted()?,
+        Action::Sign => answer.allowed(question.token)?,
+        _ => answer.granted(question.token)?,
     };
     Ok(Permit {
         key,

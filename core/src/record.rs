@@ -22,6 +22,7 @@ use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::statement::Subject;
 use crate::time::Timestamp;
+use crate::token::TokenFacts;
 use crate::uri::KeyUri;
 
 pub use self::approvals::{ApprovalGiven, ApprovalRequested};
@@ -457,6 +458,9 @@ pub struct SignRecord {
     /// The receipt that was asked for, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Box<ReceiptIssued>>,
+    /// Of whom the access token is that was shown, once its issuer's signature was verified; never the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Box<TokenFacts>>,
     /// The policy that decided.
     pub policy_digest: Sha256Digest,
     /// The configuration it ran under.

@@ -166,6 +166,7 @@ fn signed(label: &str, subjects: &[Subject]) -> SignRecord {
         subjects_sha256: None,
         idempotency_sha256: None,
         approval: None,
+        token: None,
         retry_of: None,
         once: true,
         intent: None,

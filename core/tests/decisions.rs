@@ -12,8 +12,8 @@ use sealwright_core::error::Code;
 use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Action, Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, SignFacts, SignIntent,
-    admit, authorise,
+    Action, Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, Shown, SignFacts,
+    SignIntent, admit, authorise,
 };
 use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;
@@ -55,6 +55,7 @@ fn ask(
         key: &key,
         facts,
         pae_sha256: Sha256Digest([9; 32]),
+        token: Shown::Nothing,
         now: Timestamp::from_unix_millis(1),
         deadline: Instant::now(),
     };
@@ -147,11 +148,15 @@ fn a_permit_to_sign_says_what_approvals_it_waits_for_and_nothing_else_is_allowed
     let demand = |approvals| Demands {
         approvals,
         once: true,
+        ..Demands::default()
     };
     let state = active(Purpose::Dsse);
     let permit = ask(&state, &demanding(demand(2)), "default", FACTS).unwrap();
     assert_eq!(permit.demands(), demand(2));
-    let denial = demanding(demand(2)).answer.granted().unwrap_err();
+    let denial = demanding(demand(2))
+        .answer
+        .granted(Shown::Nothing)
+        .unwrap_err();
     assert_eq!(denial, Denial::ApprovalRequired(2));
     assert_eq!(denial.code(), Code::ApprovalRequired);
     let permit = ask(&state, &demanding(demand(0)), "default", FACTS).unwrap();

@@ -189,6 +189,7 @@ fn a_receipts_statement_is_signed_for_the_daemon_and_for_no_client() {
             key: &name,
             facts,
             pae_sha256: Sha256Digest::default(),
+            token: sealwright_core::permit::Shown::Nothing,
             now: at(1),
             deadline: std::time::Instant::now(),
         };

@@ -5,6 +5,7 @@ mod destruction;
 pub mod dual_control;
 mod evidence;
 pub mod rotation;
+pub mod security;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use self::destruction::Destruction;
 pub use self::dual_control::DualControl;
 pub use self::evidence::Evidence;
 pub use self::rotation::Rotation;
+pub use self::security::Security;
 
 /// The whole configuration, with paths made absolute.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,6 +71,9 @@ pub struct Config {
     /// When keys are due for a successor.
     #[serde(default, rename = "rotation")]
     pub rotations: Vec<Rotation>,
+    /// Access tokens.
+    #[serde(default)]
+    pub security: Security,
     /// Development only.
     #[serde(default)]
     pub dev: Dev,
@@ -439,6 +444,7 @@ impl Config {
             // Joining an absolute path gives that path.
             *path = base.join(&path);
         }
+        self.security.make_absolute(base);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -476,6 +482,7 @@ impl Config {
         self.dual_control.check()?;
         self.canary.check()?;
         rotation::check(&self.rotations)?;
+        self.security.check()?;
         self.check_names()
     }
 

@@ -12,6 +12,7 @@ use sealwright_core::record::{Event, Outcome, SignRecord};
 use sealwright_core::state::State;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::VerifierKey;
+use sealwright_core::token::TokenFacts;
 use tokio::sync::watch;
 
 use crate::audit::checkpoint::Published;
@@ -25,6 +26,7 @@ use crate::audit::tree::{Pending, TileFolder};
 use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
 use crate::authn::{Caller, Directory, Peer, Tls};
+use crate::binding::{self, Address, Binding, Presented};
 use crate::body::Budget;
 use crate::canary::Canaries;
 use crate::clock::{Clock, TrustedClock};
@@ -54,6 +56,8 @@ pub struct Daemon {
     pub directory: Directory,
     /// Keys that no caller may use.
     pub deny: DenyHolder,
+    /// What access tokens are held against.
+    pub binding: Binding,
     /// Certificates that run out.
     pub expiries: Expiries,
     /// The policy in force.
@@ -125,6 +129,31 @@ impl Daemon {
         }
         self.directory
             .authenticate(&peer.identity, peer.cred, self.clock.now())
+    }
+
+    /// Stage *bind token*: the caller with the access token that it showed. `facts` is filled once it is known whose token
+    /// it is.
+    pub async fn bind_token(
+        &self,
+        caller: Caller,
+        peer: &Peer,
+        shown: Option<(Presented, Address)>,
+        facts: &mut Option<Box<TokenFacts>>,
+    ) -> Result<Caller, Refusal> {
+        let Some((presented, address)) = shown else {
+            return Ok(caller);
+        };
+        let now = self.trusted_clock.now()?;
+        let shown = (&presented, &address);
+        let bound = self
+            .binding
+            .bind(shown, &caller, &peer.identity, now, facts);
+        let bound = bound.await;
+        binding::telemetry(&caller, facts.as_deref(), bound.as_ref().err());
+        Ok(Caller {
+            token: Some(Arc::new(bound?)),
+            ..caller
+        })
     }
 
     /// SHA-256 of the configuration in force, deny list included.

@@ -82,6 +82,8 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> Answer {
     let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = json_with(status, &problem);
     set(&mut answer, CONTENT_TYPE, "application/problem+json");
+    // For whoever adds a challenge to it.
+    answer.extensions_mut().insert(code);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         set(&mut answer, RETRY_AFTER, "1");
     }

@@ -10,6 +10,7 @@ pub mod api;
 pub mod approvals;
 pub mod audit;
 pub mod authn;
+pub mod binding;
 pub mod body;
 pub mod canary;
 pub mod clock;

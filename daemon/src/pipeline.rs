@@ -25,6 +25,7 @@ use crate::api::operations;
 use crate::approvals;
 use crate::audit::writer::{Claim, Recorded};
 use crate::authn::{Caller, Peer};
+use crate::binding::{Address, Presented};
 use crate::body::Payload;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
@@ -77,6 +78,8 @@ pub struct SignCall {
     pub operation: Option<u64>,
     /// When the caller stops waiting.
     pub deadline: Instant,
+    /// The access token that came along, and what its proof has to be about.
+    pub shown: Option<(Presented, Address)>,
     /// The payload.
     pub body: Incoming,
 }
@@ -115,7 +118,8 @@ async fn attempt(
 ) -> Result<Recorded<Sealed>, Refusal> {
     let caller = authenticate(daemon, peer, draft)?;
     let admitted = admit(daemon, caller, call?, draft)?;
-    let received = receive(daemon, admitted).await?;
+    let bound = bind_token(daemon, peer, admitted, draft).await?;
+    let received = receive(daemon, bound).await?;
     let received = compose(daemon, received, draft)?;
     let inspected = inspect(daemon, received, draft)?;
     match release(daemon, &inspected, draft).await {
@@ -221,6 +225,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         amends: None,
         approval: None,
         receipt: None,
+        token: None,
         policy_digest: daemon.policy.current().digest(),
         config_digest: daemon.config_digest(),
     }
@@ -272,6 +277,27 @@ fn admit(
             .journal
             .with_state(|state| permit::admit(state, &*policy, &caller.principal, action, key))?;
     }
+    Ok(Admitted { caller, keys, call })
+}
+
+/// The same with the access token that it showed, once that is bound to the caller: the body is still unread, and the
+/// token's issuer has spoken before policy does.
+async fn bind_token(
+    daemon: &Daemon,
+    peer: &Peer,
+    admitted: Admitted,
+    draft: &mut SignRecord,
+) -> Result<Admitted, Refusal> {
+    daemon.failpoints.reach("bind-token");
+    let Admitted {
+        caller,
+        keys,
+        mut call,
+    } = admitted;
+    let shown = call.shown.take();
+    let caller = daemon
+        .bind_token(caller, peer, shown, &mut draft.token)
+        .await?;
     Ok(Admitted { caller, keys, call })
 }
 
@@ -449,6 +475,7 @@ fn authorise(
             key,
             facts: inspected.facts(),
             pae_sha256: inspected.pae_sha256,
+            token: received.caller.shown(),
             now,
             deadline: received.deadline,
         };

@@ -19,6 +19,7 @@ use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::RecordError;
 use crate::audit::{self, Audit, OpenError, Settings};
 use crate::authn::{Directory, Tls, TlsError};
+use crate::binding::{Binding, IssuerError, Known, StoreGone, Tenants};
 use crate::body::Budget;
 use crate::canary::{self, Canaries};
 use crate::clock::{self, Clock, SystemClock, TrustedClock};
@@ -98,6 +99,12 @@ pub enum RunError {
     /// The deny list.
     #[error(transparent)]
     Deny(#[from] DenyFileError),
+    /// The keys of an issuer of access tokens.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The store of nonces and proofs.
+    #[error(transparent)]
+    Store(#[from] StoreGone),
     /// What begins a run or comes into force.
     #[error("a record could not be written: {0}")]
     Record(#[from] RecordError),
@@ -122,7 +129,8 @@ pub enum RunError {
 pub fn check(config: &Config) -> Result<(), RunError> {
     Tls::new(&config.api, &config.domains)?;
     read_policy(config)?;
-    Denied::read(&config.api.deny_spki, config.digest)?;
+    let known = Known::read(&config.security.issuers, config.digest)?;
+    Denied::read(&config.api.deny_spki, known.config_digest())?;
     evidence::roots(config.evidence.roots.as_deref())?;
     Ok(())
 }
@@ -204,7 +212,9 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let from_file = read_policy(&config)?;
     let file_digest = from_file.1.digest();
     let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
-    let denied = Denied::read(&config.api.deny_spki, config.digest)?;
+    let known = Known::read(&config.security.issuers, config.digest)?;
+    let denied = Denied::read(&config.api.deny_spki, known.config_digest())?;
+    let binding = Binding::new(&config.security, known)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let failpoints = Arc::new(Failpoints::from_env());
     let settings = Settings {
@@ -245,11 +255,15 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tls,
         directory,
         deny: DenyHolder::new(denied),
+        binding,
         expiries: Expiries::new(
             authn::own_certificates(&config.api, &config.domains),
             config.api.expires_soon_days,
         ),
-        policy: PolicyHolder::new(Arc::new(policy)),
+        policy: PolicyHolder::new(
+            Arc::new(policy),
+            Tenants::new(&config.security.sender_constraints),
+        ),
         journal: audit.journal.clone(),
         eraser: audit.eraser,
         disk: audit.disk,

@@ -358,6 +358,7 @@ impl Log {
             key: &key,
             facts,
             pae_sha256: Sha256Digest::default(),
+            token: sealwright_core::permit::Shown::Nothing,
             now: Timestamp::default(),
             deadline: Instant::now(),
         };

@@ -252,11 +252,16 @@ fn because(row: &Row) -> Vec<String> {
             ""
         };
         let conditional = if policy.conditional { " (if)" } else { "" };
-        let Demands { approvals, once } = policy.demands;
+        let Demands {
+            approvals,
+            once,
+            token,
+        } = policy.demands;
         let approvals = (approvals > 0).then(|| format!(" (approvals {approvals})"));
         let once = if once { " (once)" } else { "" };
+        let token = if token.is_nothing() { "" } else { " (token)" };
         format!(
-            "{not}{}{conditional}{}{once}",
+            "{not}{}{conditional}{}{once}{token}",
             policy.id,
             approvals.unwrap_or_default()
         )

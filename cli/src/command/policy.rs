@@ -7,7 +7,7 @@ use sealwright_core::identity::{PeerCred, Principal};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
 use sealwright_core::permit::{
-    Action, Demands, PolicyEngine as _, Question, ReceiptFacts, Resource, SignFacts,
+    Action, Demands, PolicyEngine as _, Question, ReceiptFacts, Resource, Shown, SignFacts,
 };
 use sealwright_core::predicate;
 use sealwright_core::statement::{PAYLOAD_TYPE, Subject};
@@ -212,6 +212,7 @@ fn ask(
             None => Resource::Tenant(tenant),
         },
         sign,
+        token: Shown::Nothing,
         now: args.time.unwrap_or_else(clock::now),
     };
     let explanation = policy.explain(&question);

@@ -93,6 +93,7 @@ async fn signed(
     let intent = CrlIntent {
         principal: &caller.principal,
         peer: caller.peer,
+        token: caller.shown(),
         revoked,
         ca,
         next_update,

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use sealwright_core::error::Code;
 use sealwright_core::json;
@@ -40,6 +41,7 @@ use serde::de::DeserializeOwned;
 
 use self::query::Query;
 use crate::authn::{Caller, Peer};
+use crate::binding::{Address, DPOP, Presented};
 use crate::config::Limits;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
@@ -55,6 +57,8 @@ pub struct Call<'a> {
     daemon: &'a Daemon,
     peer: &'a Peer,
     request_id: &'a str,
+    /// The caller, where it showed an access token: who that token is bound to.
+    bound: Option<Caller>,
 }
 
 /// Answers one request.
@@ -64,19 +68,33 @@ pub async fn handle(
     request: Request<Incoming>,
     request_id: String,
 ) -> Answer {
-    let call = Call {
-        daemon: &daemon,
-        peer: &peer,
-        request_id: &request_id,
+    let sent_proof = request.headers().contains_key(&DPOP);
+    let mut answer = answer(&daemon, &peer, request, &request_id).await;
+    let now = daemon.clock.now();
+    daemon.binding.dress(&mut answer, sent_proof, now).await;
+    answer
+}
+
+async fn answer(
+    daemon: &Daemon,
+    peer: &Peer,
+    request: Request<Incoming>,
+    request_id: &str,
+) -> Answer {
+    let mut call = Call {
+        daemon,
+        peer,
+        request_id,
+        bound: None,
     };
     let path = request.uri().path().to_owned();
-    match route(&call, request).await {
+    match route(&mut call, request).await {
         Ok(answer) => answer,
         Err(refusal) => {
             tracing::info!(%request_id, code = %refusal.code, reason = %refusal.reason, "request refused");
             daemon.metrics.denied(&refusal);
             daemon.mark_suspect(&refusal).await;
-            let mut answer = http::problem(&refusal, &request_id);
+            let mut answer = http::problem(&refusal, request_id);
             if refusal.code == Code::MethodNotAllowed {
                 let segments: Vec<&str> = path.split('/').skip(1).collect();
                 http::set(&mut answer, ALLOW, &methods_at(&segments).join(", "));
@@ -86,9 +104,24 @@ pub async fn handle(
     }
 }
 
-async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn route(call: &mut Call<'_>, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
+    let shown = shown(&head);
+    // What signs judges the token itself: whatever is wrong with it is recorded.
+    match path.as_str() {
+        "/v1/sign" if head.method == Method::POST => {
+            let query = head.uri.query().unwrap_or_default();
+            return Ok(sign::post(call, query, &head.headers, shown, body).await);
+        }
+        "/v1/receipts" if head.method == Method::POST => {
+            let query = head.uri.query().unwrap_or_default();
+            return Ok(receipts::post(call, query, shown, body).await);
+        }
+        _ => {}
+    }
+    call.bind(shown?).await?;
+    let call = &*call;
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let query = head.uri.query().unwrap_or_default();
     if !matches!(
@@ -113,7 +146,6 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
     let get = head.method == Method::GET;
     let post = head.method == Method::POST;
     match segments.as_slice() {
-        ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
         ["v1", "clock", "accept"] if post => clock::accept(call, query, body).await,
         ["v1", "freeze"] if post => freeze::set(call, body).await,
@@ -174,7 +206,6 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "operations", index, "approvals"] if post => {
             operations::approve(call, index, body).await
         }
-        ["v1", "receipts"] if post => Ok(receipts::post(call, query, body).await),
         ["v1", "receipts"] if get => receipts::current(call, query).await,
         ["v1", "receipts", id] if get => receipts::show(call, id, query).await,
         ["v1", "receipts", id, "history"] if get => receipts::history(call, id),
@@ -258,7 +289,21 @@ fn fits(path: &str, segments: &[&str]) -> bool {
 impl Call<'_> {
     /// Authenticates the caller for this request.
     fn caller(&self) -> Result<Caller, Refusal> {
-        self.daemon.authenticate(self.peer)
+        match &self.bound {
+            Some(caller) => Ok(caller.clone()),
+            None => self.daemon.authenticate(self.peer),
+        }
+    }
+
+    /// Judges an access token that came along, whether or not the endpoint wants one.
+    async fn bind(&mut self, shown: Option<(Presented, Address)>) -> Result<(), Refusal> {
+        if shown.is_some() {
+            let caller = self.daemon.authenticate(self.peer)?;
+            let mut facts = None;
+            let bound = self.daemon.bind_token(caller, self.peer, shown, &mut facts);
+            self.bound = Some(bound.await?);
+        }
+        Ok(())
     }
 
     /// Asks policy whether the caller may do this.
@@ -274,11 +319,22 @@ impl Call<'_> {
             action,
             resource,
             sign: None,
+            token: caller.shown(),
             now: self.daemon.clock.now(),
         };
-        self.daemon.policy.current().decide(&question).granted()?;
+        let answer = self.daemon.policy.current().decide(&question);
+        answer.granted(caller.shown())?;
         Ok(())
     }
+}
+
+/// The access token in a request's head, and what its proof has to be about.
+fn shown(head: &Parts) -> Result<Option<(Presented, Address)>, Refusal> {
+    let address = Address {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+    };
+    Ok(Presented::read(&head.headers)?.map(|presented| (presented, address)))
 }
 
 /// An operator's own words go into the log: bounded, like everything there.

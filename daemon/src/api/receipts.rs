@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::Call;
 use super::query::Query;
 use super::sign::{bad, timeout, wants_proof};
+use crate::binding::{Address, Presented};
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::log_proof;
@@ -25,13 +26,23 @@ use crate::refusal::Refusal;
 use crate::seal::Format;
 
 /// `POST /v1/receipts?key=…[&proof=wait][&timeout_ms=…]`: the body is the request, the answer the envelope.
-pub(super) async fn post(call: &Call<'_>, query: &str, body: Incoming) -> Answer {
+pub(super) async fn post(
+    call: &Call<'_>,
+    query: &str,
+    shown: Result<Option<(Presented, Address)>, Refusal>,
+    body: Incoming,
+) -> Answer {
     let default_timeout = Duration::from_millis(call.daemon.config.limits.request_ms);
-    let sign_call = read_head(query, default_timeout, body);
+    let sign_call = shown.and_then(|shown| read_head(query, default_timeout, shown, body));
     pipeline::sign(call.daemon, call.peer, sign_call, call.request_id).await
 }
 
-fn read_head(query: &str, default: Duration, body: Incoming) -> Result<SignCall, Refusal> {
+fn read_head(
+    query: &str,
+    default: Duration,
+    shown: Option<(Presented, Address)>,
+    body: Incoming,
+) -> Result<SignCall, Refusal> {
     let mut query = Query::parse(query);
     let key = query.take("key")?;
     let key = key.ok_or_else(|| bad("name the key that signs, as in ?key=receipts"))?;
@@ -48,6 +59,7 @@ fn read_head(query: &str, default: Duration, body: Incoming) -> Result<SignCall,
         idempotency: None,
         operation: None,
         deadline: Instant::now() + timeout,
+        shown,
         body,
     })
 }

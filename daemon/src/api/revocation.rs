@@ -93,6 +93,7 @@ async fn stated(
     let intent = SpeechIntent {
         principal: &caller.principal,
         peer: caller.peer,
+        token: caller.shown(),
         signed_by: by,
         now: daemon.clock.now(),
         deadline: own_words::deadline(),

@@ -10,6 +10,7 @@ use sealwright_core::error::Code;
 
 use super::query::Query;
 use super::{Call, content_type};
+use crate::binding::{Address, Presented};
 use crate::http::Answer;
 use crate::pipeline::{self, Asked, KEYS_MAX, SignCall, TIMEOUT_MAX};
 use crate::refusal::Refusal;
@@ -23,10 +24,11 @@ pub(super) async fn post(
     call: &Call<'_>,
     query: &str,
     headers: &HeaderMap,
+    shown: Result<Option<(Presented, Address)>, Refusal>,
     body: Incoming,
 ) -> Answer {
     let default_timeout = Duration::from_millis(call.daemon.config.limits.request_ms);
-    let sign_call = read_head(query, headers, default_timeout, body);
+    let sign_call = shown.and_then(|shown| read_head(query, headers, default_timeout, shown, body));
     pipeline::sign(call.daemon, call.peer, sign_call, call.request_id).await
 }
 
@@ -38,6 +40,7 @@ fn read_head(
     query: &str,
     headers: &HeaderMap,
     default_timeout: Duration,
+    shown: Option<(Presented, Address)>,
     body: Incoming,
 ) -> Result<SignCall, Refusal> {
     let mut query = Query::parse(query);
@@ -63,6 +66,7 @@ fn read_head(
         idempotency: idempotency_key(headers)?,
         operation,
         deadline: Instant::now() + timeout,
+        shown,
         body,
     })
 }

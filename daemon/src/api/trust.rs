@@ -78,6 +78,7 @@ async fn published(
     let intent = SpeechIntent {
         principal: &caller.principal,
         peer: caller.peer,
+        token: caller.shown(),
         signed_by: name,
         now: daemon.trusted_clock.now()?,
         deadline: own_words::deadline(),

@@ -8,7 +8,7 @@ pub mod schedule;
 
 use sealwright_core::identity::Principal;
 use sealwright_core::name::KeyVersionId;
-use sealwright_core::permit::{RotationIntent, authorise_rotation};
+use sealwright_core::permit::{RotationIntent, Shown, authorise_rotation};
 use sealwright_core::record::{Actor, Event, KeyRotated, Warrant};
 use sealwright_core::statement::PAYLOAD_TYPE;
 
@@ -30,6 +30,8 @@ pub struct Rotation<'a> {
     pub principal: &'a Principal,
     /// The same with the process behind him, for the record.
     pub by: Actor,
+    /// The access token that he showed, now or when he scheduled it.
+    pub token: Shown<'a>,
     /// By which approvals.
     pub warrant: Warrant,
 }
@@ -58,6 +60,7 @@ async fn succession(daemon: &Daemon, rotation: &Rotation<'_>) -> Result<(Sealed,
     let intent = RotationIntent {
         principal: rotation.principal,
         peer: rotation.by.peer,
+        token: rotation.token,
         from: rotation.from,
         to: rotation.to,
         now: daemon.clock.now(),

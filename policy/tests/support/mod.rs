@@ -7,7 +7,7 @@ use sealwright_core::identity::{PeerCred, Principal, Role};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
 use sealwright_core::permit::{
-    Action, Answer, PolicyEngine as _, Question, ReceiptFacts, Resource, SignFacts,
+    Action, Answer, PolicyEngine as _, Question, ReceiptFacts, Resource, Shown, SignFacts,
 };
 use sealwright_core::statement::Subject;
 use sealwright_core::time::Timestamp;
@@ -94,6 +94,7 @@ pub(crate) fn question<'a>(
         action,
         resource,
         sign,
+        token: Shown::Nothing,
         now: Timestamp::from_unix_millis(1_795_593_600_123),
     }
 }
