@@ -24,6 +24,7 @@ use sealwright_core::token::{
 use crate::authn::{Caller, ClientIdentity};
 use crate::config::security::{Security, SenderConstraints, schemes};
 use crate::http::{self, Answer};
+use crate::metrics::BindingCounts;
 use crate::refusal::Refusal;
 use crate::verifier::AwsLcVerifier;
 
@@ -52,6 +53,8 @@ pub struct Binding {
     /// The issuers in force.
     pub issuers: IssuerHolder,
     store: Arc<dyn SenderStore>,
+    /// What monitoring counts of it.
+    pub counts: BindingCounts,
 }
 
 impl Binding {
@@ -70,6 +73,7 @@ impl Binding {
             constraints,
             issuers: IssuerHolder::new(known),
             store: Arc::new(store),
+            counts: BindingCounts::default(),
         })
     }
 
@@ -89,13 +93,22 @@ impl Binding {
         let tenant = &caller.principal.tenant;
         let certificate = client.certificate_sha256;
         let Presented::Dpop { proof, .. } = presented else {
-            return bound(token.bind(Shown::Bearer, certificate, tenant));
+            return self.bound(token.bind(Shown::Bearer, certificate, tenant));
         };
         let proof = self.check(proof, presented.token(), address, now)?;
         self.check_nonce(&proof, now).await?;
-        let token = bound(token.bind(Shown::Dpop(&proof), certificate, tenant))?;
+        let token = self.bound(token.bind(Shown::Dpop(&proof), certificate, tenant))?;
         self.use_up(&proof, now).await?;
         Ok(token)
+    }
+
+    fn bound(&self, result: Result<BoundToken, BindError>) -> Result<BoundToken, Refusal> {
+        result.map_err(|error| {
+            if error == BindError::OtherCertificate {
+                self.counts.mismatch("thumbprint-mismatch");
+            }
+            Refusal::bad_input(Code::InvalidToken, error.to_string())
+        })
     }
 
     fn verify(&self, text: &str, now: Timestamp) -> Result<AccessToken, Refusal> {
@@ -154,7 +167,7 @@ impl Binding {
                 return Ok(());
             }
         }
-        metrics::counter!("authority_dpop_nonce_miss_total").increment(1);
+        self.counts.nonce_misses.inc();
         let reason = match proof.nonce {
             None => "the DPoP proof has no nonce",
             Some(_) => "the DPoP proof has another nonce than the newest two",
@@ -215,16 +228,6 @@ impl Binding {
 
 fn seconds(time: Timestamp) -> u64 {
     u64::try_from(time.unix_seconds()).unwrap_or(0)
-}
-
-fn bound(result: Result<BoundToken, BindError>) -> Result<BoundToken, Refusal> {
-    result.map_err(|error| {
-        if error == BindError::OtherCertificate {
-            let reason = "thumbprint-mismatch";
-            metrics::counter!("authority_mtls_mismatch_total", "reason" => reason).increment(1);
-        }
-        Refusal::bad_input(Code::InvalidToken, error.to_string())
-    })
 }
 
 impl From<StoreGone> for Refusal {

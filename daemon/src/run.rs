@@ -1,7 +1,7 @@
 //! From configuration to serving, and back down again.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -251,6 +251,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         published,
         interval: Duration::from_millis(config.log.checkpoint_interval_ms.max(1)),
     };
+    let series = config.monitor_series();
+    let metrics = Metrics::new(series, audit.journal.commits(), &binding.counts);
     let daemon = Arc::new(Daemon {
         tls,
         directory,
@@ -289,7 +291,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         stopping: watch::Sender::new(false),
         pending,
         canaries: Canaries::default(),
-        metrics: Metrics::new(config.monitor_series(), audit.journal.commits()),
+        metrics,
         suspects,
         scheduled: Attempts::default(),
         config,

@@ -30,16 +30,22 @@ fn samples() -> BTreeSet<String> {
 /// The words of a text that name a metric.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let words = words.filter(|word| word.starts_with("sealwright_") || word.starts_with("cvss_"));
+    let words = words.filter(|word| {
+        word.starts_with("sealwright_")
+            || word.starts_with("cvss_")
+            || word.starts_with("authority_")
+    });
     words.map(str::to_owned).collect()
 }
 
 #[test]
 fn the_documented_metrics_are_the_ones_that_are_served() {
     let page = read("docs/metrics.md");
-    let rows = page
-        .lines()
-        .filter(|line| line.starts_with("| `sealwright_") || line.starts_with("| `cvss_"));
+    let rows = page.lines().filter(|line| {
+        line.starts_with("| `sealwright_")
+            || line.starts_with("| `cvss_")
+            || line.starts_with("| `authority_")
+    });
     let documented: BTreeSet<(String, String)> = rows
         .map(|row| {
             let mut cells = row.split('|').map(str::trim).skip(1);

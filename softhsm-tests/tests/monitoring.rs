@@ -32,7 +32,11 @@ fn documented() -> BTreeSet<String> {
     let names = rows.filter_map(|row| row.split_once('`'));
     let names = names.map(|(name, _)| name.to_owned());
     names
-        .filter(|name| name.starts_with("sealwright_") || name.starts_with("cvss_"))
+        .filter(|name| {
+            name.starts_with("sealwright_")
+                || name.starts_with("cvss_")
+                || name.starts_with("authority_")
+        })
         .collect()
 }
 
@@ -69,6 +73,7 @@ fn everything_that_is_served_is_documented_and_ends_as_open_metrics_asks() {
         .map(String::as_str)
         .collect();
     let elsewhere = [
+        "authority_mtls_mismatch_total",
         "sealwright_canary_age_seconds",
         "sealwright_canary_failed",
         "sealwright_frozen",

@@ -50,8 +50,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// With rows for at most `max_series` keys; `journal` is what its writer observes.
-    pub fn new(max_series: usize, journal: &Commits) -> Self {
+    /// With rows for at most `max_series` keys; `journal` is what its writer observes, `binding` what is counted of bound tokens.
+    pub fn new(max_series: usize, journal: &Commits, binding: &BindingCounts) -> Self {
         let sign_seconds: fn() -> Histogram = seconds;
         let mut this = Self {
             registry: Registry::default(),
@@ -78,6 +78,8 @@ impl Metrics {
         add(registry, names::HANDSHAKES_FAILED, &this.handshakes_failed);
         add(registry, names::RECEIPTS_FAILED, &this.receipts_failed);
         add(registry, names::RECEIPTS_DAMAGED, &this.receipts_damaged);
+        add(registry, names::NONCE_MISSES, &binding.nonce_misses);
+        add(registry, names::MTLS_MISMATCHES, &binding.mismatches);
         add(registry, names::COMMIT_SECONDS, &journal.seconds);
         add(registry, names::BATCH_RECORDS, &journal.records);
         this
@@ -132,6 +134,22 @@ fn add(registry: &mut Registry, metric: Metric, counted: &(impl Encoded + Clone)
     registry.register(metric.family(), metric.help, counted.clone());
 }
 
+/// What is counted where tokens are held against their holders.
+#[derive(Debug, Clone, Default)]
+pub struct BindingCounts {
+    /// DPoP proofs without one of the newest nonces.
+    pub nonce_misses: Counter,
+    mismatches: Family<Label, Counter>,
+}
+
+impl BindingCounts {
+    /// A token was shown over another certificate than it is bound to; `reason` is one of a few.
+    pub fn mismatch(&self, reason: &'static str) {
+        let reason = [("reason", reason.to_owned())];
+        self.mismatches.get_or_create(&reason).inc();
+    }
+}
+
 /// What the journal's writer observes of its batches.
 #[derive(Debug, Clone)]
 pub struct Commits {
@@ -179,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_rows_of_keys_are_bounded() {
-        let metrics = Metrics::new(2, &Commits::default());
+        let metrics = Metrics::new(2, &Commits::default(), &BindingCounts::default());
         for key in ["default/a", "default/b", "default/c", "default/d"] {
             metrics.released(
                 "hsm",
@@ -199,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_waits_or_failed_is_no_denial() {
-        let metrics = Metrics::new(2, &Commits::default());
+        let metrics = Metrics::new(2, &Commits::default(), &BindingCounts::default());
         metrics.denied(&Refusal::waits(3));
         metrics.denied(&Refusal::failed(Code::TokenBusy, "busy"));
         metrics.denied(&Refusal::denied(Code::Denied, "no permit"));

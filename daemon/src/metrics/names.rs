@@ -61,6 +61,8 @@ metrics! {
     HANDSHAKES_FAILED = Counter "sealwright_handshakes_failed_total" "Connections that ended before their caller was known";
     RECEIPTS_FAILED = Counter "cvss_receipt_dsse_failures_total" "Receipts that were asked for and not signed for no fault of the caller's";
     RECEIPTS_DAMAGED = Counter "cvss_hash_mismatch_total" "Receipts' statements on disk that are not what they were";
+    NONCE_MISSES = Counter "authority_dpop_nonce_miss_total" "DPoP proofs without one of the newest two nonces";
+    MTLS_MISMATCHES = Counter "authority_mtls_mismatch_total" "Tokens shown over another certificate than they are bound to, by reason";
     // Keys.
     KEY_SIGNATURES = Counter "sealwright_key_signatures_total" "Signatures that were released, by key";
     ROTATION_DUE = Gauge "sealwright_key_rotation_due" "1 while a key's rotation is due";
