@@ -535,7 +535,7 @@ fn the_end_of_a_freeze_and_an_erasure_wait_for_approvals_and_a_freeze_does_not()
     assert_eq!(site.status()["freezes"].as_array().unwrap().len(), 1);
     grant_both(&site, operation);
     let _ = thaw().ok();
-    assert_eq!(site.status()["freezes"].as_array().unwrap().len(), 0);
+    assert!(site.status()["freezes"].is_null());
     assert_eq!(site.records("freeze.lifted")[0]["approval"], operation);
     let before = site.records("freeze.lifted")[0]["time"].clone();
     let erase = [

@@ -242,7 +242,11 @@ fn evidence_that_answers_something_else_is_refused_and_marks_the_token() {
         let site = Site::builder()
             .token(TokenSpec::scripted("soft").key("release"))
             .start();
-        let kept = || fs::read_dir(site.state_dir().join("evidence")).unwrap().count();
+        let kept = || {
+            fs::read_dir(site.state_dir().join("evidence"))
+                .unwrap()
+                .count()
+        };
         let before = kept();
         site.token("soft").fault(fault);
         let path = "/v1/keys/default/release/1/attest";

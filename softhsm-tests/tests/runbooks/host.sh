@@ -9,7 +9,7 @@ done
 mkdir "$HOME_DIR/bin" "$HOME_DIR/work"
 cp "$BINARIES"/sealwright{,d,-run,-driver-pkcs11,-driver-tpm2} "$HOME_DIR/bin/"
 export PATH=$HOME_DIR/bin:$PATH
-trap 'kill $(cat "$HOME_DIR"/*.pid) 2>/dev/null || true' EXIT
+trap 'kill $(awk 1 "$HOME_DIR"/*.pid) 2>/dev/null || true' EXIT
 cd "$HOME_DIR/work"
 
 # --- the token, its PIN, and something to sign -------------------------------------------------------------
@@ -39,7 +39,7 @@ swtpm_setup --tpm2 --tpmstate "$HOME_DIR/tpm" --create-ek-cert --pcr-banks sha25
 export MAKERS=$HOME_DIR/maker/cert.pem
 swtpm socket --tpm2 --tpmstate "dir=$HOME_DIR/tpm" --flags not-need-init,startup-clear --daemon \
     --pid "file=$HOME_DIR/swtpm.pid" --server "type=tcp,port=$TPM_PORT,disconnect" \
-    --ctrl "type=tcp,port=$((TPM_PORT + 1))"
+    --ctrl "type=tcp,port=$((TPM_PORT + 1))" >>"$HOME_DIR/swtpm.log" 2>&1
 export TCTI=swtpm:host=127.0.0.1,port=$TPM_PORT
 
 # --- stand-ins -------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ as() { # operator|ci
     export SEALWRIGHT_CERT=/etc/sealwright/tls/$1.pem SEALWRIGHT_KEY=/etc/sealwright/tls/$1.key
 }
 # What `generate` printed in the block before, as a person would carry it over.
-carry_fingerprint() { FINGERPRINT=$(grep -oE '[0-9a-f]{64}' "$HOME_DIR/out" | head -1); }
+carry_fingerprint() { FINGERPRINT=$(sed -n 's/^SPKI SHA-256 *//p' "$HOME_DIR/out"); }
 begin() { echo "$1" >"$HOME_DIR/step"; }
 failed() {
     trap - ERR
