@@ -212,8 +212,8 @@ fn a_review_has_each_principal_key_and_action_and_agrees_with_check() {
     ];
     let answer = review(&site, &keys).expect(0).json();
     let all = verdicts(&answer);
-    // Two principals: two keys with three actions, two tenants with four.
-    assert_eq!(all.len(), 2 * (2 * 3 + 2 * 4));
+    // Two principals: two keys with four actions, two tenants with five.
+    assert_eq!(all.len(), 2 * (2 * 4 + 2 * 5));
     let of = |principal: &str, resource: &str| {
         let found = all.iter().find(|[who, action, what, _]| {
             who == principal && action == "sign" && what == resource
@@ -229,7 +229,7 @@ fn a_review_has_each_principal_key_and_action_and_agrees_with_check() {
     let csv = review(&site, &["access-review", "--key", "sealed", "--csv"])
         .expect(0)
         .stdout;
-    assert_eq!(csv.lines().count(), 1 + 2 * (3 + 2 * 4));
+    assert_eq!(csv.lines().count(), 1 + 2 * (4 + 2 * 5));
     let forbidden = "\"spiffe://acme/ci\",\"acme\",\"client\",\"\",\"sign\",\"default/sealed\",\"no\",\"clients; not not-acme\"";
     assert!(csv.contains(forbidden), "{csv}");
 }

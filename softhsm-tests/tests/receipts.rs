@@ -347,3 +347,84 @@ fn a_client_cannot_have_a_receipts_statement_signed_by_itself() {
     let refused = client.sign("key=receipts", &statement);
     assert_denied(&site, &refused, "unsupported_predicate_type");
 }
+
+#[test]
+fn the_command_line_issues_shows_and_verifies_a_chain_offline() {
+    let site = site();
+    let run = |id: &str, args: &[&str]| site.sealwright(id, &[&["receipts"], args].concat());
+    let id_in = |answer: Value| text(&answer, "receipt_id").to_owned();
+    let issue = [
+        "issue",
+        "--json",
+        "--key",
+        "receipts",
+        "--subject",
+        "CVE-2026-1",
+        "--vector",
+    ];
+    let first = [&issue[..], &[BASE, "-o", "1.json", "--proof", "1.proof"]].concat();
+    let first = id_in(run(ENGINEER, &first).ok().json());
+    let vector = format!("{BASE}/E:U");
+    let second = [&issue[..], &[&vector, "-o", "2.json", "--amends", &first]].concat();
+    let second = id_in(run(ANALYST, &second).ok().json());
+
+    let shown = run(
+        VIEWER,
+        &[
+            "show",
+            "--json",
+            "--subject",
+            "CVE-2026-1",
+            "-o",
+            "shown.json",
+            "--proof",
+            "2.proof",
+        ],
+    );
+    assert_eq!(id_in(shown.ok().json()), second);
+    let folder = site.callers_folder();
+    let file = |name: &str| fs::read(folder.join(name)).unwrap();
+    assert_eq!(file("shown.json"), file("2.json"));
+    let history = run(VIEWER, &["history", "--json", &first]).ok().json();
+    assert_eq!(history.as_array().unwrap().len(), 2);
+
+    fs::write(
+        folder.join("key.pem"),
+        trusted(&site, "receipts").spki().to_pem(),
+    )
+    .unwrap();
+    fs::write(
+        folder.join("log.vkey"),
+        support::log_key(&site.client()).to_string(),
+    )
+    .unwrap();
+    let offline = ["verify", "--json", "--key", "key.pem"];
+    let one = [
+        &offline[..],
+        &["2.json", "--proof", "2.proof", "--log-key", "log.vkey"],
+    ]
+    .concat();
+    let one = run(VIEWER, &one).ok().json();
+    assert_eq!(
+        (text(&one, "score"), &one["is_recorded"]),
+        ("8.1", &json!(true))
+    );
+    let both = run(VIEWER, &[&offline[..], &["2.json", "1.json"]].concat())
+        .ok()
+        .json();
+    assert_eq!(both["receipts"], json!([first, second]));
+    assert_eq!(text(&both, "current"), second);
+    let other = [
+        &offline[..],
+        &["1.json", "--proof", "2.proof", "--log-key", "log.vkey"],
+    ]
+    .concat();
+    assert_eq!(run(VIEWER, &other).code, Some(1));
+
+    let bad = run(
+        ENGINEER,
+        &[&issue[..], &["CVSS:4.0/AV:n", "-o", "bad.json"]].concat(),
+    );
+    assert_eq!(bad.code, Some(2));
+    assert!(bad.stderr.contains("AV:N"), "{}", bad.stderr);
+}
