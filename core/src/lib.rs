@@ -41,4 +41,5 @@ pub mod trust;
 pub mod uri;
 pub mod verdict;
 pub mod verify;
+pub mod webauthn;
 mod x509;

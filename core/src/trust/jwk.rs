@@ -122,6 +122,8 @@ const fn algorithm(scheme: Scheme) -> &'static str {
         Scheme::RsaPkcs1Sha256 => "RS256",
         Scheme::RsaPssSha256 => "PS256",
         Scheme::Ed25519 => "EdDSA",
+        // No algorithm of JOSE: a name of our own keeps a reader of JWS from taking it for ES256.
+        Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => scheme.as_str(),
     }
 }
 
