@@ -34,7 +34,7 @@ impl Task {
                     let detail = "this token makes no keys; make one with its maker's tools";
                     DriverError::new(ErrorClass::Unsupported, "", detail)
                 })?;
-                generator.generate(spec).map(Answer::Key)
+                generator.generate(spec, ctx).map(Answer::Key)
             }
             Self::Attest(key, nonce) => {
                 let attester = driver.attester().ok_or_else(|| {

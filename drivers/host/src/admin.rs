@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use sealwright_core::spki::Spki;
 use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{
-    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeySpec, KeyUri, Scheme, SignContext,
-    Task, Token, TokenConfig,
+    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeySpec, KeyUri, Progress,
+    ProgressSink, Scheme, SignContext, Task, Token, TokenConfig,
 };
 use serde::Serialize;
 
@@ -54,10 +54,23 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who sits at the terminal.
+struct Person;
+
+impl ProgressSink for Person {
+    fn progress(&self, progress: Progress) {
+        match progress {
+            Progress::Touch => tracing::info!("touch the device now"),
+            Progress::Pin => tracing::info!("enter the PIN at the device now"),
+            Progress::Busy => tracing::info!("the device works on something else"),
+        }
+    }
+}
+
 /// Has one task done with a session of its own, with as much time as it takes.
 fn ask(token: &dyn Token, task: &Task) -> Result<Answer, DriverError> {
     let cancelled = AtomicBool::new(false);
-    let ctx = SignContext::new(Instant::now() + PATIENCE, &cancelled, &());
+    let ctx = SignContext::new(Instant::now() + PATIENCE, &cancelled, &Person);
     task.perform(token.open_worker()?.as_mut(), &ctx)
 }
 

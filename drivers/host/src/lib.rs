@@ -23,9 +23,11 @@ mod admin;
 mod args;
 mod certificates;
 pub mod exit;
+mod key_files;
 mod listen;
 mod logging;
 mod login_mark;
+mod named;
 mod reader;
 mod replies;
 mod sandbox;
@@ -42,7 +44,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use sealwright_driver_api::{DriverError, Token, TokenConfig};
 
+pub use key_files::KeyFiles;
 pub use login_mark::LOGIN_MARK;
+pub use named::{Address, ObjectName};
 pub use sandbox::Sandbox;
 pub use secrets::{CREDENTIAL_MAX, Secret, Secrets};
 

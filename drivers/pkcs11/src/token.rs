@@ -133,7 +133,11 @@ impl Attest for Worker {
 }
 
 impl Generate for Worker {
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        _: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError> {
         let plan = Plan::new(spec, self.address(&spec.uri)?)?;
         self.run(|lease| check_free(lease, &plan))?;
         // No rung of the ladder after this: a second attempt could make a second key.

@@ -7,7 +7,8 @@ use sealwright_driver_api::{
     SignContext, SignInput, SignRequest, Signature,
 };
 
-use crate::address::ObjectName;
+use sealwright_driver_host::ObjectName;
+
 use crate::blob::Blob;
 use crate::capability;
 use crate::device::Device;
@@ -120,7 +121,11 @@ impl KeyDriver for Worker {
 }
 
 impl Generate for Worker {
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        _: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError> {
         let object = self.shared.address.object(&spec.uri)?;
         self.shared.store.refuse_existing(&object)?;
         let auth = self.shared.credential.key_auth(&object)?;
