@@ -31,7 +31,7 @@ pub use connection::{Client, RESPONSE_MAX};
 pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
-pub use sign::{Format, SignRequest, Signed};
+pub use sign::{Format, SignRequest, Signed, Working};
 pub use types::{
     AnchorStatus, Approvals, ArchivedBody, Attested, ClockAccepted, CosignaturesTaken, Crl,
     DescribedKey, Enrol, ErasedBody, ExpiringCertificate, FreezeChange, FreezeStatus, Generate,

@@ -8,8 +8,9 @@ use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::statement::PAYLOAD_TYPE;
+use serde::Deserialize;
 
-use crate::connection::Client;
+use crate::connection::{Answer, Client};
 use crate::error::ClientError;
 
 /// What to get for a signature.
@@ -48,6 +49,17 @@ pub struct SignRequest<'a> {
     pub operation: Option<u64>,
     /// How long the daemon may take; its own default where none is given.
     pub timeout: Option<Duration>,
+    /// Told once if it takes more than a moment, because somebody has to touch a key.
+    pub on_wait: Option<fn(&Working)>,
+}
+
+/// A request at which the daemon is still at work.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Working {
+    /// Its id.
+    pub operation: String,
+    /// Keys that have to be touched for it.
+    pub touch: Vec<String>,
 }
 
 impl<'a> SignRequest<'a> {
@@ -61,6 +73,7 @@ impl<'a> SignRequest<'a> {
             idempotency_key: None,
             operation: None,
             timeout: None,
+            on_wait: None,
         }
     }
 }
@@ -83,7 +96,14 @@ pub struct Signed {
 impl Client {
     /// Signs a payload.
     pub async fn sign(&mut self, request: SignRequest<'_>) -> Result<Signed, ClientError> {
-        let answer = self.send(http_request(request)?).await?;
+        let on_wait = request.on_wait;
+        let answer = match (self.send(http_request(request)?).await, on_wait) {
+            (Err(ClientError::Working(working)), Some(tell)) => {
+                tell(&working);
+                self.answer_to(&working.operation).await?
+            }
+            (answer, _) => answer?,
+        };
         let header = |name| text(&answer.headers, name);
         let missing =
             |name: &str| ClientError::Unexpected(format!("the answer has no usable {name}"));
@@ -107,6 +127,21 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The answer to a request that the daemon is still at work at.
+    async fn answer_to(&mut self, id: &str) -> Result<Answer, ClientError> {
+        loop {
+            let request = Request::get(format!("/v1/operations/{id}?wait=true"));
+            let request = request.body(Full::default());
+            let request = request.map_err(|e| ClientError::Request(e.to_string()))?;
+            match self.send(request).await {
+                Err(ClientError::Working(_)) => {}
+                answer => return answer,
+            }
+        }
+    }
+}
+
 fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, ClientError> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     request.keys.iter().for_each(|key| {
@@ -123,6 +158,9 @@ fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, Client
         .header(CONTENT_TYPE, request.payload_type);
     if let Some(key) = request.idempotency_key {
         builder = builder.header("Idempotency-Key", key);
+    }
+    if request.on_wait.is_some() {
+        builder = builder.header("Prefer", "respond-async, wait=1");
     }
     builder
         .body(Full::new(request.payload))

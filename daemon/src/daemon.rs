@@ -32,6 +32,7 @@ use crate::deny::DenyHolder;
 use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::later::Later;
 use crate::policy::PolicyHolder;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, Retries, RetryKey, conflict};
@@ -76,6 +77,8 @@ pub struct Daemon {
     pub budget: Budget,
     /// Answers by Idempotency-Key.
     pub retries: Retries,
+    /// Answers that come later.
+    pub later: Later,
     /// Denials per principal.
     pub denials: Denials,
     /// Records that no checkpoint covers yet.

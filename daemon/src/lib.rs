@@ -22,6 +22,7 @@ pub mod expiry;
 pub mod failpoints;
 pub mod http;
 pub mod kept_policy;
+pub mod later;
 pub mod listen;
 pub mod log_proof;
 pub mod monitor;

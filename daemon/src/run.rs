@@ -35,6 +35,7 @@ use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept_policy;
+use crate::later::Later;
 use crate::policy::{ActivationError, PolicyHolder};
 use crate::retries::Retries;
 use crate::rotation::schedule::Attempts;
@@ -280,6 +281,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tokens,
         budget: Budget::new(config.limits.body_budget),
         retries: Retries::default(),
+        later: Later::default(),
         denials: Denials::new(config.limits.denials_per_minute),
         checkpoints,
         store: audit.checkpoints,

@@ -51,6 +51,14 @@ impl Status {
         }
     }
 
+    /// Whether a person may have to touch it, where it is known.
+    pub fn needs_touch(&self) -> bool {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => descriptor.needs_touch,
+            _ => false,
+        }
+    }
+
     /// Requests that wait for a session.
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
