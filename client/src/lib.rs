@@ -26,7 +26,7 @@ mod sign;
 mod tls;
 mod types;
 
-pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated};
+pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated, certificate_chain};
 pub use connection::{Client, RESPONSE_MAX};
 pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};

@@ -13,6 +13,7 @@ use sealwright_driver_api::{
 };
 use serde::Serialize;
 
+use crate::approve;
 use crate::args::{Args, Command};
 use crate::{Driver, HostError, Secrets, certificates};
 
@@ -46,6 +47,10 @@ pub(crate) fn run(
                 rsa_bits,
             })
         }
+        Command::Approve { uri } => {
+            print(&approve::run(&*token, uri)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Serve | Command::Check => Task::Health,
     };
     if let Answer::Key(key) = ask(&*token, &task)? {
@@ -68,7 +73,7 @@ impl ProgressSink for Person {
 }
 
 /// Has one task done with a session of its own, with as much time as it takes.
-fn ask(token: &dyn Token, task: &Task) -> Result<Answer, DriverError> {
+pub(crate) fn ask(token: &dyn Token, task: &Task) -> Result<Answer, DriverError> {
     let cancelled = AtomicBool::new(false);
     let ctx = SignContext::new(Instant::now() + PATIENCE, &cancelled, &Person);
     task.perform(token.open_worker()?.as_mut(), &ctx)

@@ -20,6 +20,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+mod approve;
 mod args;
 mod certificates;
 pub mod exit;
