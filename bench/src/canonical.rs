@@ -27,7 +27,7 @@ pub fn measure(rounds: usize, figures: &mut Figures) -> io::Result<()> {
             return Err(io::Error::other("the two canonical forms differ"));
         }
     }
-    let (ours, theirs) = (median(ours.into_iter()), median(theirs.into_iter()));
+    let (ours, theirs) = (median(ours), median(theirs));
     figures.add(&aims::CANONICAL, ours / theirs);
     println!(
         "Canonical form of {} bytes: jcs-rfc8785+q4 {ours:.0} MB/s, serde_json_canonicalizer {theirs:.0} MB/s\n",

@@ -24,7 +24,7 @@ pub fn measure(plan: &Plan, figures: &mut Figures) -> io::Result<()> {
     token::measure(&PIV, &plan, figures)?;
     let mut site = token::site(PIV.spec()).start();
     let times: io::Result<Vec<f64>> = (0..plan.rounds).map(|_| replug(&mut site)).collect();
-    let replug = median(times?.into_iter());
+    let replug = median(times?);
     println!("a card that is put in again signs after {replug:.2} s (median)\n");
     figures.add(&aims::PIV_REPLUG, replug);
     Ok(())

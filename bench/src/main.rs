@@ -9,8 +9,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aims;
-mod card;
 mod canonical;
+mod card;
 mod child;
 mod disk;
 mod echo;

@@ -17,6 +17,7 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/sealwright/sealwright.toml";
 pub(crate) struct Site {
     pub(crate) api: Api,
     pub(crate) state: State,
+    pub(crate) monitor: Option<Monitor>,
     #[serde(default)]
     pub(crate) policy: Policy,
     #[serde(default, rename = "domain")]
@@ -37,6 +38,12 @@ pub(crate) struct Api {
 
 fn deny_spki() -> PathBuf {
     "deny-spki".into()
+}
+
+/// `[monitor]`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Monitor {
+    pub(crate) socket: PathBuf,
 }
 
 /// `[state]`
@@ -112,6 +119,7 @@ impl Site {
         let paths = paths
             .into_iter()
             .chain([&mut site.state.dir, &mut site.policy.file]);
+        let paths = paths.chain(site.monitor.iter_mut().map(|monitor| &mut monitor.socket));
         for path in paths.chain(site.domains.iter_mut().map(|domain| &mut domain.ca)) {
             *path = base.join(&path);
         }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use sealwright_client::{Client, ClientError, Settings, SettingsError};
+use sealwright_client::{Client, ClientError, Settings, SettingsError, TokenFiles};
 
 use crate::certificate;
 use crate::failure::Failure;
@@ -25,6 +25,12 @@ pub(crate) struct Connection {
     /// The CA that vouches for the daemon, PEM.
     #[arg(long, value_name = "PEM", env = "SEALWRIGHT_CA")]
     ca: Option<PathBuf>,
+    /// An access token that goes along, where the policy asks for one; read anew for every request.
+    #[arg(long, value_name = "FILE", env = "SEALWRIGHT_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The P-256 key that the token is bound to, PEM; without one it is sent as Bearer.
+    #[arg(long, value_name = "PEM", env = "SEALWRIGHT_DPOP_KEY")]
+    dpop_key: Option<PathBuf>,
 }
 
 impl Connection {
@@ -48,7 +54,11 @@ impl Connection {
 
     /// The paths, as far as they are all given.
     pub(crate) fn settings(self) -> Result<Settings, SettingsError> {
-        Settings::new(self.socket, self.cert, self.client_key, self.ca)
+        let settings = Settings::new(self.socket, self.cert, self.client_key, self.ca)?;
+        Ok(settings.with_token(TokenFiles {
+            token: self.token_file,
+            dpop_key: self.dpop_key,
+        }))
     }
 
     /// Whether anything but the socket is given.

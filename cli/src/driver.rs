@@ -8,9 +8,11 @@ use std::process::{Command, Output, Stdio};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::uri::KeyUri;
+use sealwright_driver_api::TokenConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::credential;
 use crate::failure::Failure;
 use crate::owner::Owner;
 
@@ -157,12 +159,11 @@ impl DriverProgram {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.path);
+        // A configuration that cannot be read is the driver's to complain about.
+        let token = TokenConfig::read(&self.config).ok();
+        let unit = token.and_then(|token| credential::as_unit(&token, self.user, &self.path));
+        let mut command = unit.unwrap_or_else(|| self.directly());
         command.arg("--config").arg(&self.config).args(args);
-        if let Some(Owner { uid, gid }) = self.user {
-            // The standard library drops root's further groups with this.
-            command.uid(uid).gid(gid);
-        }
         command
     }
 
@@ -174,6 +175,15 @@ impl DriverProgram {
                 source,
             },
         }
+    }
+
+    fn directly(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        if let Some(Owner { uid, gid }) = self.user {
+            // The standard library drops root's further groups with this.
+            command.uid(uid).gid(gid);
+        }
+        command
     }
 
     fn failed(&self, output: &Output) -> DriverError {

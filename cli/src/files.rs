@@ -143,9 +143,7 @@ pub(crate) fn write_product(path: &Path, bytes: &[u8]) -> Result<(), FileError> 
     if path == Path::new("-") {
         return std::io::stdout().lock().write_all(bytes).map_err(failed);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| std::fs::rename(&temporary, path));
@@ -155,6 +153,23 @@ pub(crate) fn write_product(path: &Path, bytes: &[u8]) -> Result<(), FileError> 
         return Err(failed(source));
     }
     sync_folder(path)
+}
+
+/// Makes a file with these permission bits that takes an older one's place at once.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let temporary = temporary(path);
+    create(&temporary, bytes, mode, None)?;
+    std::fs::rename(&temporary, path).map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })?;
+    sync_folder(path)
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    path.with_file_name(name)
 }
 
 fn sync_folder(path: &Path) -> Result<(), FileError> {

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backup;
 mod certificate;
 mod clock;
 mod command;
 mod config;
 mod confirm;
 mod connect;
+mod credential;
 mod doctor;
 mod driver;
 mod exported;

@@ -144,6 +144,18 @@ impl Client {
         self.post(&gate.on(&path), &body).await
     }
 
+    /// Has the private part of a version destroyed. There is no way back.
+    pub async fn destroy_key(
+        &mut self,
+        id: &KeyVersionId,
+        reason: &str,
+        gate: &Gate,
+    ) -> Result<Key, ClientError> {
+        let path = format!("/v1/keys/{}/{}/destroy", id.key, id.version);
+        self.post(&gate.on(&path), &json!({ "reason": reason }))
+            .await
+    }
+
     /// Brings the policy file as it is now into force; its digest.
     pub async fn activate_policy(&mut self, gate: &Gate) -> Result<PolicyActivated, ClientError> {
         self.post(&gate.on("/v1/policy/activate"), &json!({})).await
@@ -215,9 +227,13 @@ impl Client {
     }
 
     /// Says that a clock which the daemon doubts is right.
-    pub async fn accept_clock(&mut self, reason: &str) -> Result<ClockAccepted, ClientError> {
-        self.post("/v1/clock/accept", &json!({ "reason": reason }))
-            .await
+    pub async fn accept_clock(
+        &mut self,
+        reason: &str,
+        gate: &Gate,
+    ) -> Result<ClockAccepted, ClientError> {
+        let body = json!({ "reason": reason });
+        self.post(&gate.on("/v1/clock/accept"), &body).await
     }
 
     /// Stops all use of the keys in `scope`.
@@ -235,9 +251,10 @@ impl Client {
         &mut self,
         scope: &FreezeScope,
         reason: &str,
+        gate: &Gate,
     ) -> Result<FreezeChange, ClientError> {
         let body = json!({ "scope": scope, "reason": reason });
-        self.post("/v1/freeze/lift", &body).await
+        self.post(&gate.on("/v1/freeze/lift"), &body).await
     }
 
     /// Lists records.

@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use sealwright_core::error::Code;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 use crate::error::{ApiError, ClientError};
 use crate::settings::{SERVER_NAME, Settings};
 use crate::tls;
+use crate::token::Token;
 
 /// Longest answer that is read: 64 MiB, several times the largest envelope a daemon with default limits makes.
 pub const RESPONSE_MAX: usize = 64 << 20;
@@ -39,6 +41,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(180);
 pub struct Client {
     settings: Settings,
     connector: TlsConnector,
+    token: Option<Token>,
     open: Option<Open>,
 }
 
@@ -74,10 +77,12 @@ impl Client {
     /// certificate shows as [`ClientError::Certificate`] of the first call.
     pub async fn connect(settings: Settings) -> Result<Self, ClientError> {
         let connector = tls::connector(&settings)?;
+        let token = Token::open(&settings.token)?;
         let open = Some(open(&settings, &connector).await?);
         Ok(Self {
             settings,
             connector,
+            token,
             open,
         })
     }
@@ -88,10 +93,25 @@ impl Client {
     }
 
     /// Sends a request and reads the whole answer; a refusal becomes [`ClientError::Api`].
+    ///
+    /// An access token goes along, and where the daemon wants a newer nonce in the proof, once more: it has done nothing
+    /// before it asks.
     pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, ClientError> {
+        let again = self.token.is_some().then(|| request.clone());
+        match (self.send_once(request).await, again) {
+            (Err(ClientError::Api(error)), Some(again))
+                if error.known_code() == Some(Code::UseDpopNonce) =>
+            {
+                self.send_once(again).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn send_once(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         // The daemon closes idle connections: the next call opens another one. A request that was sent is
         // never sent again by itself, whatever happened to its answer.
         let mut open = match self.reusable().await {
@@ -102,7 +122,17 @@ impl Client {
         request
             .headers_mut()
             .insert(HOST, HeaderValue::from_static(SERVER_NAME));
-        let exchange = async { read(open.sender.send_request(request).await?).await };
+        if let Some(token) = &self.token {
+            token.add_to(&mut request)?;
+        }
+        let token = &mut self.token;
+        let exchange = async {
+            let response = open.sender.send_request(request).await?;
+            if let Some(token) = token {
+                token.note(response.headers());
+            }
+            read(response).await
+        };
         match timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(Ok(answer)) => {
                 self.open = Some(open);

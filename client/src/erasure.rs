@@ -5,6 +5,7 @@ use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::approvals::Gate;
 use crate::connection::Client;
 use crate::error::ClientError;
 
@@ -90,9 +91,10 @@ impl Client {
         tenant: &str,
         before: &str,
         reason: &str,
+        gate: &Gate,
     ) -> Result<Erasing, ClientError> {
         let body = json!({ "tenant": tenant, "before": before, "reason": reason });
-        self.post("/v1/audit/erasures", &body).await
+        self.post(&gate.on("/v1/audit/erasures"), &body).await
     }
 
     /// The holds in force.

@@ -21,17 +21,21 @@ mod calls;
 mod connection;
 mod erasure;
 mod error;
+mod receipts;
 mod settings;
 mod sign;
 mod tls;
+mod token;
 mod types;
 
 pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated, certificate_chain};
 pub use connection::{Client, RESPONSE_MAX};
 pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};
+pub use receipts::{ReceiptLink, ShownReceipt};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
 pub use sign::{Format, SignRequest, Signed, Working};
+pub use token::TokenFiles;
 pub use types::{
     AnchorStatus, Approvals, ArchivedBody, Attested, ClockAccepted, CosignaturesTaken, Crl,
     DescribedKey, Enrol, ErasedBody, ExpiringCertificate, FreezeChange, FreezeStatus, Generate,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::token::TokenFiles;
+
 /// The daemon's socket where nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/run/sealwright/api.sock";
 
@@ -19,6 +21,8 @@ pub struct Settings {
     pub key: PathBuf,
     /// The roots that the daemon's certificate must lead to, PEM (`SEALWRIGHT_CA`).
     pub ca: PathBuf,
+    /// An access token that goes along, if any (`SEALWRIGHT_TOKEN_FILE`, `SEALWRIGHT_DPOP_KEY`).
+    pub token: TokenFiles,
 }
 
 /// Something that a connection needs is not set.
@@ -34,15 +38,32 @@ pub struct SettingsError {
 }
 
 impl Settings {
-    /// Reads `SEALWRIGHT_SOCKET`, `SEALWRIGHT_CERT`, `SEALWRIGHT_KEY` and `SEALWRIGHT_CA`.
+    /// Reads `SEALWRIGHT_SOCKET`, `SEALWRIGHT_CERT`, `SEALWRIGHT_KEY` and `SEALWRIGHT_CA`, and for an access token
+    /// `SEALWRIGHT_TOKEN_FILE` and `SEALWRIGHT_DPOP_KEY`.
     pub fn from_env() -> Result<Self, SettingsError> {
         let path = |name| std::env::var_os(name).map(PathBuf::from);
-        Self::new(
+        let settings = Self::new(
             path("SEALWRIGHT_SOCKET"),
             path("SEALWRIGHT_CERT"),
             path("SEALWRIGHT_KEY"),
             path("SEALWRIGHT_CA"),
-        )
+        )?;
+        Ok(settings.with_token(TokenFiles {
+            token: path("SEALWRIGHT_TOKEN_FILE"),
+            dpop_key: path("SEALWRIGHT_DPOP_KEY"),
+        }))
+    }
+
+    /// With an access token. An empty path counts as not given.
+    #[must_use]
+    pub fn with_token(self, files: TokenFiles) -> Self {
+        Self {
+            token: TokenFiles {
+                token: given(files.token),
+                dpop_key: given(files.dpop_key),
+            },
+            ..self
+        }
     }
 
     /// Takes what is given; only the socket has a default. An empty path counts as not given.
@@ -52,7 +73,6 @@ impl Settings {
         key: Option<PathBuf>,
         ca: Option<PathBuf>,
     ) -> Result<Self, SettingsError> {
-        let given = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         let missing = |what, variable, flag| SettingsError {
             what,
             variable,
@@ -63,8 +83,13 @@ impl Settings {
             cert: given(cert).ok_or(missing("client certificate", "SEALWRIGHT_CERT", "--cert"))?,
             key: given(key).ok_or(missing("client key", "SEALWRIGHT_KEY", "--client-key"))?,
             ca: given(ca).ok_or(missing("CA bundle", "SEALWRIGHT_CA", "--ca"))?,
+            token: TokenFiles::default(),
         })
     }
+}
+
+fn given(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
 }
 
 #[cfg(test)]

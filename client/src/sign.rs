@@ -97,37 +97,15 @@ impl Client {
     /// Signs a payload.
     pub async fn sign(&mut self, request: SignRequest<'_>) -> Result<Signed, ClientError> {
         let on_wait = request.on_wait;
-        let answer = match (self.send(http_request(request)?).await, on_wait) {
+        match (self.send(http_request(request)?).await, on_wait) {
             (Err(ClientError::Working(working)), Some(tell)) => {
                 tell(&working);
-                self.answer_to(&working.operation).await?
+                signed(self.answer_to(&working.operation).await?)
             }
-            (answer, _) => answer?,
-        };
-        let header = |name| text(&answer.headers, name);
-        let missing =
-            |name: &str| ClientError::Unexpected(format!("the answer has no usable {name}"));
-        let record = header("sealwright-record").and_then(|text| text.parse().ok());
-        let digest = Sha256Digest::of(&[&answer.body]);
-        // Guards against a truncated or mixed-up answer; who sent it is TLS's business.
-        if header("sealwright-digest").is_some_and(|text| text != format!("sha256:{digest}")) {
-            return Err(ClientError::Unexpected(
-                "the answer's bytes differ from its digest".to_owned(),
-            ));
+            (answer, _) => signed(answer?),
         }
-        Ok(Signed {
-            digest,
-            record: record.ok_or_else(|| missing("Sealwright-Record"))?,
-            request_id: header("sealwright-request-id")
-                .unwrap_or_default()
-                .to_owned(),
-            replayed: header("idempotent-replay") == Some("true"),
-            body: answer.body,
-        })
     }
-}
 
-impl Client {
     /// The answer to a request that the daemon is still at work at.
     async fn answer_to(&mut self, id: &str) -> Result<Answer, ClientError> {
         loop {
@@ -140,6 +118,29 @@ impl Client {
             }
         }
     }
+}
+
+/// A signature in an answer.
+pub(crate) fn signed(answer: Answer) -> Result<Signed, ClientError> {
+    let header = |name| text(&answer.headers, name);
+    let missing = |name: &str| ClientError::Unexpected(format!("the answer has no usable {name}"));
+    let record = header("sealwright-record").and_then(|text| text.parse().ok());
+    let digest = Sha256Digest::of(&[&answer.body]);
+    // Guards against a truncated or mixed-up answer; who sent it is TLS's business.
+    if header("sealwright-digest").is_some_and(|text| text != format!("sha256:{digest}")) {
+        return Err(ClientError::Unexpected(
+            "the answer's bytes differ from its digest".to_owned(),
+        ));
+    }
+    Ok(Signed {
+        digest,
+        record: record.ok_or_else(|| missing("Sealwright-Record"))?,
+        request_id: header("sealwright-request-id")
+            .unwrap_or_default()
+            .to_owned(),
+        replayed: header("idempotent-replay") == Some("true"),
+        body: answer.body,
+    })
 }
 
 fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -167,7 +168,7 @@ fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, Client
         .map_err(|e| ClientError::Request(e.to_string()))
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 

@@ -1,7 +1,7 @@
 //! What the API answers and takes besides signatures.
 
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::evidence::Finding;
+use sealwright_core::evidence::{Exclusive, Finding};
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyState, Purpose};
 use sealwright_core::name::{KeyVersionId, Tenant};
 use sealwright_core::record::{FormerLog, FreezeScope};
@@ -318,6 +318,17 @@ pub struct Key {
     pub public_key_pem: String,
     /// What is known of its origin.
     pub evidence: EvidenceGrade,
+    /// Whether it can sign on its token only.
+    pub exclusive: Exclusive,
+    /// SHA-256 of the newest evidence of its origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
+    /// From when on it may be destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_from: Option<Timestamp>,
+    /// The record since which it is being destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroy_intent: Option<u64>,
     /// Its certificate, base64 of DER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,

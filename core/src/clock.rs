@@ -1,5 +1,5 @@
-//! Whether the wall clock can be believed: against the kernel's count since boot while a daemon runs, and against the
-//! log's newest record when one starts.
+//! Whether the wall clock can be believed: against the kernel's count since boot while a daemon runs, and when one starts
+//! in the same boot as the one before; else against the log's newest record.
 //!
 //! A record's time never goes back, whatever the clock does. What is decided by time (a rotation that is due, a
 //! compromise "from now on") waits until the clock is believed again, or an operator says that it is right.
@@ -17,7 +17,7 @@ pub const STEP_MAX_MS: i64 = 60_000;
 pub const AWAY_MAX_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Both clocks at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// The wall clock.
     pub wall: Timestamp,
@@ -28,7 +28,7 @@ pub struct Reading {
 /// What the wall clock is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// A moment of this run at which it was believed.
+    /// A moment of this boot at which it was believed.
     Believed(Reading),
     /// The newest record of the runs before, or the time that an operator accepted since.
     Recorded(Timestamp),
@@ -71,14 +71,28 @@ impl fmt::Display for Doubt {
     }
 }
 
+impl Reading {
+    /// By how many milliseconds the wall clock has been set forward since `then`, in the same boot; negative: back.
+    pub fn set_since(self, then: Self) -> i64 {
+        self.wall
+            .unix_millis()
+            .saturating_sub(then.after(self.boottime_ms).unix_millis())
+    }
+
+    /// What the wall clock says at `boottime_ms` if nobody sets it.
+    fn after(self, boottime_ms: u64) -> Timestamp {
+        let passed = boottime_ms.saturating_sub(self.boottime_ms);
+        after(self.wall, i64::try_from(passed).unwrap_or(i64::MAX))
+    }
+}
+
 impl Basis {
     /// Whether `now` can be right.
     pub fn judge(self, now: Reading) -> Option<Doubt> {
         let wall = now.wall;
         let (least, most) = match self {
             Self::Believed(then) => {
-                let passed = now.boottime_ms.saturating_sub(then.boottime_ms);
-                let expected = after(then.wall, i64::try_from(passed).unwrap_or(i64::MAX));
+                let expected = then.after(now.boottime_ms);
                 (expected, expected)
             }
             Self::Recorded(newest) => (newest, after(newest, AWAY_MAX_MS)),

@@ -61,6 +61,24 @@ codes! {
     CvssMetricOrder = "cvss_metric_order", 422, "The metrics of a CVSS v4.0 vector stand in the standard's order; see detail";
     /// A base metric that is not there.
     CvssMetricMissing = "cvss_metric_missing", 422, "A base metric is missing in the CVSS vector; see detail";
+    /// The document is no request for a receipt.
+    InvalidReceipt = "invalid_receipt", 422, "The receipt is not acceptable; see detail";
+    /// No such type of receipt, or not in this version.
+    UnknownReceiptType = "unknown_receipt_type", 422, "There is no receipt of this type; docs/receipts.md lists them";
+    /// No such canonical form.
+    UnknownCanonicalization = "unknown_canonicalization", 422, "There is no such canonical form; docs/receipts.md lists them";
+    /// The tenant has no such receipt.
+    UnknownReceipt = "unknown_receipt", 404, "There is no such receipt that you may read";
+    /// A receipt that names itself.
+    ReceiptFollowsItself = "receipt_follows_itself", 422, "A receipt cannot follow itself";
+    /// Another receipt follows it already.
+    ReceiptFollowed = "receipt_followed", 409, "Another receipt follows this one already; follow the newest one, see detail";
+    /// A second beginning for the same thing.
+    ReceiptExists = "receipt_exists", 409, "There is a receipt about this already; supersede or amend it, see detail";
+    /// A chain has one type and one subject.
+    ReceiptOtherSubject = "receipt_other_subject", 422, "The receipt that was named is about something else";
+    /// No further receipt.
+    ReceiptsFull = "receipts_full", 409, "The tenant has as many receipts as one log holds";
     /// No such endpoint.
     UnknownEndpoint = "unknown_endpoint", 404, "There is no such endpoint; the API description is docs/api/openapi.json";
     /// The endpoint exists, the method does not.
@@ -73,6 +91,18 @@ codes! {
     UnknownToken = "unknown_token", 404, "No token of this name is configured";
     /// The caller is not in the directory, or policy does not allow it.
     Denied = "denied", 403, "Not allowed; give the request id to an operator to learn why";
+    /// The policy wants a bound access token.
+    TokenRequired = "token_required", 401, "The policy demands an access token that is bound to its holder; WWW-Authenticate says of which kind";
+    /// An access token that does not count, or not in these hands.
+    InvalidToken = "invalid_token", 401, "The access token is not accepted; see detail";
+    /// A proof that proves nothing.
+    InvalidDpopProof = "invalid_dpop_proof", 401, "The DPoP proof is not accepted; see detail";
+    /// A proof without the daemon's newest nonce.
+    UseDpopNonce = "use_dpop_nonce", 401, "The DPoP proof needs the nonce in the DPoP-Nonce header; make another one";
+    /// More proofs of one key than are remembered.
+    TooManyProofs = "too_many_proofs", 429, "Too many DPoP proofs of one key at once; make fewer, or wait until the replay window has passed";
+    /// Nobody can say whether a proof was used before.
+    TokenCheckUnavailable = "token_check_unavailable", 503, "Access tokens cannot be checked now; try again shortly with another proof";
     /// The policy allows it once others have approved it.
     ApprovalRequired = "approval_required", 403, "The policy demands that others approve this first; nothing was done";
     /// A payload type the key does not sign.
@@ -95,6 +125,10 @@ codes! {
     BodyBudget = "body_budget", 503, "Too many large bodies at once; try again shortly";
     /// The key exists but does not sign now.
     KeyNotActive = "key_not_active", 409, "The key is not active";
+    /// A tenant would have no key left.
+    LastKey = "last_key", 409, "It is the last key of its tenant; enrol another one before it is destroyed";
+    /// A key that stopped signing not long ago.
+    KeyRetentionNotOver = "key_retention_not_over", 409, "A key is kept for longer after its last signature; see detail for the time";
     /// Its tenant, or everything, is frozen.
     Frozen = "frozen", 409, "Signing is frozen by an operator; `sealwright status` shows since when, docs/runbooks/freeze.md how it ends";
     /// A freeze of what is frozen.
@@ -141,6 +175,8 @@ codes! {
     CosignatureRejected = "cosignature_rejected", 422, "A cosignature does not verify; nothing was stored, see detail";
     /// The witnesses' quorum is too old.
     AnchorStale = "anchor_stale", 503, "The witnesses have not vouched for the log for too long; `sealwright status` shows each of them, docs/runbooks/witnesses.md what to do";
+    /// A proof that was waited for has no quorum of witnesses yet.
+    NotWitnessed = "not_witnessed", 503, "Too few witnesses have cosigned a checkpoint that covers this record; ask again, docs/runbooks/witnesses.md says what may be wrong";
     /// A legal hold.
     OnHold = "on_hold", 409, "The tenant is on hold: nothing of it is erased; `sealwright audit hold list` names the hold";
     /// Younger than the configured retention.

@@ -3,10 +3,13 @@
 //! A driver states, this module judges. What a module merely says of itself is [`EvidenceGrade::Claimed`] at best: a
 //! software token makes the same claims as an HSM.
 
+mod activation;
 mod bytes;
 mod claims;
 mod piv;
 mod roots;
+mod tpm;
+mod tpm_structures;
 
 use std::fmt;
 
@@ -18,10 +21,12 @@ use crate::key::EvidenceGrade;
 use crate::spki::Spki;
 use crate::uri::KeyUri;
 
+pub use self::activation::{Activation, Challenge, Entropy};
 pub use self::bytes::Bytes;
 pub use self::claims::Claims;
 pub use self::piv::{PivFacts, PivStatement};
 pub use self::roots::{ROOTS_MAX, Roots, RootsError};
+pub use self::tpm::TpmStatement;
 
 /// Longest document in bytes.
 pub const DOCUMENT_MAX: usize = 64 << 10;
@@ -79,6 +84,8 @@ pub enum Statement {
     Pkcs11Claims(Claims),
     /// A YubiKey's certificate for a key in one of its slots.
     PivAttestation(PivStatement),
+    /// TPM2_Certify, with the certificate of the endorsement key.
+    Tpm2Certify(Box<TpmStatement>),
 }
 
 /// Where a key was made.
@@ -203,6 +210,22 @@ pub enum EvidenceError {
         /// The device that signed.
         found: String,
     },
+    /// A key whose signatures anybody could ask for.
+    #[error(
+        "the key that signed it is no attestation key: it is not restricted to what its TPM says, or may be elsewhere"
+    )]
+    NotAttestationKey,
+    /// Signed, but of something else.
+    #[error("the TPM certified another object than the one that is shown")]
+    OtherObject,
+    /// No challenge can be made for it.
+    #[error("the device's endorsement key is not RSA; no other kind is challenged")]
+    EndorsementKey,
+    /// The endorsement key's TPM does not have the attestation key.
+    #[error(
+        "it comes from another TPM: the one that is certified does not have the key that signed"
+    )]
+    OtherTpm,
 }
 
 impl EvidenceError {
@@ -268,10 +291,10 @@ impl Document {
     }
 
     /// What it is worth as evidence of `key`, if `roots` say where devices are made. Without a `nonce` nothing is said
-    /// of its age.
+    /// of its age. Where there is an [`Document::activation`], it holds for whoever saw that answered.
     ///
     /// # Errors
-    /// Every [`EvidenceError`] but those of the document's form.
+    /// Every [`EvidenceError`] but those of the document's form and [`EvidenceError::OtherTpm`].
     pub fn verify(
         &self,
         key: Sha256Digest,
@@ -290,7 +313,19 @@ impl Document {
             _ => match &self.statement {
                 Statement::Pkcs11Claims(claims) => Ok(claims.finding()),
                 Statement::PivAttestation(piv) => piv.judge(&self.spki, &self.token.serial, roots),
+                Statement::Tpm2Certify(tpm) => tpm.judge(&self.spki, self.nonce, roots),
             },
+        }
+    }
+
+    /// What the device has to be asked besides, by whoever wants to rely on it; `None` where its statement is all.
+    ///
+    /// # Errors
+    /// [`EvidenceError::EndorsementKey`], [`EvidenceError::NotAttestationKey`], [`EvidenceError::Malformed`].
+    pub fn activation(&self, entropy: Entropy) -> Result<Option<Activation>, EvidenceError> {
+        match &self.statement {
+            Statement::Pkcs11Claims(_) | Statement::PivAttestation(_) => Ok(None),
+            Statement::Tpm2Certify(tpm) => tpm.activation(entropy).map(Some),
         }
     }
 }

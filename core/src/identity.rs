@@ -118,6 +118,14 @@ pub enum Role {
     Auditor,
     /// Carries checkpoints to witnesses.
     Courier,
+    /// Answers for the base metrics of scores.
+    SecurityEngineer,
+    /// Answers for their threat metrics.
+    SocAnalyst,
+    /// Answers for their environmental metrics.
+    CustomerAdmin,
+    /// Reads receipts.
+    Viewer,
 }
 
 impl Role {
@@ -129,6 +137,10 @@ impl Role {
             Self::Approver => "approver",
             Self::Auditor => "auditor",
             Self::Courier => "courier",
+            Self::SecurityEngineer => "security-engineer",
+            Self::SocAnalyst => "soc-analyst",
+            Self::CustomerAdmin => "customer-admin",
+            Self::Viewer => "viewer",
         }
     }
 }

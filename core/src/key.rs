@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Sha256Digest;
+use crate::evidence::{Exclusive, Finding};
 use crate::name::KeyVersionId;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
@@ -24,6 +26,8 @@ pub enum Purpose {
     Approval,
     /// Signs certificates.
     X509,
+    /// Shows that its token signs, see [`crate::canary`].
+    Canary,
 }
 
 impl Purpose {
@@ -36,6 +40,7 @@ impl Purpose {
             Self::Dpop => "dpop",
             Self::Approval => "approval",
             Self::X509 => "x509",
+            Self::Canary => "canary",
         }
     }
 }
@@ -120,6 +125,16 @@ pub enum EvidenceGrade {
     Attested,
 }
 
+/// Evidence of a key's origin that the daemon judged and keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// SHA-256 of the evidence document.
+    pub evidence_sha256: Sha256Digest,
+    /// What it is worth.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
 /// Everything that is fixed about a key version when it is enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolment {
@@ -140,6 +155,9 @@ pub struct Enrolment {
     pub payload_types: Vec<String>,
     /// What is known of its origin.
     pub evidence: EvidenceGrade,
+    /// The evidence of it that was kept then; absent where the token gave none, or none that can be judged here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Attestation>,
     /// A certificate for the public key, DER in base64, to go into bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
@@ -169,6 +187,26 @@ pub struct KeyVersion {
     pub succession: Option<String>,
     /// Signatures of it that were released.
     pub signatures: u64,
+    /// The newest evidence of its origin that was kept.
+    #[serde(default)]
+    pub attestation: Option<Attestation>,
+    /// Index of the record since which its private part is being destroyed.
+    #[serde(default)]
+    pub destroy_intent: Option<u64>,
+}
+
+impl KeyVersion {
+    /// How far its origin is proved: by the newest evidence, else as it was enrolled.
+    pub fn evidence(&self) -> EvidenceGrade {
+        let newest = self.attestation.map(|newest| newest.finding.grade);
+        newest.unwrap_or(self.enrolment.evidence)
+    }
+
+    /// Whether it can sign on its token only. What nothing speaks for is not so.
+    pub fn exclusive(&self) -> Exclusive {
+        let newest = self.attestation.map(|newest| newest.finding.exclusive);
+        newest.unwrap_or(Exclusive::No)
+    }
 }
 
 /// That a key may be in other hands. Never taken back; a later finding can only move it to an earlier time.

@@ -15,6 +15,7 @@ use crate::error::Code;
 use crate::identity::{PeerCred, Principal};
 use crate::key::{KeyState, KeyVersion, Purpose};
 use crate::name::{KeyName, KeyVersionId, Tenant};
+use crate::receipt::{self, Relation};
 use crate::revocation;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
@@ -26,7 +27,7 @@ use crate::trust;
 use crate::uri::KeyUri;
 
 pub use self::crl::{CrlIntent, PermittedCrl, authorise_crl};
-pub use self::demands::Demands;
+pub use self::demands::{Demands, Shown, TokenDemand};
 pub use self::once::{ONCE_SUBJECTS_BYTES_MAX, OnceError};
 pub use publication::{
     PermittedDocument, PermittedRevocation, SpeechIntent, authorise_revocation, authorise_trust,
@@ -78,6 +79,7 @@ pub struct Permit {
     token: String,
     uri: KeyUri,
     spki: Spki,
+    evidence_sha256: Option<Sha256Digest>,
     certificate: Option<String>,
     purpose: Purpose,
     scheme: Scheme,
@@ -113,6 +115,11 @@ impl Permit {
     /// The enrolled public key.
     pub fn spki(&self) -> &Spki {
         &self.spki
+    }
+
+    /// SHA-256 of the newest evidence of its origin.
+    pub fn evidence_sha256(&self) -> Option<Sha256Digest> {
+        self.evidence_sha256
     }
 
     /// The key's certificate (base64 of DER), where it has one.
@@ -166,6 +173,10 @@ impl Permit {
 pub enum Action {
     /// Sign with a key.
     Sign,
+    /// Have a receipt signed with a key.
+    IssueReceipt,
+    /// Read receipts, their history and their proofs.
+    ReadReceipt,
     /// See a key's name, state and public part.
     ReadKey,
     /// Enrol, generate, suspend, resume.
@@ -182,8 +193,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Sign,
+        Self::IssueReceipt,
+        Self::ReadReceipt,
         Self::ReadKey,
         Self::ManageKey,
         Self::ReadAudit,
@@ -196,6 +209,8 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sign => "sign",
+            Self::IssueReceipt => "issueReceipt",
+            Self::ReadReceipt => "readReceipt",
             Self::ReadKey => "readKey",
             Self::ManageKey => "manageKey",
             Self::ReadAudit => "readAudit",
@@ -233,6 +248,29 @@ pub struct SignFacts<'a> {
     pub subjects: &'a [Subject],
     /// Bytes of payload.
     pub payload_len: usize,
+    /// The receipt that the daemon made the payload from, where it did.
+    pub receipt: Option<ReceiptFacts<'a>>,
+}
+
+impl SignFacts<'_> {
+    /// What policy is asked for.
+    pub fn action(&self) -> Action {
+        match self.receipt {
+            Some(_) => Action::IssueReceipt,
+            None => Action::Sign,
+        }
+    }
+}
+
+/// What a receipt says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptFacts<'a> {
+    /// Its type with the schema's version.
+    pub receipt_type: &'a str,
+    /// The groups of metrics in which it differs from the receipt that it follows, or all that it defines.
+    pub metric_groups: &'a [&'a str],
+    /// How it follows another, if it does.
+    pub follows: Option<Relation>,
 }
 
 /// One question to the policy.
@@ -246,8 +284,10 @@ pub struct Question<'a> {
     pub action: Action,
     /// With what.
     pub resource: Resource<'a>,
-    /// The payload, for [`Action::Sign`].
+    /// The payload, for [`Action::Sign`] and [`Action::IssueReceipt`].
     pub sign: Option<SignFacts<'a>>,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
 }
@@ -274,16 +314,19 @@ pub enum Answer {
 impl Answer {
     /// What is demanded of an allow. Approvals that it asks for are asked for by whoever takes the permit, and looked
     /// at once more where the release is recorded.
-    fn allowed(self) -> Result<Demands, Denial> {
+    fn allowed(self, token: Shown<'_>) -> Result<Demands, Denial> {
         match self {
             Self::Deny { policies, errors } => Err(Denial::Policy { policies, errors }),
+            Self::Allow { demands, .. } if !demands.token.is_met_by(token) => {
+                Err(Denial::TokenRequired(demands.token))
+            }
             Self::Allow { demands, .. } => Ok(demands),
         }
     }
 
     /// What is still demanded of an allow that counts as it stands. One that waits for approvals does not.
-    pub fn granted(self) -> Result<Demands, Denial> {
-        match self.allowed()? {
+    pub fn granted(self, token: Shown<'_>) -> Result<Demands, Denial> {
+        match self.allowed(token)? {
             demands if demands.approvals > 0 => Err(Denial::ApprovalRequired(demands.approvals)),
             demands => Ok(demands),
         }
@@ -317,7 +360,8 @@ pub trait PolicyEngine: Send + Sync {
 }
 
 /// Statements that no client gets signed: it could say anything about keys with them, or approve its own requests.
-pub const RESERVED_PREDICATE_TYPES: [&str; 3] = [
+pub const RESERVED_PREDICATE_TYPES: [&str; 4] = [
+    receipt::PREDICATE_TYPE,
     succession::PREDICATE_TYPE,
     revocation::PREDICATE_TYPE,
     approval::PREDICATE_TYPE,
@@ -396,6 +440,9 @@ pub enum Denial {
     /// Policy says yes, if others approve.
     #[error("the policy demands {0} approval(s) of this request; nothing was done")]
     ApprovalRequired(u32),
+    /// Policy says yes, to whoever shows an access token that is bound to him.
+    #[error("the policy demands an access token that is bound to {0}")]
+    TokenRequired(TokenDemand),
     /// Policy says yes, once, and the payload cannot be told from others.
     #[error(transparent)]
     Once(#[from] OnceError),
@@ -432,6 +479,7 @@ impl Denial {
             Self::Crl(error) if matches!(**error, CrlError::NoIssuer { .. }) => Code::UnknownKey,
             Self::Statement(_) | Self::Crl(_) => Code::InvalidRequest,
             Self::ApprovalRequired(_) => Code::ApprovalRequired,
+            Self::TokenRequired(_) => Code::TokenRequired,
             Self::Once(error) => error.code(),
             Self::OtherTenant { .. }
             | Self::WrongPurpose { .. }
@@ -454,6 +502,8 @@ pub struct SignIntent<'a> {
     pub facts: SignFacts<'a>,
     /// SHA-256 of the PAE.
     pub pae_sha256: Sha256Digest,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
     /// When the caller stops waiting.
@@ -495,11 +545,12 @@ pub fn signing_version<'s>(
     Ok((id, version))
 }
 
-/// May this principal sign with this key at all? Asked before the body is read.
+/// May this principal have anything signed with this key at all? Asked before the body is read.
 pub fn admit(
     state: &State,
     policy: &dyn PolicyEngine,
     principal: &Principal,
+    action: Action,
     key: &KeyName,
 ) -> Result<(), Denial> {
     let (_, version) = signing_version(state, principal, key)?;
@@ -507,10 +558,10 @@ pub fn admit(
         name: key,
         purpose: version.enrolment.purpose,
     };
-    if policy.could_allow(principal, Action::Sign, &resource) {
+    if policy.could_allow(principal, action, &resource) {
         Ok(())
     } else {
-        let policies = policy.forbids_outright(principal, Action::Sign, &resource);
+        let policies = policy.forbids_outright(principal, action, &resource);
         Err(Denial::NotAdmitted(policies))
     }
 }
@@ -537,27 +588,17 @@ pub fn authorise(
             payload_type: payload_type.to_owned(),
         });
     }
-    let reserved = RESERVED_PREDICATE_TYPES.iter();
-    let mut reserved = reserved.filter(|t| intent.facts.predicate_type == Some(**t));
-    if let Some(predicate_type) = reserved.next() {
-        return Err(Denial::Reserved(predicate_type));
-    }
-    let unknown = intent
-        .facts
-        .predicate_type
-        .filter(|_| !intent.facts.predicate_known);
-    if let Some(predicate_type) = unknown.filter(|t| !policy.names_predicate_type(t)) {
-        return Err(Denial::PredicateType(predicate_type.to_owned()));
-    }
+    check_predicate_type(policy, &intent.facts)?;
     let question = Question {
         principal: intent.principal,
         peer: intent.peer,
-        action: Action::Sign,
+        action: intent.facts.action(),
         resource: Resource::Key {
             name: intent.key,
             purpose: enrolment.purpose,
         },
         sign: Some(intent.facts),
+        token: intent.token,
         now: intent.now,
     };
     let permit = grant(
@@ -575,6 +616,23 @@ pub fn authorise(
     Ok(permit)
 }
 
+/// Whether a client may have a statement of this type signed at all. What the daemon made from a receipt is no client's.
+fn check_predicate_type(policy: &dyn PolicyEngine, facts: &SignFacts<'_>) -> Result<(), Denial> {
+    if facts.receipt.is_some() {
+        return Ok(());
+    }
+    let reserved = RESERVED_PREDICATE_TYPES.iter();
+    let mut reserved = reserved.filter(|t| facts.predicate_type == Some(**t));
+    if let Some(predicate_type) = reserved.next() {
+        return Err(Denial::Reserved(predicate_type));
+    }
+    let unknown = facts.predicate_type.filter(|_| !facts.predicate_known);
+    match unknown.filter(|t| !policy.names_predicate_type(t)) {
+        Some(predicate_type) => Err(Denial::PredicateType(predicate_type.to_owned())),
+        None => Ok(()),
+    }
+}
+
 /// A rotation, as far as policy is concerned.
 #[derive(Debug, Clone)]
 pub struct RotationIntent<'a> {
@@ -586,6 +644,8 @@ pub struct RotationIntent<'a> {
     pub from: &'a KeyVersionId,
     /// Its successor.
     pub to: &'a KeyVersionId,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
     /// When the caller stops waiting.
@@ -625,6 +685,7 @@ pub fn authorise_rotation(
             purpose: from.enrolment.purpose,
         },
         sign: None,
+        token: intent.token,
         now: intent.now,
     };
     let permit = grant(
@@ -652,14 +713,15 @@ fn grant(
     let enrolment = &version.enrolment;
     let answer = policy.decide(question);
     let demands = match question.action {
-        Action::Sign => answer.allowed()?,
-        _ => answer.granted()?,
+        Action::Sign => answer.allowed(question.token)?,
+        _ => answer.granted(question.token)?,
     };
     Ok(Permit {
         key,
         token: enrolment.token.clone(),
         uri: enrolment.uri.clone(),
         spki: enrolment.spki.clone(),
+        evidence_sha256: version.attestation.map(|newest| newest.evidence_sha256),
         certificate: enrolment.certificate.clone(),
         purpose: enrolment.purpose,
         scheme: enrolment.scheme,

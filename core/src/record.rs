@@ -8,6 +8,7 @@ mod keys;
 mod lasting;
 mod once;
 mod publications;
+mod receipt;
 mod schedule;
 mod shard;
 
@@ -21,18 +22,21 @@ use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::statement::Subject;
 use crate::time::Timestamp;
+use crate::token::TokenFacts;
 use crate::uri::KeyUri;
 
 pub use self::approvals::{ApprovalGiven, ApprovalRequested};
-pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted};
-pub use self::erasure::{AuditErased, ErasureDone, Hold, SELECTION_SPAN, Selection};
+pub use self::clock::{ClockAccepted, ClockBelieved, ClockDoubted, SinceBoot};
+pub use self::erasure::{AuditErased, ErasureDone, Hold, HoldInherited, SELECTION_SPAN, Selection};
 pub use self::freeze::{FreezeChanged, FreezeScope};
 pub use self::keys::{
-    KeyAttested, KeyChanged, KeyCompromised, KeyEnrolled, KeyGenerateIntent, KeyRotated,
+    KeyAttested, KeyChanged, KeyCompromised, KeyDestroyIntent, KeyEnrolled, KeyGenerateIntent,
+    KeyRotated,
 };
 pub use self::lasting::{Lasting, Rest, Retry, may_go};
-pub use self::once::{NamesInherited, OnceName, Settled, SignIntended};
+pub use self::once::{NamesInherited, OnceName, Reserves, Settled, SignIntended};
 pub use self::publications::{CrlIssued, KeyRevocation, TrustPublished};
+pub use self::receipt::{ReceiptIssued, ReceiptLink};
 pub use self::schedule::{RotationCancelled, RotationScheduled};
 pub use self::shard::{
     BECAUSE_MAX, FormerLog, FreezeInherited, KeyInherited, Predecessor, PredecessorError,
@@ -99,6 +103,9 @@ pub enum Event {
     /// A key is about to be made on a token.
     #[serde(rename = "key.generate-intent")]
     KeyGenerateIntent(KeyGenerateIntent),
+    /// See [`KeyDestroyIntent`].
+    #[serde(rename = "key.destroy-intent")]
+    KeyDestroyIntent(KeyDestroyIntent),
     /// See [`KeyRotated`].
     #[serde(rename = "key.rotated")]
     KeyRotated(Box<KeyRotated>),
@@ -168,6 +175,9 @@ pub enum Event {
     /// See [`Hold`].
     #[serde(rename = "hold.placed")]
     HoldPlaced(Hold),
+    /// A hold came from the log before this one.
+    #[serde(rename = "hold.inherited")]
+    HoldInherited(HoldInherited),
     /// The hold is over.
     #[serde(rename = "hold.lifted")]
     HoldLifted(Hold),
@@ -189,6 +199,7 @@ impl Event {
             Self::NamesInherited(_) => "names.inherited",
             Self::KeyChanged(_) => "key.state",
             Self::KeyGenerateIntent(_) => "key.generate-intent",
+            Self::KeyDestroyIntent(_) => "key.destroy-intent",
             Self::KeyRotated(_) => "key.rotated",
             Self::ClockDoubted(_) => "clock.doubted",
             Self::ClockBelieved(_) => "clock.believed",
@@ -212,6 +223,7 @@ impl Event {
             Self::AuditErased(_) => "audit.erased",
             Self::ErasureDone(_) => "audit.erasure-done",
             Self::HoldPlaced(_) => "hold.placed",
+            Self::HoldInherited(_) => "hold.inherited",
             Self::HoldLifted(_) => "hold.lifted",
         }
     }
@@ -268,6 +280,12 @@ pub struct DaemonStarted {
     pub run_id: String,
     /// CLOCK_BOOTTIME in milliseconds, to tell clock steps from downtime.
     pub boottime_ms: u64,
+    /// The kernel's name for the boot since which that counts; `None` where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// What the wall clock said; a record's time may be later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall: Option<Timestamp>,
     /// Version of the program.
     pub version: String,
     /// The `sign.intent` records that no record of the run before closed: a device may hold their signatures.
@@ -383,6 +401,9 @@ pub struct SignRecord {
     /// SHA-256 of its SPKI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spki_sha256: Option<Sha256Digest>,
+    /// SHA-256 of the newest evidence of its origin, where there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
     /// Its scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
@@ -434,6 +455,12 @@ pub struct SignRecord {
     /// Index of the `approval.requested` record whose approvals it used, where policy asks for some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<u64>,
+    /// The receipt that was asked for, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Box<ReceiptIssued>>,
+    /// Of whom the access token is that was shown, once its issuer's signature was verified; never the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Box<TokenFacts>>,
     /// The policy that decided.
     pub policy_digest: Sha256Digest,
     /// The configuration it ran under.
@@ -449,6 +476,9 @@ pub struct UsedKey {
     pub key_version: u32,
     /// SHA-256 of its SPKI.
     pub spki_sha256: Sha256Digest,
+    /// SHA-256 of the newest evidence of its origin, where there is some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_sha256: Option<Sha256Digest>,
     /// Its scheme.
     pub scheme: Scheme,
 }

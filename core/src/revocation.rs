@@ -135,6 +135,7 @@ mod tests {
             evidence: EvidenceGrade::None,
             certificate: None,
             certificate_chain: Vec::new(),
+            attestation: None,
         }
     }
 

@@ -143,6 +143,7 @@ mod tests {
                 evidence: EvidenceGrade::None,
                 certificate: None,
                 certificate_chain: Vec::new(),
+                attestation: None,
             },
             state,
             state_index: 0,
@@ -152,6 +153,8 @@ mod tests {
             compromise: None,
             succession: None,
             signatures,
+            attestation: None,
+            destroy_intent: None,
         }
     }
 

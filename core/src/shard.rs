@@ -10,7 +10,8 @@ use crate::json::{self, JsonError};
 use crate::key::KeyState;
 use crate::name::KeyName;
 use crate::record::{
-    Event, FreezeInherited, Genesis, KeyInherited, NamesInherited, Predecessor, PredecessorError,
+    Event, FreezeInherited, Genesis, HoldInherited, KeyInherited, NamesInherited, Predecessor,
+    PredecessorError,
 };
 use crate::state::{State, StateError};
 
@@ -43,6 +44,9 @@ pub struct Inheritance {
     /// The freezes in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<FreezeInherited>,
+    /// The holds in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldInherited>,
 }
 
 /// The log's first records, before it has any: the file `genesis.json`.
@@ -75,7 +79,7 @@ pub enum ShardError {
     State(#[from] StateError),
     /// Something is missing, or too much.
     #[error(
-        "it announces {announced} records of key versions, names and freezes, and holds {found}"
+        "it announces {announced} records of key versions, names, freezes and holds, and {found} are in it"
     )]
     Count {
         /// What the predecessor's part says.
@@ -180,10 +184,18 @@ impl Inheritance {
             reason: freeze.reason.clone(),
             by: freeze.by.clone(),
         });
+        let holds = state.all_holds().map(|(tenant, name, held)| HoldInherited {
+            tenant: tenant.clone(),
+            name: name.to_owned(),
+            since: held.since,
+            reason: held.reason.clone(),
+            by: held.principal.clone(),
+        });
         Self {
             keys: keys.collect(),
             names: state.names_to_inherit(),
             freezes: freezes.collect(),
+            holds: holds.collect(),
         }
     }
 
@@ -192,12 +204,19 @@ impl Inheritance {
         let keys = self.keys.iter().cloned();
         let keys = keys.map(|key| Event::KeyInherited(Box::new(key)));
         let names = self.names.iter().cloned().map(Event::NamesInherited);
-        keys.chain(names)
-            .chain(self.freezes.iter().cloned().map(Event::FreezeInherited))
+        let freezes = self.freezes.iter().cloned().map(Event::FreezeInherited);
+        let holds = self.holds.iter().cloned().map(Event::HoldInherited);
+        keys.chain(names).chain(freezes).chain(holds)
     }
 
     fn len(&self) -> u64 {
-        (self.keys.len() + self.names.len() + self.freezes.len()) as u64
+        let Self {
+            keys,
+            names,
+            freezes,
+            holds,
+        } = self;
+        (keys.len() + names.len() + freezes.len() + holds.len()) as u64
     }
 
     fn is_empty(&self) -> bool {

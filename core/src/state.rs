@@ -7,6 +7,7 @@ mod freeze;
 mod keys;
 mod names;
 mod publications;
+mod receipts;
 mod reservations;
 mod retries;
 mod schedule;
@@ -32,6 +33,8 @@ use self::erasures::Erasures;
 pub use self::erasures::{ErasureError, HOLD_NAME_MAX, HOLDS_MAX, Held, Outstanding};
 pub use self::freeze::Freeze;
 use self::freeze::Freezes;
+use self::receipts::Receipts;
+pub use self::receipts::{Issued, RECEIPTS_MAX, ReceiptConflict};
 use self::reservations::Reservations;
 pub use self::reservations::{OnceConflict, RESERVATIONS_MAX, Reserved};
 use self::retries::Retries;
@@ -56,6 +59,7 @@ pub struct State {
     config_digest: Option<Sha256Digest>,
     retries: Retries,
     reservations: Reservations,
+    receipts: Receipts,
     publications: publications::Publications,
     erasures: Erasures,
     operations: BTreeMap<u64, Operation>,
@@ -125,6 +129,19 @@ pub enum StateError {
         /// The record that says so, and in which log if not in this one.
         record: String,
     },
+    /// Its private part may be gone already.
+    #[error(
+        "key {key} is being destroyed since record {index}; `sealwright keys destroy {key}` goes on from there"
+    )]
+    BeingDestroyed {
+        /// The version.
+        key: KeyVersionId,
+        /// The record that began it.
+        index: u64,
+    },
+    /// A tenant would have no key left.
+    #[error("key {0} is the last one of its tenant; make and enrol another one first")]
+    LastKey(KeyVersionId),
     /// Nothing is signed, made or taken into use now.
     #[error(
         "{scope} is frozen since record {index}; an operator may lift that with `sealwright thaw`"
@@ -265,6 +282,9 @@ pub enum StateError {
     /// A name that is signed once stands for something else.
     #[error(transparent)]
     Once(#[from] OnceConflict),
+    /// A receipt that cannot stand where it would.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptConflict),
     /// See [`ErasureError`].
     #[error(transparent)]
     Erasure(#[from] ErasureError),
@@ -280,7 +300,9 @@ impl StateError {
             Self::Frozen { .. } => Code::Frozen,
             Self::AlreadyFrozen { .. } => Code::AlreadyFrozen,
             Self::NotFrozen(_) => Code::NotFrozen,
+            Self::LastKey(_) => Code::LastKey,
             Self::Once(conflict) => conflict.code(),
+            Self::Receipt(conflict) => conflict.code(),
             Self::Erasure(ErasureError::Held { .. }) => Code::OnHold,
             Self::Approval(error) => error.code(),
             _ => Code::InvalidRequest,
@@ -302,6 +324,9 @@ pub enum ReleaseConflict {
     /// A subject's name.
     #[error(transparent)]
     Once(#[from] OnceConflict),
+    /// The chain that a receipt would join.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptConflict),
     /// The approvals that policy asks for.
     #[error(transparent)]
     Approval(#[from] ApprovalError),
@@ -313,6 +338,7 @@ impl ReleaseConflict {
         match self {
             Self::Key { .. } => Code::Discarded,
             Self::Once(conflict) => conflict.code(),
+            Self::Receipt(conflict) => conflict.code(),
             Self::Approval(error) => error.code(),
         }
     }
@@ -427,9 +453,10 @@ impl State {
         let used = self.check_warrant(record)?;
         match &record.event {
             Event::Genesis(genesis) => self.begin(genesis)?,
-            Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_) => {
-                self.inherit(record)?
-            }
+            Event::KeyInherited(_)
+            | Event::NamesInherited(_)
+            | Event::FreezeInherited(_)
+            | Event::HoldInherited(_) => self.inherit(record)?,
             Event::KeyEnrolled(enrolled) => self.enrol(record, &enrolled.enrolment)?,
             Event::KeyChanged(changed) => self.change(record, changed)?,
             Event::RotationScheduled(rotation) => self.schedule(record, rotation)?,
@@ -439,8 +466,9 @@ impl State {
             Event::FreezeSet(set) => self.freeze(record, set)?,
             Event::FreezeLifted(lifted) => self.thaw(lifted)?,
             Event::ClockDoubted(doubted) => self.doubt_clock(doubted.doubt),
-            Event::ClockBelieved(_) => self.believe_clock(),
+            Event::ClockBelieved(believed) => self.believe_clock(believed),
             Event::ClockAccepted(accepted) => self.accept_clock(record, accepted),
+            Event::KeyDestroyIntent(intent) => self.begin_destruction(record, intent)?,
             Event::KeyGenerateIntent(intent) => self.check_thawed(intent.key.key.tenant())?,
             Event::TokenSuspect(mark) => {
                 self.suspect_tokens.insert(mark.token.clone());
@@ -458,9 +486,7 @@ impl State {
                 self.approve(record, given)?;
             }
             Event::KeyRotated(rotated) => self.rotate(record, rotated)?,
-            Event::KeyAttested(attested) => {
-                self.known(&attested.key)?;
-            }
+            Event::KeyAttested(attested) => self.attest(attested)?,
             Event::KeyCompromised(compromised) => self.compromise(record, compromised)?,
             Event::CrlIssued(issued) => self.issue_crl(issued)?,
             Event::KeyRevocation(revocation) => self.check_revocation(revocation)?,
@@ -469,7 +495,10 @@ impl State {
             Event::ErasureDone(done) => self.finish_erasure(done)?,
             Event::HoldPlaced(hold) => self.place_hold(record.seq, record.time, hold)?,
             Event::HoldLifted(hold) => self.lift_hold(hold)?,
-            Event::DaemonStarted(_) => self.forget_open_intents(),
+            Event::DaemonStarted(started) => {
+                self.forget_open_intents();
+                self.note_start(started);
+            }
             Event::LogRecovered(_) | Event::DenialsSummarised(_) => {}
         }
         if let Some(used) = used {
@@ -485,8 +514,14 @@ impl State {
             self.retries.insert(index, retry);
         }
         self.count_signatures(&lasting.signed);
+        if let Some(reserves) = &lasting.reserves {
+            self.reserve(index, reserves);
+        }
         if let Some(once) = &lasting.once {
             self.settle(index, once);
+        }
+        if let Some(receipt) = &lasting.receipt {
+            self.add_receipt(index, receipt);
         }
         if let Some(operation) = lasting.approval {
             self.use_up(Use::of(operation), index);

@@ -189,6 +189,7 @@ mod tests {
             evidence: EvidenceGrade::None,
             certificate: None,
             certificate_chain: Vec::new(),
+            attestation: None,
         };
         Key(pair, enrolment)
     }

@@ -6,6 +6,7 @@
 
 mod encoding;
 mod key;
+mod roca;
 
 use der::oid::AssociatedOid;
 use rsa::pkcs1v15;
@@ -15,10 +16,12 @@ use signature::MultipartVerifier as _;
 use signature::hazmat::PrehashVerifier as _;
 
 use crate::scheme::{HashAlg, Scheme};
+use crate::sign::{SignInput, Verifier};
 use crate::webauthn::{Assertion, AssertionError, Demand, RP_ID};
 
 pub use encoding::{EncodingError, der_to_raw, encode_raw, raw_to_der};
 pub use key::{KeyError, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, default_scheme, schemes_of};
+pub(crate) use roca::is_roca;
 
 /// Why a signature is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -233,6 +236,33 @@ impl PublicKey {
             scheme,
             fits: self.default_scheme(),
         }
+    }
+}
+
+/// This module as a [`Verifier`] of raw signatures.
+#[derive(Debug, Clone, Copy)]
+pub struct RustCrypto;
+
+impl Verifier for RustCrypto {
+    fn verifies(
+        &self,
+        spki_der: &[u8],
+        scheme: Scheme,
+        input: &SignInput,
+        signature: &[u8],
+    ) -> bool {
+        let Ok(key) = PublicKey::from_spki_der(spki_der) else {
+            return false;
+        };
+        let verified = match input {
+            SignInput::Digest { bytes, .. } => {
+                key.verify_prehashed(scheme, bytes, signature, EcdsaForm::P1363)
+            }
+            SignInput::Message(message) => {
+                key.verify(scheme, &[message], signature, EcdsaForm::P1363)
+            }
+        };
+        verified.is_ok()
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::identity::PeerCred;
+use sealwright_core::journal::Gone;
 use sealwright_core::name::{KeyName, Tenant};
 use sealwright_core::record::{
-    DaemonStarted, Event, Genesis, LogKey, Outcome, Record, SCHEMA_VERSION, SignIntended,
+    DaemonStarted, Event, Genesis, LogKey, Outcome, Record, Rest, SCHEMA_VERSION, SignIntended,
     SignRecord, UsedKey,
 };
 use sealwright_core::scheme::Scheme;
@@ -34,12 +35,12 @@ fn subject(name: &str, digest: &str) -> Subject {
     }
 }
 
-/// A fold with what was told to it.
-struct Log(State);
+/// A fold with what was told to it, and another one that sees no body that may go.
+struct Log(State, State);
 
 impl Log {
     fn new() -> Self {
-        let mut this = Self(State::default());
+        let mut this = Self(State::default(), State::default());
         let log_key = LogKey {
             token: "hsm".to_owned(),
             uri: "pkcs11:object=log".parse().unwrap(),
@@ -76,6 +77,16 @@ impl Log {
             result.is_ok() || self.0 == before,
             "a refusal changed something"
         );
+        if result.is_ok() {
+            match Rest::of_archived(&record.event) {
+                Some(rest) => self
+                    .1
+                    .apply_redacted(seq, record.time, Gone::Archived, &rest),
+                None => self.1.apply(&record),
+            }
+            .unwrap();
+        }
+        assert_eq!(self.0, self.1, "bodies decided something");
         result.map(|()| seq)
     }
 
@@ -100,6 +111,8 @@ impl Log {
         let started = DaemonStarted {
             run_id: "r".to_owned(),
             boottime_ms: 1,
+            boot_id: None,
+            wall: None,
             version: "v".to_owned(),
             open_intents,
         };
@@ -139,6 +152,7 @@ fn signed(label: &str, subjects: &[Subject]) -> SignRecord {
         key: Some(key(label)),
         key_version: Some(1),
         spki_sha256: None,
+        evidence_sha256: None,
         scheme: None,
         further_keys: Vec::new(),
         payload_type: None,
@@ -152,10 +166,12 @@ fn signed(label: &str, subjects: &[Subject]) -> SignRecord {
         subjects_sha256: None,
         idempotency_sha256: None,
         approval: None,
+        token: None,
         retry_of: None,
         once: true,
         intent: None,
         amends: None,
+        receipt: None,
         policy_digest: Sha256Digest::default(),
         config_digest: Sha256Digest::default(),
     }
@@ -211,6 +227,7 @@ fn every_subject_of_every_key_is_reserved_and_each_key_by_itself() {
         key: key("second"),
         key_version: 1,
         spki_sha256: Sha256Digest::default(),
+        evidence_sha256: None,
         scheme: Scheme::Ed25519,
     });
     let index = log.push(Event::Sign(Box::new(sign))).unwrap();

@@ -12,8 +12,8 @@ use sealwright_core::error::Code;
 use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId, Tenant};
 use sealwright_core::permit::{
-    Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, SignFacts, SignIntent, admit,
-    authorise,
+    Action, Answer, Demands, Denial, Permit, RESERVED_PREDICATE_TYPES, Shown, SignFacts,
+    SignIntent, admit, authorise,
 };
 use sealwright_core::record::{Event, Record, SCHEMA_VERSION, TokenMark};
 use sealwright_core::scheme::Scheme;
@@ -55,6 +55,7 @@ fn ask(
         key: &key,
         facts,
         pae_sha256: Sha256Digest([9; 32]),
+        token: Shown::Nothing,
         now: Timestamp::from_unix_millis(1),
         deadline: Instant::now(),
     };
@@ -67,6 +68,7 @@ const FACTS: SignFacts<'static> = SignFacts {
     predicate_known: true,
     subjects: &[],
     payload_len: 10,
+    receipt: None,
 };
 
 #[test]
@@ -146,11 +148,15 @@ fn a_permit_to_sign_says_what_approvals_it_waits_for_and_nothing_else_is_allowed
     let demand = |approvals| Demands {
         approvals,
         once: true,
+        ..Demands::default()
     };
     let state = active(Purpose::Dsse);
     let permit = ask(&state, &demanding(demand(2)), "default", FACTS).unwrap();
     assert_eq!(permit.demands(), demand(2));
-    let denial = demanding(demand(2)).answer.granted().unwrap_err();
+    let denial = demanding(demand(2))
+        .answer
+        .granted(Shown::Nothing)
+        .unwrap_err();
     assert_eq!(denial, Denial::ApprovalRequired(2));
     assert_eq!(denial.code(), Code::ApprovalRequired);
     let permit = ask(&state, &demanding(demand(0)), "default", FACTS).unwrap();
@@ -193,9 +199,9 @@ fn no_client_has_a_statement_about_keys_signed_whatever_policy_says() {
 fn admission_asks_for_key_and_policy_before_any_payload() {
     let (state, key) = (active(Purpose::Dsse), "release".parse().unwrap());
     let mine = principal("default");
-    assert_eq!(admit(&state, &allow(), &mine, &key), Ok(()));
+    assert_eq!(admit(&state, &allow(), &mine, Action::Sign, &key), Ok(()));
     assert_eq!(
-        admit(&state, &deny(&[]), &mine, &key).unwrap_err(),
+        admit(&state, &deny(&[]), &mine, Action::Sign, &key).unwrap_err(),
         Denial::NotAdmitted(Vec::new())
     );
     let reason = Denial::NotAdmitted(vec!["freeze".to_owned()]);
@@ -203,7 +209,9 @@ fn admission_asks_for_key_and_policy_before_any_payload() {
     assert_eq!(reason.code(), Code::Denied);
     let absent = "absent".parse().unwrap();
     assert_eq!(
-        admit(&state, &allow(), &mine, &absent).unwrap_err().code(),
+        admit(&state, &allow(), &mine, Action::Sign, &absent)
+            .unwrap_err()
+            .code(),
         Code::UnknownKey
     );
 }

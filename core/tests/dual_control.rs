@@ -17,9 +17,10 @@ use sealwright_core::journal::Gone;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, Purpose};
 use sealwright_core::name::Tenant;
 use sealwright_core::record::{
-    Actor, ApprovalGiven, ApprovalRequested, Event, Genesis, KeyChanged, KeyCompromised,
-    KeyEnrolled, KeyGenerateIntent, KeyRotated, LogKey, PolicyActivated, Record, Rest,
-    RotationScheduled, SCHEMA_VERSION, SignRecord, Warrant,
+    Actor, ApprovalGiven, ApprovalRequested, AuditErased, ClockAccepted, Event, FreezeChanged,
+    FreezeScope, Genesis, KeyChanged, KeyCompromised, KeyDestroyIntent, KeyEnrolled,
+    KeyGenerateIntent, KeyRotated, LogKey, PolicyActivated, Record, Rest, RotationScheduled,
+    SCHEMA_VERSION, Selection, SignRecord, Warrant,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
@@ -154,6 +155,10 @@ impl Log {
             log.push(enrolled(version)).unwrap();
         }
         log.done_with_approvals(&activate("release#1"));
+        for tenant in ["partner", "acme"] {
+            let freeze = freeze_of(tenant, Warrant::default());
+            log.push(Event::FreezeSet(freeze)).unwrap();
+        }
         log
     }
 
@@ -305,6 +310,7 @@ fn enrolled(key: &str) -> Event {
             evidence: EvidenceGrade::None,
             certificate: None,
             certificate_chain: Vec::new(),
+            attestation: None,
         },
         by: actor(OP),
     })
@@ -388,6 +394,89 @@ fn policy(digest: u8) -> Step {
     })
 }
 
+fn freeze_of(tenant: &str, warrant: Warrant) -> FreezeChanged {
+    FreezeChanged {
+        scope: FreezeScope::Tenant(tenant.parse().unwrap()),
+        reason: "drill".to_owned(),
+        by: actor(OP),
+        warrant,
+    }
+}
+
+fn thaw(tenant: &'static str) -> Step {
+    Box::new(move |approval, break_glass| {
+        Event::FreezeLifted(freeze_of(tenant, warrant(approval, break_glass)))
+    })
+}
+
+fn accept_clock(reason: &'static str) -> Step {
+    Box::new(move |approval, break_glass| {
+        Event::ClockAccepted(ClockAccepted {
+            wall: at(0),
+            reason: reason.to_owned(),
+            by: actor(OP),
+            warrant: warrant(approval, break_glass),
+        })
+    })
+}
+
+fn erase(record: u64, reason: &'static str) -> Step {
+    Box::new(move |approval, break_glass| {
+        Event::AuditErased(AuditErased {
+            tenant: Tenant::default(),
+            before: at(0),
+            segment: record,
+            selection: Selection::from_iter([record]),
+            count: 1,
+            reason: reason.to_owned(),
+            by: actor(OP),
+            warrant: warrant(approval, break_glass),
+        })
+    })
+}
+
+#[test]
+fn approvals_of_an_erasure_serve_for_each_of_its_segments_and_for_no_other() {
+    let mut log = Log::new();
+    let error = refused(log.push(erase(1, "asked for")(None, None)));
+    assert_eq!(error.code(), Code::ApprovalRequired);
+    let index = log.ask(log.params(&erase(1, "asked for")));
+    let error = refused(log.push(erase(1, "asked for")(Some(index), None)));
+    assert_eq!(error.code(), Code::ApprovalIncomplete);
+    log.grant_both(index);
+    for record in [1, 2] {
+        log.push(erase(record, "asked for")(Some(index), None))
+            .unwrap();
+    }
+    assert_eq!(log.status(index), Status::Used);
+    let error = refused(log.push(erase(3, "no reason")(Some(index), None)));
+    assert_eq!(error.code(), Code::ApprovalMismatch);
+}
+
+#[test]
+fn the_outcome_of_a_destruction_needs_no_approvals_of_its_own_and_its_intent_does() {
+    let mut log = Log::new();
+    let version = log.state.version(&"release#3".parse().unwrap()).unwrap();
+    let enrolment = version.enrolment.clone();
+    let step: Step = Box::new(move |approval, break_glass| {
+        Event::KeyDestroyIntent(KeyDestroyIntent {
+            key: enrolment.key.clone(),
+            token: enrolment.token.clone(),
+            uri: enrolment.uri.clone(),
+            spki_sha256: enrolment.spki.sha256(),
+            reason: String::new(),
+            by: actor(OP),
+            warrant: warrant(approval, break_glass),
+        })
+    });
+    assert_eq!(log.params(&step).action(), "destroy");
+    let error = refused(log.push(step(None, None)));
+    assert_eq!(error.code(), Code::ApprovalRequired);
+    log.done_with_approvals(&step);
+    log.push(changed("release#3", KeyEvent::Destroy)(None, None))
+        .unwrap();
+}
+
 fn sign(payload: u8) -> Step {
     Box::new(move |approval, _| Event::Sign(Box::new(sign_record(payload, approval))))
 }
@@ -423,6 +512,11 @@ fn steps() -> BTreeMap<&'static str, (Step, Step)> {
             ),
         ),
         ("policy", (policy(7), policy(8))),
+        ("thaw", (thaw("partner"), thaw("acme"))),
+        (
+            "accept-clock",
+            (accept_clock("seen"), accept_clock("heard")),
+        ),
         ("sign", (sign(7), sign(8))),
     ])
 }

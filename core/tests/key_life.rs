@@ -8,8 +8,8 @@ use sealwright_core::key::{KeyEvent, KeyState, Purpose};
 use sealwright_core::record::{Event, FreezeScope};
 use sealwright_core::state::{State, StateError};
 use support::{
-    cancelled, changed, compromised, enrolled, frozen, push, rotated, scheduled, state, state_of,
-    thawed,
+    cancelled, changed, compromised, destroy_intent, enrolled, frozen, push, rotated, scheduled,
+    state, state_of, thawed,
 };
 
 /// What is recorded of `release#1`: its events, and those of which it is a part.
@@ -260,6 +260,39 @@ fn a_permit_from_before_a_freeze_is_void_for_good() {
 }
 
 #[test]
+fn a_version_that_is_being_destroyed_is_never_taken_into_use() {
+    let mut state = key_in("Active", "");
+    push(&mut state, enrolled("release#3", Purpose::Dsse)).unwrap();
+    push(&mut state, destroy_intent("release#3")).unwrap();
+    for event in [
+        changed("release#3", KeyEvent::Activate),
+        rotated("release#1", "release#3"),
+        scheduled("release#1", "release#3", LATER),
+        destroy_intent("release#3"),
+    ] {
+        let refused = push(&mut state, event.clone());
+        assert!(
+            matches!(refused, Err(StateError::BeingDestroyed { .. })),
+            "{event:?}: {refused:?}"
+        );
+    }
+    push(&mut state, changed("release#3", KeyEvent::Destroy)).unwrap();
+    assert_eq!(state_of(&state, "release#3"), KeyState::Destroyed);
+}
+
+#[test]
+fn of_a_tenants_keys_one_stays() {
+    let mut state = state([
+        enrolled("release#1", Purpose::Dsse),
+        enrolled("other#1", Purpose::Dsse),
+        enrolled("acme/release#1", Purpose::Dsse),
+    ]);
+    push(&mut state, destroy_intent("other#1")).unwrap();
+    let last = push(&mut state, destroy_intent("release#1"));
+    assert_eq!(last, Err(StateError::LastKey("release#1".parse().unwrap())));
+}
+
+#[test]
 fn a_schedule_lasts_until_it_is_done_cancelled_or_impossible() {
     use KeyEvent::{Deactivate, Destroy, Suspend};
     let ends = [
@@ -268,6 +301,7 @@ fn a_schedule_lasts_until_it_is_done_cancelled_or_impossible() {
         changed("release#1", Suspend),
         changed("release#1", Deactivate),
         changed("release#2", Destroy),
+        destroy_intent("release#2"),
         compromised("release#1", 2),
         compromised("release#2", 4),
         cancelled("release"),

@@ -243,6 +243,7 @@ impl World {
             peer: PEER,
             from: &id(from),
             to: &id(to),
+            token: sealwright_core::permit::Shown::Nothing,
             now: self.fold.state.last_time(),
             deadline: Instant::now(),
         };
@@ -271,6 +272,7 @@ impl World {
             predicate_known: true,
             subjects: &[],
             payload_len: 1,
+            receipt: None,
         };
         let intent = SignIntent {
             principal: &client,
@@ -278,6 +280,7 @@ impl World {
             key: &key,
             facts,
             pae_sha256: Sha256Digest::default(),
+            token: sealwright_core::permit::Shown::Nothing,
             now: self.fold.state.last_time(),
             deadline: Instant::now(),
         };

@@ -9,9 +9,9 @@ use sealwright_core::identity::PeerCred;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::record::{
-    Actor, BECAUSE_MAX, Event, FreezeChanged, Genesis, KeyChanged, KeyCompromised, KeyEnrolled,
-    KeyInherited, KeyRotated, LogKey, LogRecovered, Predecessor, PredecessorError, Record,
-    SCHEMA_VERSION, TokenMark, Warrant,
+    Actor, BECAUSE_MAX, Event, FreezeChanged, Genesis, Hold, KeyChanged, KeyCompromised,
+    KeyEnrolled, KeyInherited, KeyRotated, LogKey, LogRecovered, Predecessor, PredecessorError,
+    Record, SCHEMA_VERSION, TokenMark, Warrant,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::shard::{Founding, Shard, ShardError};
@@ -73,6 +73,7 @@ fn enrolment(key: &str) -> Enrolment {
         evidence: EvidenceGrade::Claimed,
         certificate: None,
         certificate_chain: Vec::new(),
+        attestation: None,
     }
 }
 
@@ -142,11 +143,21 @@ fn frozen(scope: &str) -> Event {
         scope: scope.to_owned().try_into().unwrap(),
         reason: "incident 43".to_owned(),
         by: by(),
+        warrant: Warrant::default(),
     })
 }
 
-/// release#1 compromised, #2 in use after it, #3 waiting; `other#1` suspended; a suspect token; a freeze that
-/// was lifted and one in force.
+fn hold(name: &str) -> Hold {
+    Hold {
+        tenant: "default".parse().unwrap(),
+        name: name.to_owned(),
+        reason: "court order".to_owned(),
+        by: by(),
+    }
+}
+
+/// release#1 compromised, #2 in use after it, #3 waiting; `other#1` suspended; a suspect token; a freeze and a hold that
+/// were lifted and one of each in force.
 fn old_log() -> State {
     let mut state = State::default();
     push(&mut state, Event::Genesis(genesis(OLD, None))).unwrap();
@@ -184,6 +195,9 @@ fn old_log() -> State {
         frozen("tenant:other"),
         Event::FreezeLifted(lifted),
         frozen("all"),
+        Event::HoldPlaced(hold("case 6")),
+        Event::HoldPlaced(hold("case 7")),
+        Event::HoldLifted(hold("case 6")),
     ] {
         push(&mut state, event).unwrap();
     }
@@ -299,6 +313,39 @@ fn a_freeze_in_force_stays_in_force_and_one_that_was_lifted_stays_behind() {
 }
 
 #[test]
+fn a_hold_in_force_stays_in_force_and_one_that_was_lifted_stays_behind() {
+    let mut state = begun();
+    let tenant = "default".parse().unwrap();
+    let old = old_log();
+    let (name, was) = old.holds(&tenant).next().unwrap();
+    let holds: Vec<_> = state.holds(&tenant).collect();
+    let [(held, is)] = holds[..] else {
+        panic!("{holds:?}")
+    };
+    assert_eq!((held, name), ("case 7", "case 7"));
+    assert_eq!((is.since, &is.reason), (was.since, &was.reason));
+    assert_eq!((&*is.principal, is.record), ("spiffe://test/op", 6));
+    assert!(state.check_erasable(&tenant).is_err());
+    push(&mut state, Event::HoldLifted(hold("case 7"))).unwrap();
+    state.check_erasable(&tenant).unwrap();
+}
+
+#[test]
+fn a_hold_that_comes_over_twice_or_without_a_name_is_refused() {
+    let refused = |change: &dyn Fn(&mut Founding)| {
+        let mut founding = founding();
+        change(&mut founding);
+        let records = founding.inheritance.events().count() as u64;
+        founding.genesis.predecessor.as_mut().unwrap().inherited = records;
+        founding.check().unwrap_err().to_string()
+    };
+    let twice = refused(&|f| f.inheritance.holds.push(f.inheritance.holds[0].clone()));
+    assert!(twice.contains("on hold \"case 7\" already"), "{twice}");
+    let nameless = refused(&|f| f.inheritance.holds[0].name.clear());
+    assert!(nameless.contains("a hold's name"), "{nameless}");
+}
+
+#[test]
 fn a_compromise_names_the_log_that_recorded_it_and_binds_in_the_new_one() {
     let mut state = begun();
     let compromise = version(&state, "release#1").compromise.clone().unwrap();
@@ -319,10 +366,10 @@ fn nothing_else_is_recorded_before_all_versions_came_over() {
     } = founding();
     let mut state = State::default();
     push(&mut state, Event::Genesis(genesis)).unwrap();
-    assert_eq!(state.to_inherit(), 5);
+    assert_eq!(state.to_inherit(), 6);
     let early = push(&mut state, enrolled("new#1")).unwrap_err();
     assert!(
-        matches!(early, StateError::NotAllInherited { missing: 5, .. }),
+        matches!(early, StateError::NotAllInherited { missing: 6, .. }),
         "{early}"
     );
     // But for what a crash left behind.
@@ -335,10 +382,10 @@ fn nothing_else_is_recorded_before_all_versions_came_over() {
     for event in inheritance.events() {
         push(&mut state, event).unwrap();
     }
-    assert_eq!((state.to_inherit(), state.inherited()), (0, 5));
+    assert_eq!((state.to_inherit(), state.inherited()), (0, 6));
     let late = push(&mut state, inheritance.events().next().unwrap()).unwrap_err();
     assert!(
-        matches!(late, StateError::NotAnnounced { seq: 7 }),
+        matches!(late, StateError::NotAnnounced { seq: 8 }),
         "{late}"
     );
     push(&mut state, changed("other#1", KeyEvent::Deactivate)).unwrap();
@@ -487,8 +534,8 @@ fn versions_that_cannot_come_over_are_refused_by_their_own_words() {
         matches!(
             error,
             ShardError::Count {
-                announced: 5,
-                found: 4
+                announced: 6,
+                found: 5
             }
         ),
         "{error}"

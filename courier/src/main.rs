@@ -48,10 +48,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    sealwright_logging::start("info");
     match run(args) {
         Ok(code) => code,
         Err(error) => {

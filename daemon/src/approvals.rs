@@ -24,8 +24,11 @@ pub async fn ask(
     params: Params,
     needed: u32,
 ) -> Result<u64, Refusal> {
-    // A key is revoked whatever the clock does; everything else waits until it is believed.
-    if !matches!(params, Params::Compromise { .. }) {
+    // A key is revoked whatever the clock does, and only this ends the doubt; everything else waits until it is believed.
+    if !matches!(
+        params,
+        Params::Compromise { .. } | Params::AcceptClock { .. }
+    ) {
         daemon.trusted_clock.now()?;
     }
     let now = daemon.record_time();
@@ -131,17 +134,6 @@ pub fn count(daemon: &Daemon, status: Status) -> usize {
         let all = state.operations();
         all.filter(|(_, one)| one.status(now) == status).count()
     })
-}
-
-/// What monitoring sees of it.
-pub fn gauges(daemon: &Daemon) {
-    for (metric, status) in [
-        ("sealwright_operations_waiting", Status::Waiting),
-        ("sealwright_operations_owed", Status::Owed),
-    ] {
-        let count = u32::try_from(count(daemon, status)).unwrap_or(u32::MAX);
-        metrics::gauge!(metric).set(f64::from(count));
-    }
 }
 
 fn actor(caller: &Caller) -> Actor {

@@ -20,7 +20,9 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::identity::{Identity, IdentityError, PeerCred, Principal, Role, identity_of};
 use sealwright_core::name::Tenant;
+use sealwright_core::permit::Shown;
 use sealwright_core::time::Timestamp;
+use sealwright_core::token::BoundToken;
 use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::config::{Api, Domain as DomainConfig, PrincipalEntry};
@@ -348,6 +350,15 @@ pub struct Caller {
     pub peer: PeerCred,
     /// SHA-256 of the public key in its certificate.
     pub spki_sha256: Sha256Digest,
+    /// The access token that it showed and that is bound to it.
+    pub token: Option<Arc<BoundToken>>,
+}
+
+impl Caller {
+    /// For a question to the policy.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown::of(self.token.as_deref())
+    }
 }
 
 /// The known principals.
@@ -438,6 +449,7 @@ impl Directory {
             principal: Arc::new(principal),
             peer,
             spki_sha256: client.spki_sha256,
+            token: None,
         })
     }
 

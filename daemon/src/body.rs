@@ -31,6 +31,12 @@ impl Payload {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// Other bytes that were made of them, in their share of the budget.
+    #[must_use]
+    pub fn made_into(self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..self }
+    }
 }
 
 impl Budget {

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealwright_core::clock::{Basis, Doubt, Reading};
 use sealwright_core::error::Code;
-use sealwright_core::record::{ClockBelieved, ClockDoubted, Event};
-use sealwright_core::state::State;
+use sealwright_core::record::{ClockBelieved, ClockDoubted, Event, SinceBoot};
 use sealwright_core::time::Timestamp;
 
 use crate::audit::writer::{Journal, RecordError};
@@ -24,6 +23,13 @@ pub trait Clock: Send + Sync {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
         seconds.saturating_mul(1000).saturating_add(millis)
+    }
+
+    /// The kernel's name for the boot since which that counts; `None` where it does not say.
+    fn boot_id(&self) -> Option<String> {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = text.trim();
+        (!id.is_empty()).then(|| id.to_owned())
     }
 }
 
@@ -46,6 +52,7 @@ const BELIEVED_FOR: Duration = Duration::from_secs(60 * 60);
 /// The wall clock and how far it is believed.
 pub struct TrustedClock {
     clock: Arc<dyn Clock>,
+    boot_id: Option<String>,
     // Held for the comparison only.
     basis: Mutex<Basis>,
 }
@@ -54,6 +61,7 @@ impl TrustedClock {
     /// A clock in a daemon that starts with `basis` from its log.
     pub fn starting(clock: Arc<dyn Clock>, basis: Basis) -> Self {
         Self {
+            boot_id: clock.boot_id(),
             clock,
             basis: Mutex::new(basis),
         }
@@ -61,6 +69,11 @@ impl TrustedClock {
 
     /// Wall time, or why it is not believed.
     pub fn now(&self) -> Result<Timestamp, Doubt> {
+        self.look().map(|now| now.wall)
+    }
+
+    /// Both clocks, or why the wall clock is not believed.
+    fn look(&self) -> Result<Reading, Doubt> {
         let now = self.reading();
         let mut basis = self.basis.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(doubt) = basis.judge(now) {
@@ -76,20 +89,29 @@ impl TrustedClock {
         if is_old {
             *basis = Basis::Believed(now);
         }
-        Ok(now.wall)
+        Ok(now)
     }
 
-    /// Believes what the clock says from now on.
-    pub fn accept(&self) {
-        let now = self.reading();
-        *self.basis.lock().unwrap_or_else(PoisonError::into_inner) = Basis::Believed(now);
-    }
-
-    fn reading(&self) -> Reading {
+    /// What the clocks say now, for a record by which [`TrustedClock::accept`] believes them.
+    pub fn reading(&self) -> Reading {
         Reading {
             wall: self.clock.now(),
             boottime_ms: self.clock.boottime_ms(),
         }
+    }
+
+    /// The other clock as records have it.
+    pub fn since_boot(&self, now: Reading) -> Option<SinceBoot> {
+        let boottime_ms = now.boottime_ms;
+        self.boot_id.clone().map(|boot_id| SinceBoot {
+            boot_id,
+            boottime_ms,
+        })
+    }
+
+    /// Believes the wall clock since `now`.
+    pub fn accept(&self, now: Reading) {
+        *self.basis.lock().unwrap_or_else(PoisonError::into_inner) = Basis::Believed(now);
     }
 }
 
@@ -110,8 +132,7 @@ pub async fn watch(daemon: Arc<Daemon>) {
             _ = tick.tick() => {}
             () = daemon.stopped() => return,
         }
-        let now = daemon.trusted_clock.now();
-        if let Err(error) = note(&daemon.journal, now).await {
+        if let Err(error) = note(&daemon.journal, &daemon.trusted_clock).await {
             tracing::error!(%error, "what is wrong with the clock cannot be recorded");
         }
     }
@@ -119,16 +140,22 @@ pub async fn watch(daemon: Arc<Daemon>) {
 
 /// Records what changed about the clock, if anything did. A start does it before its own record, whose time may be as
 /// wrong as the clock: without the doubt in front of it the next start would take that time for true.
-pub async fn note(journal: &Journal, now: Result<Timestamp, Doubt>) -> Result<(), RecordError> {
-    let is_doubted = journal.with_state(State::is_clock_doubted);
+pub async fn note(journal: &Journal, clock: &TrustedClock) -> Result<(), RecordError> {
+    let now = clock.look();
+    let boot_id = clock.boot_id.as_deref();
+    let (is_doubted, is_adrift) = journal.with_state(|state| {
+        let adrift = now.map(|now| state.is_clock_adrift(boot_id, now));
+        (state.is_clock_doubted(), adrift == Ok(true))
+    });
     let event = match now {
         Err(doubt) if !is_doubted => {
             tracing::error!(%doubt, "what depends on the time waits");
             Event::ClockDoubted(ClockDoubted { doubt })
         }
-        Ok(wall) if is_doubted => {
-            tracing::info!(%wall, "the host's clock is believed again");
-            Event::ClockBelieved(ClockBelieved { wall })
+        Ok(now) if is_doubted || is_adrift => {
+            let (wall, boot) = (now.wall, clock.since_boot(now));
+            tracing::info!(%wall, is_doubted, "the host's clock was set, and is believed");
+            Event::ClockBelieved(ClockBelieved { wall, boot })
         }
         _ => return Ok(()),
     };
@@ -185,7 +212,7 @@ mod tests {
             hands.wall.fetch_sub(step, Relaxed);
             assert!(clock.now().is_ok());
             hands.wall.fetch_add(step, Relaxed);
-            clock.accept();
+            clock.accept(clock.reading());
             assert!(clock.now().is_ok());
         }
     }

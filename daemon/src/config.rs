@@ -1,8 +1,11 @@
 //! `sealwright.toml`: every key with its default; unknown keys are refused.
 
+pub mod canary;
+mod destruction;
 pub mod dual_control;
 mod evidence;
 pub mod rotation;
+pub mod security;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,9 +20,12 @@ use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_driver_api::{TokenConfig, TokenConfigError};
 use serde::Deserialize;
 
+pub use self::canary::Canary;
+pub use self::destruction::Destruction;
 pub use self::dual_control::DualControl;
 pub use self::evidence::Evidence;
 pub use self::rotation::Rotation;
+pub use self::security::Security;
 
 /// The whole configuration, with paths made absolute.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,9 +50,15 @@ pub struct Config {
     /// How approvals are asked for.
     #[serde(default)]
     pub dual_control: DualControl,
+    /// When a key may be destroyed.
+    #[serde(default)]
+    pub destruction: Destruction,
     /// What evidence of a key's origin is judged by.
     #[serde(default)]
     pub evidence: Evidence,
+    /// How often tokens show that they sign.
+    #[serde(default)]
+    pub canary: Canary,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -59,12 +71,18 @@ pub struct Config {
     /// When keys are due for a successor.
     #[serde(default, rename = "rotation")]
     pub rotations: Vec<Rotation>,
+    /// Access tokens.
+    #[serde(default)]
+    pub security: Security,
     /// Development only.
     #[serde(default)]
     pub dev: Dev,
     /// Read from `tokens/*.toml`.
     #[serde(skip)]
     pub tokens: Vec<TokenConfig>,
+    /// Where it was read.
+    #[serde(skip)]
+    pub path: PathBuf,
     /// SHA-256 over this file and all token files with their names.
     #[serde(skip)]
     pub digest: Sha256Digest,
@@ -103,6 +121,13 @@ fn default_expires_soon_days() -> u32 {
 pub struct Monitor {
     /// Socket path. No TLS: the file's group decides who may look.
     pub socket: PathBuf,
+    /// Rows per metric; those beyond it are counted together. Default 256.
+    #[serde(default = "default_max_series")]
+    pub max_series: usize,
+}
+
+fn default_max_series() -> usize {
+    256
 }
 
 /// `[state]`
@@ -384,6 +409,7 @@ impl Config {
         };
         let mut config: Self = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
+        config.path = path.to_owned();
         config.make_absolute(base);
         let mut files = vec![(String::new(), text)];
         for path in token_files(&base.join("tokens"))? {
@@ -394,6 +420,12 @@ impl Config {
         config.digest = digest_of(&files);
         config.check().map_err(invalid)?;
         Ok(config)
+    }
+
+    /// `[monitor] max_series`, also where there is no such table.
+    pub fn monitor_series(&self) -> usize {
+        let monitor = self.monitor.as_ref();
+        monitor.map_or_else(default_max_series, |monitor| monitor.max_series)
     }
 
     fn make_absolute(&mut self, base: &Path) {
@@ -412,6 +444,7 @@ impl Config {
             // Joining an absolute path gives that path.
             *path = base.join(&path);
         }
+        self.security.make_absolute(base);
     }
 
     fn check(&self) -> Result<(), String> {
@@ -427,6 +460,9 @@ impl Config {
         }
         if limits.max_connections == 0 || limits.queue == 0 {
             return Err("limits.max_connections and limits.queue must be at least 1".to_owned());
+        }
+        if self.monitor_series() == 0 {
+            return Err("monitor.max_series must be at least 1".to_owned());
         }
         let sockets = [
             Some(&self.api.socket),
@@ -444,7 +480,9 @@ impl Config {
         }
         self.log.check()?;
         self.dual_control.check()?;
+        self.canary.check()?;
         rotation::check(&self.rotations)?;
+        self.security.check()?;
         self.check_names()
     }
 
@@ -545,6 +583,8 @@ mod tests {
         assert_eq!(config.state.segment_bytes, 64 << 20);
         assert!(config.policy.file.is_absolute() && config.policy.file.ends_with("policy.cedar"));
         assert!(!config.dev.allow_root);
+        assert_eq!(config.destruction.after_days, 90);
+        assert_eq!(config.monitor_series(), 256);
     }
 
     #[test]
@@ -564,6 +604,8 @@ mod tests {
         let error = |more: &str| read(&format!("{GOOD}{more}")).unwrap_err();
         assert!(error("[limits]\nmax_conections=3\n").contains("max_conections"));
         assert!(error("[limits]\nmax_body=0\n").contains("max_body"));
+        assert!(error("[canary]\ninterval_s=0\n").contains("canary.interval_s"));
+        assert!(error("[monitor]\nsocket='m'\nmax_series=0\n").contains("max_series"));
         assert!(error("[log]\nwitnesses=['w']\nquorum=1\n").contains("witness \"w\""));
         assert!(error("[log]\nquorum=1\n").contains("quorum"));
         assert!(error("[log]\nanchor='require'\n").contains("needs witnesses"));

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::evidence::Roots;
+use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::Permit;
 use sealwright_core::record::{Event, Outcome, SignRecord};
 use sealwright_core::state::State;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::VerifierKey;
+use sealwright_core::token::TokenFacts;
 use tokio::sync::watch;
 
 use crate::audit::checkpoint::Published;
@@ -24,16 +26,20 @@ use crate::audit::tree::{Pending, TileFolder};
 use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::Journal;
 use crate::authn::{Caller, Directory, Peer, Tls};
+use crate::binding::{self, Address, Binding, Presented};
 use crate::body::Budget;
+use crate::canary::Canaries;
 use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
 use crate::deny::DenyHolder;
-use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::kept;
 use crate::later::Later;
+use crate::metrics::Metrics;
 use crate::policy::PolicyHolder;
+use crate::receipts;
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, Retries, RetryKey, conflict};
 use crate::rotation::schedule::Attempts;
@@ -51,6 +57,8 @@ pub struct Daemon {
     pub directory: Directory,
     /// Keys that no caller may use.
     pub deny: DenyHolder,
+    /// What access tokens are held against.
+    pub binding: Binding,
     /// Certificates that run out.
     pub expiries: Expiries,
     /// The policy in force.
@@ -66,7 +74,9 @@ pub struct Daemon {
     /// The log's index, for queries.
     pub index: Index,
     /// Evidence documents.
-    pub evidence: Arc<evidence::Folder>,
+    pub evidence: Arc<kept::Folder>,
+    /// Receipts' statements and envelopes.
+    pub receipts: Arc<receipts::Store>,
     /// Whose word counts for where a device was made.
     pub device_roots: Roots,
     /// Whether a record would find room.
@@ -81,6 +91,10 @@ pub struct Daemon {
     pub later: Later,
     /// Denials per principal.
     pub denials: Denials,
+    /// Whether the tokens still sign.
+    pub canaries: Canaries,
+    /// What monitoring counts.
+    pub metrics: Metrics,
     /// Records that no checkpoint covers yet.
     pub pending: Arc<Pending>,
     /// Tokens that returned something that must not be believed.
@@ -118,6 +132,31 @@ impl Daemon {
         }
         self.directory
             .authenticate(&peer.identity, peer.cred, self.clock.now())
+    }
+
+    /// Stage *bind token*: the caller with the access token that it showed. `facts` is filled once it is known whose token
+    /// it is.
+    pub async fn bind_token(
+        &self,
+        caller: Caller,
+        peer: &Peer,
+        shown: Option<(Presented, Address)>,
+        facts: &mut Option<Box<TokenFacts>>,
+    ) -> Result<Caller, Refusal> {
+        let Some((presented, address)) = shown else {
+            return Ok(caller);
+        };
+        let now = self.trusted_clock.now()?;
+        let shown = (&presented, &address);
+        let bound = self
+            .binding
+            .bind(shown, &caller, &peer.identity, now, facts);
+        let bound = bound.await;
+        binding::telemetry(&caller, facts.as_deref(), bound.as_ref().err());
+        Ok(Caller {
+            token: Some(Arc::new(bound?)),
+            ..caller
+        })
     }
 
     /// SHA-256 of the configuration in force, deny list included.
@@ -215,6 +254,18 @@ impl Daemon {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The kind of the token that holds the first key of a request, once that is decided.
+    pub fn token_kind(&self, draft: &SignRecord) -> Option<String> {
+        let id = KeyVersionId {
+            key: draft.key.clone()?,
+            version: draft.key_version?,
+        };
+        let token = self
+            .journal
+            .with_state(|state| Some(state.version(&id)?.enrolment.token.clone()))?;
+        Some(self.tokens.status(&token)?.kind().to_owned())
     }
 
     /// An earlier request with the same Idempotency-Key, in memory or in the journal.

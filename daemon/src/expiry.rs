@@ -1,10 +1,11 @@
 //! Certificates that run out soon: the callers' that were seen by this run, and the daemon's own files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use sealwright_core::expiry::is_soon;
+use sealwright_core::name::Tenant;
 use sealwright_core::time::Timestamp;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 pub const CALLERS_MAX: usize = 1024;
 
 /// What a certificate is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Use {
     /// The daemon's own.
@@ -74,8 +75,9 @@ pub struct Expiries {
     callers: Mutex<HashMap<String, Seen>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Seen {
+    tenant: Tenant,
     life: Life,
     at: Timestamp,
 }
@@ -91,8 +93,12 @@ impl Expiries {
     }
 
     /// Notes a caller's certificate, once per connection; a renewed one takes the place of the old one.
-    pub fn note(&self, caller: String, life: Life, now: Timestamp) {
-        let seen = Seen { life, at: now };
+    pub fn note(&self, caller: String, tenant: &Tenant, life: Life, now: Timestamp) {
+        let seen = Seen {
+            tenant: tenant.clone(),
+            life,
+            at: now,
+        };
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         callers.insert(caller, seen);
         if callers.len() > CALLERS_MAX {
@@ -101,6 +107,25 @@ impl Expiries {
                 callers.remove(&oldest);
             }
         }
+    }
+
+    /// When the first certificate of each use runs out, callers' by tenant; the daemon's own have none.
+    pub fn first_ends(&self) -> Vec<(Use, String, Timestamp)> {
+        let own = self.own.iter();
+        let own = own.map(|own| ((own.kind, String::new()), own.life.until));
+        let callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let callers = callers
+            .values()
+            .map(|seen| ((Use::Caller, seen.tenant.to_string()), seen.life.until));
+        let mut first: BTreeMap<(Use, String), Timestamp> = BTreeMap::new();
+        for (what, until) in own.chain(callers) {
+            let end = first.entry(what).or_insert(until);
+            *end = until.min(*end);
+        }
+        let ends = first
+            .into_iter()
+            .map(|((kind, tenant), until)| (kind, tenant, until));
+        ends.collect()
     }
 
     /// Those that have run out or soon will, the first one first.
@@ -155,14 +180,14 @@ mod tests {
             own(Use::Ca, "ca.pem", 15),
         ];
         let expiries = Expiries::new(own, 14);
-        expiries.note("ci".to_owned(), until(3), at(0));
+        expiries.note("ci".to_owned(), &Tenant::default(), until(3), at(0));
         let names = |now| {
             let soon = expiries.soon(at(now)).into_iter();
             soon.map(|one| one.name).collect::<Vec<_>>()
         };
         assert_eq!(names(0), ["ci", "server.pem"]);
         assert_eq!(names(2), ["ci", "server.pem", "ca.pem"]);
-        expiries.note("ci".to_owned(), until(90), at(1));
+        expiries.note("ci".to_owned(), &Tenant::default(), until(90), at(1));
         assert_eq!(names(0), ["server.pem"]);
     }
 
@@ -170,7 +195,7 @@ mod tests {
     fn of_too_many_callers_the_one_seen_longest_ago_is_forgotten() {
         let expiries = Expiries::new(Vec::new(), 14);
         for (n, time) in (0..=CALLERS_MAX).zip(0..) {
-            expiries.note(n.to_string(), until(1), at(time));
+            expiries.note(n.to_string(), &Tenant::default(), until(1), at(time));
         }
         let soon = expiries.soon(at(0));
         assert_eq!(soon.len(), CALLERS_MAX);

@@ -15,6 +15,8 @@ pub type Answer = Response<Full<Bytes>>;
 pub const RECORD: HeaderName = HeaderName::from_static("sealwright-record");
 /// Header with the request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("sealwright-request-id");
+/// Header with the id of the receipt in an answer.
+pub const RECEIPT: HeaderName = HeaderName::from_static("sealwright-receipt");
 /// Header with `sha256:<hex>` of the body.
 pub const DIGEST: HeaderName = HeaderName::from_static("sealwright-digest");
 /// Header that marks an answer given before.
@@ -80,6 +82,8 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> Answer {
     let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = json_with(status, &problem);
     set(&mut answer, CONTENT_TYPE, "application/problem+json");
+    // For whoever adds a challenge to it.
+    answer.extensions_mut().insert(code);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         set(&mut answer, RETRY_AFTER, "1");
     }

@@ -48,7 +48,7 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, mut stop: watch:
         };
         while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            metrics::counter!("sealwright_connections_refused_total").increment(1);
+            daemon.metrics.connections_refused.inc();
             continue;
         };
         let (daemon, stop) = (Arc::clone(&daemon), stop.clone());
@@ -104,7 +104,7 @@ type TlsStream = tokio_rustls::server::TlsStream<UnixStream>;
 /// Nothing that fails here reaches the journal: whoever it was has not shown who it is.
 async fn handshake(stream: UnixStream, daemon: &Daemon) -> Option<(TlsStream, Peer)> {
     let refused = |reason: &str| {
-        metrics::counter!("sealwright_handshakes_failed_total").increment(1);
+        daemon.metrics.handshakes_failed.inc();
         tracing::info!(reason, "connection refused");
     };
     let cred = stream
@@ -140,7 +140,9 @@ async fn handshake(stream: UnixStream, daemon: &Daemon) -> Option<(TlsStream, Pe
     };
     if let Ok(caller) = &identity.identity {
         let now = daemon.clock.now();
-        daemon.expiries.note(caller.to_string(), identity.life, now);
+        daemon
+            .expiries
+            .note(caller.to_string(), &identity.tenant, identity.life, now);
     }
     let cred = PeerCred {
         uid: cred.uid(),

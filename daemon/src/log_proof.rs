@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 use sealwright_core::error::Code;
 use sealwright_core::journal::Kept;
 use sealwright_core::tlog::merkle::leaf_hash;
+use tokio::sync::watch;
 
 use crate::audit::checkpoint::{Published, proof_text};
 use crate::audit::index::Stored;
 use crate::audit::tree;
+use crate::audit::witnesses::Anchored;
+use crate::config::Anchor;
 use crate::daemon::Daemon;
 use crate::refusal::Refusal;
 
-/// How long a caller that waits for a proof waits for a checkpoint that covers the record.
+/// How long a caller that waits for a proof waits for a checkpoint that covers the record, and for its witnesses.
 pub const WAIT: Duration = Duration::from_secs(30);
 
 /// Why there is no proof yet.
@@ -20,7 +23,8 @@ pub fn not_yet(detail: &str) -> Refusal {
     Refusal::bad_input(Code::UnknownRecord, detail)
 }
 
-/// The proof (C2SP `tlog-proof`) that `stored` is in the log. Waits up to `limit` for a checkpoint that covers it.
+/// The proof (C2SP `tlog-proof`) that `stored` is in the log. Waits up to `limit` for a checkpoint that covers it; one
+/// that waits at all waits for the witnesses, too, where `[log] anchor` relies on them.
 pub async fn of(daemon: &Daemon, stored: &Stored, limit: Duration) -> Result<String, Refusal> {
     let checkpoint = covering(daemon, stored.index, limit).await?;
     let leaf = leaf_hash(stored.kept.leaf());
@@ -62,7 +66,13 @@ async fn covering(daemon: &Daemon, index: u64, limit: Duration) -> Result<Publis
     {
         return Ok(anchored.published);
     }
+    let by = Instant::now() + limit;
     let newest = newest_covering(daemon, index, limit).await?;
+    let relies_on_witnesses = daemon.config.log.anchor != Anchor::None;
+    if relies_on_witnesses && !limit.is_zero() {
+        let left = by.saturating_duration_since(Instant::now());
+        return witnessed(daemon, index, left).await;
+    }
     daemon.store.show(newest.size);
     Ok(newest)
 }
@@ -72,18 +82,40 @@ async fn newest_covering(
     index: u64,
     limit: Duration,
 ) -> Result<Published, Refusal> {
-    let mut checkpoints = daemon.checkpoints.clone();
     let covers = |newest: &Option<Published>| newest.as_ref().is_some_and(|c| c.size > index);
-    let found = tokio::select! {
-        found = tokio::time::timeout(limit, checkpoints.wait_for(covers)) => found,
-        () = daemon.stopped() => return Err(not_yet("the daemon is stopping")),
+    let newest = seen(daemon, daemon.checkpoints.clone(), covers, limit).await?;
+    newest.flatten().ok_or_else(|| {
+        not_yet("no checkpoint covers this record yet; try again in a second or with wait=true")
+    })
+}
+
+/// The first checkpoint with the witnesses' quorum that covers the record, as the courier brings it.
+async fn witnessed(daemon: &Daemon, index: u64, limit: Duration) -> Result<Published, Refusal> {
+    let covers = |newest: &Option<Anchored>| {
+        newest
+            .as_ref()
+            .is_some_and(|newest| newest.published.size > index)
     };
-    match found {
-        Ok(Ok(newest)) => newest
-            .clone()
-            .ok_or_else(|| not_yet("there is no checkpoint yet")),
-        _ => Err(not_yet(
-            "no checkpoint covers this record yet; try again in a second or with wait=true",
-        )),
+    let newest = seen(daemon, daemon.witnesses.watch(), covers, limit).await?;
+    let newest = newest.flatten().ok_or_else(|| {
+        let detail = "a checkpoint covers this record, and too few witnesses have cosigned one yet; the proof \
+             without them is to be had with wait=false";
+        Refusal::bad_input(Code::NotWitnessed, detail)
+    })?;
+    Ok(newest.published)
+}
+
+/// What `values` has once `wanted` says yes; `None` where that takes longer than `limit`.
+async fn seen<T: Clone>(
+    daemon: &Daemon,
+    mut values: watch::Receiver<T>,
+    wanted: impl FnMut(&T) -> bool,
+    limit: Duration,
+) -> Result<Option<T>, Refusal> {
+    tokio::select! {
+        found = tokio::time::timeout(limit, values.wait_for(wanted)) => {
+            Ok(found.ok().and_then(|found| Some(found.ok()?.clone())))
+        }
+        () = daemon.stopped() => Err(not_yet("the daemon is stopping")),
     }
 }

@@ -42,7 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    run::start_logging();
+    sealwright_logging::start("info");
     panics::end_the_process();
     let result = run_command(args.command, &args.config, args.check_config);
     result.unwrap_or_else(|error| {

@@ -8,25 +8,29 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
-use sealwright_core::approval::{Params, SigningKey};
+use sealwright_core::approval::{ApprovalError, Params, SigningKey};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::Pae;
 use sealwright_core::error::Code;
 use sealwright_core::key::KeyState;
 use sealwright_core::name::KeyName;
-use sealwright_core::permit::{self, Permit, SignFacts, SignIntent};
+use sealwright_core::permit::{self, Action, Permit, SignFacts, SignIntent};
+use sealwright_core::receipt::ReceiptId;
 use sealwright_core::record::{Event, INLINE_SUBJECTS_MAX, Outcome, SignIntended, SignRecord};
 use sealwright_core::sign::{ToBeSigned, Unverified, VerifiedSignature};
+use sealwright_core::state::{State, StateError};
 use sealwright_core::statement::{self, Accept, Predicate, StatementSummary};
 
 use crate::api::operations;
 use crate::approvals;
 use crate::audit::writer::{Claim, Recorded};
 use crate::authn::{Caller, Peer};
+use crate::binding::{Address, Presented};
 use crate::body::Payload;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::log_proof;
+use crate::receipts::{self, Composed};
 use crate::refusal::Refusal;
 use crate::retries::{Earlier, RetryKey};
 use crate::seal::{Format, Released, Sealed, seal};
@@ -38,8 +42,28 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Bodies above this are hashed and parsed off the async threads: it takes milliseconds.
 const LARGE: usize = 64 << 10;
 
+/// What the body of a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The payload.
+    Signature,
+    /// A request for a receipt, of which the payload is made.
+    Receipt,
+}
+
+impl Asked {
+    fn action(self) -> Action {
+        match self {
+            Self::Signature => Action::Sign,
+            Self::Receipt => Action::IssueReceipt,
+        }
+    }
+}
+
 /// A signing request as it came in, its head understood and its body unread.
 pub struct SignCall {
+    /// What for.
+    pub asked: Asked,
     /// Keys as the caller named them, one to [`KEYS_MAX`].
     pub keys: Vec<String>,
     /// What to answer with.
@@ -54,6 +78,8 @@ pub struct SignCall {
     pub operation: Option<u64>,
     /// When the caller stops waiting.
     pub deadline: Instant,
+    /// The access token that came along, and what its proof has to be about.
+    pub shown: Option<(Presented, Address)>,
     /// The payload.
     pub body: Incoming,
 }
@@ -73,10 +99,13 @@ pub async fn sign(
     call: Result<SignCall, Refusal>,
     request_id: &str,
 ) -> Answer {
+    let begun = Instant::now();
     let mut draft = draft(daemon, peer, request_id);
     let proof_by = call.as_ref().ok().and_then(SignCall::proof_by);
-    match attempt(daemon, peer, call, &mut draft).await {
-        Ok(recorded) => respond(daemon, recorded, proof_by).await,
+    let ended = attempt(daemon, peer, call, &mut draft).await;
+    observe(daemon, &draft, &ended, begun.elapsed());
+    match ended {
+        Ok(recorded) => respond(daemon, recorded, proof_by, &draft).await,
         Err(refusal) => refuse(daemon, draft, refusal).await,
     }
 }
@@ -89,7 +118,9 @@ async fn attempt(
 ) -> Result<Recorded<Sealed>, Refusal> {
     let caller = authenticate(daemon, peer, draft)?;
     let admitted = admit(daemon, caller, call?, draft)?;
-    let received = receive(daemon, admitted).await?;
+    let bound = bind_token(daemon, peer, admitted, draft).await?;
+    let received = receive(daemon, bound).await?;
+    let received = compose(daemon, received, draft)?;
     let inspected = inspect(daemon, received, draft)?;
     match release(daemon, &inspected, draft).await {
         // Its successor signs, and the caller never learns that the key was rotated meanwhile.
@@ -107,19 +138,44 @@ async fn release(
     draft: &mut SignRecord,
 ) -> Result<Recorded<Sealed>, Refusal> {
     let permits = authorise(daemon, inspected, draft)?;
-    pass_approvals(daemon, inspected, &permits, draft).await?;
+    let used = pass_approvals(daemon, inspected, &permits, draft).await?;
     let claims: Vec<Claim> = permits.iter().map(Claim::of).collect();
     let sealed = match daemon.earlier(&inspected.retry_key(&permits), draft)? {
         Earlier::Sealed(sealed) => sealed,
         Earlier::No(turn) => {
+            if let Some(used) = used {
+                draft.approval = None;
+                return Err(used.into());
+            }
             let to_be_signed = prepare(daemon, permits, inspected)?;
             intend(daemon, &claims, draft).await?;
             let unverified = sign_on_token(daemon, to_be_signed).await?;
             let verified = verify(daemon, unverified)?;
-            turn.keep(seal_envelope(daemon, verified, inspected))
+            let sealed = turn.keep(seal_envelope(daemon, verified, inspected));
+            keep_statement(daemon, &sealed, inspected, draft).await?;
+            sealed
         }
     };
     record(daemon, sealed, claims, draft).await
+}
+
+/// What monitoring sees of it. Several keys count for the kind of the first one's token.
+fn observe(
+    daemon: &Daemon,
+    draft: &SignRecord,
+    ended: &Result<Recorded<Sealed>, Refusal>,
+    took: Duration,
+) {
+    let kind = daemon.token_kind(draft);
+    let kind = kind.as_deref().unwrap_or("none");
+    match ended {
+        Ok(_) => {
+            let further = draft.further_keys.iter().map(|used| &used.key);
+            let keys = draft.key.iter().chain(further).map(ToString::to_string);
+            daemon.metrics.released(kind, keys, took);
+        }
+        Err(refusal) => daemon.metrics.refused_to_sign(kind, refusal, took),
+    }
 }
 
 /// Whether a signature was thrown away because another version of a key signs now.
@@ -150,6 +206,7 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         key: None,
         key_version: None,
         spki_sha256: None,
+        evidence_sha256: None,
         scheme: None,
         further_keys: Vec::new(),
         payload_type: None,
@@ -167,6 +224,8 @@ fn draft(daemon: &Daemon, peer: &Peer, request_id: &str) -> SignRecord {
         intent: None,
         amends: None,
         approval: None,
+        receipt: None,
+        token: None,
         policy_digest: daemon.policy.current().digest(),
         config_digest: daemon.config_digest(),
     }
@@ -212,17 +271,41 @@ fn admit(
         keys.push(key);
     }
     daemon.can_sign()?;
-    let policy = daemon.policy.current();
+    let (policy, action) = (daemon.policy.current(), call.asked.action());
     for key in &keys {
         daemon
             .journal
-            .with_state(|state| permit::admit(state, &*policy, &caller.principal, key))?;
+            .with_state(|state| permit::admit(state, &*policy, &caller.principal, action, key))?;
     }
+    Ok(Admitted { caller, keys, call })
+}
+
+/// The same with the access token that it showed, once that is bound to the caller: the body is still unread, and the
+/// token's issuer has spoken before policy does.
+async fn bind_token(
+    daemon: &Daemon,
+    peer: &Peer,
+    admitted: Admitted,
+    draft: &mut SignRecord,
+) -> Result<Admitted, Refusal> {
+    daemon.failpoints.reach("bind-token");
+    let Admitted {
+        caller,
+        keys,
+        mut call,
+    } = admitted;
+    let shown = call.shown.take();
+    let caller = daemon
+        .bind_token(caller, peer, shown, &mut draft.token)
+        .await?;
     Ok(Admitted { caller, keys, call })
 }
 
 /// A caller with its whole body.
 struct Received {
+    asked: Asked,
+    /// Where the payload was made of a request for a receipt.
+    receipt: Option<Composed>,
     caller: Caller,
     keys: Vec<KeyName>,
     format: Format,
@@ -237,6 +320,7 @@ async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusa
     daemon.failpoints.reach("receive");
     let Admitted { caller, keys, call } = admitted;
     let SignCall {
+        asked,
         format,
         payload_type,
         idempotency,
@@ -245,8 +329,13 @@ async fn receive(daemon: &Daemon, admitted: Admitted) -> Result<Received, Refusa
         body,
         ..
     } = call;
-    let payload = daemon.budget.read(body, &daemon.config.limits).await?;
+    let payload = match asked {
+        Asked::Signature => daemon.budget.read(body, &daemon.config.limits).await?,
+        Asked::Receipt => daemon.budget.read(body, &receipts::limits(daemon)).await?,
+    };
     Ok(Received {
+        asked,
+        receipt: None,
         caller,
         keys,
         format,
@@ -296,6 +385,27 @@ impl Received {
     }
 }
 
+/// Makes the payload of what was asked for, where that is a receipt.
+fn compose(
+    daemon: &Daemon,
+    received: Received,
+    draft: &mut SignRecord,
+) -> Result<Received, Refusal> {
+    if received.asked == Asked::Signature {
+        return Ok(received);
+    }
+    let principal = &received.caller.principal;
+    let body = received.payload.bytes();
+    let mut composed = receipts::compose(daemon, &principal.tenant, &principal.id, body)?;
+    draft.receipt = Some(Box::new(composed.issued.clone()));
+    let statement = std::mem::take(&mut composed.statement);
+    Ok(Received {
+        payload: received.payload.made_into(statement),
+        receipt: Some(composed),
+        ..received
+    })
+}
+
 /// A payload that has been hashed, and checked if it is a statement.
 struct Inspected {
     received: Received,
@@ -331,6 +441,7 @@ impl Inspected {
             predicate_known: statement.is_some_and(|s| matches!(s.predicate, Predicate::Known(_))),
             subjects: statement.map_or(&[], |s| &s.subjects),
             payload_len: self.received.payload.bytes().len(),
+            receipt: self.received.receipt.as_ref().map(Composed::facts),
         }
     }
 
@@ -364,6 +475,7 @@ fn authorise(
             key,
             facts: inspected.facts(),
             pae_sha256: inspected.pae_sha256,
+            token: received.caller.shown(),
             now,
             deadline: received.deadline,
         };
@@ -376,10 +488,14 @@ fn authorise(
     if let Some(first) = permits.first() {
         draft.key_version = Some(first.key().version);
         draft.spki_sha256 = Some(first.spki().sha256());
+        draft.evidence_sha256 = first.evidence_sha256();
         draft.scheme = Some(first.scheme());
     }
     draft.once = permits.iter().any(|permit| permit.demands().once);
     check_format(received.format, &permits)?;
+    // Looked at once more where it is recorded; here it spares the device.
+    let place = |state: &State| state.check_receipt(draft);
+    daemon.journal.with_state(place).map_err(StateError::from)?;
     Ok(permits)
 }
 
@@ -401,17 +517,18 @@ fn check_format(format: Format, permits: &[Permit]) -> Result<(), Refusal> {
     }
 }
 
-/// Where policy asks for approvals, the operation has them, or the caller is told which one to wait for.
+/// Where policy asks for approvals, the operation has them, or the caller is told which one to wait for. What they were used for
+/// already may be answered once more under its Idempotency-Key, and not be signed again: that is what comes back then.
 async fn pass_approvals(
     daemon: &Daemon,
     inspected: &Inspected,
     permits: &[Permit],
     draft: &mut SignRecord,
-) -> Result<(), Refusal> {
+) -> Result<Option<ApprovalError>, Refusal> {
     let needed = permits.iter().map(|permit| permit.demands().approvals);
     let needed = needed.max().unwrap_or(0);
     if needed == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let Received {
         caller, operation, ..
@@ -425,11 +542,20 @@ async fn pass_approvals(
         (&params, caller.principal.id.as_str()),
         daemon.record_time(),
     );
-    daemon
+    let checked = daemon
         .journal
-        .with_state(|state| state.check_use(index, what, needed, now))?;
+        .with_state(|state| state.check_use(index, what, needed, now));
     draft.approval = Some(index);
-    Ok(())
+    match checked {
+        Ok(()) => Ok(None),
+        Err(used @ ApprovalError::Used { .. }) if draft.idempotency_sha256.is_some() => {
+            Ok(Some(used))
+        }
+        Err(error) => {
+            draft.approval = None;
+            Err(error.into())
+        }
+    }
 }
 
 fn params(inspected: &Inspected, permits: &[Permit], draft: &SignRecord) -> Params {
@@ -524,6 +650,21 @@ fn seal_envelope(
     }
 }
 
+/// A receipt's statement is on disk before the record that names it, and the record has its signature: whatever we crash
+/// between, a recorded receipt can be shown.
+async fn keep_statement(
+    daemon: &Daemon,
+    sealed: &Sealed,
+    inspected: &Inspected,
+    draft: &mut SignRecord,
+) -> Result<(), Refusal> {
+    let Some(receipt) = &mut draft.receipt else {
+        return Ok(());
+    };
+    receipt.signature = sealed.signature_for_record();
+    receipts::keep(daemon, &draft.tenant, inspected.received.payload.bytes()).await
+}
+
 /// The linearisation point: the journal's writer looks at the claims once more before it accepts the record.
 async fn record(
     daemon: &Daemon,
@@ -544,15 +685,31 @@ async fn record(
 
 /// The only way out for a signature. With `proof_by` the log proof goes along; one that does not come in time is left
 /// out and the reason given: the signature is recorded, so it is not held back.
-async fn respond(daemon: &Daemon, recorded: Recorded<Sealed>, proof_by: Option<Instant>) -> Answer {
+async fn respond(
+    daemon: &Daemon,
+    recorded: Recorded<Sealed>,
+    proof_by: Option<Instant>,
+    draft: &SignRecord,
+) -> Answer {
     daemon.failpoints.reach("respond");
-    metrics::counter!("sealwright_sign_requests_total", "code" => "ok").increment(1);
     let index = recorded.index();
-    let Some(deadline) = proof_by else {
-        return released(index, recorded.release());
+    let envelope = recorded.release();
+    let receipt = draft.receipt.as_ref().and(draft.payload_sha256);
+    let receipt = receipt.map(ReceiptId);
+    if let Some(id) = receipt {
+        receipts::keep_envelope(daemon, &draft.tenant, id, &envelope.bytes);
+    }
+    let mut answer = match proof_by {
+        None => released(index, envelope),
+        Some(deadline) => {
+            let proof = log_proof::of_new(daemon, index, deadline).await;
+            released(index, envelope.with_proof(proof))
+        }
     };
-    let proof = log_proof::of_new(daemon, index, deadline).await;
-    released(index, recorded.release().with_proof(proof))
+    if let Some(id) = receipt {
+        http::set(&mut answer, http::RECEIPT, &id.to_string());
+    }
+    answer
 }
 
 fn released(index: u64, released: Released) -> Answer {
@@ -571,8 +728,6 @@ fn released(index: u64, released: Released) -> Answer {
 
 /// Records why there is no signature, then says so.
 async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Answer {
-    metrics::counter!("sealwright_sign_requests_total", "code" => refusal.code.as_str())
-        .increment(1);
     tracing::info!(request_id = %draft.request_id, principal = %draft.principal,
         code = %refusal.code, reason = %refusal.reason, "signing request refused");
     daemon.mark_suspect(&refusal).await;
@@ -581,6 +736,10 @@ async fn refuse(daemon: &Daemon, mut draft: SignRecord, refusal: Refusal) -> Ans
     draft.reason = Some(refusal.reason.clone());
     draft.signature_sha256.clear();
     draft.envelope_sha256 = None;
+    if let Some(receipt) = &mut draft.receipt {
+        receipt.signature = None;
+        receipts::count_refusal(daemon, &refusal);
+    }
     let request_id = draft.request_id.clone();
     let index = daemon.record_refusal(draft, &refusal).await;
     let waits = refusal

@@ -11,6 +11,7 @@ use sealwright_core::record::Event;
 use sealwright_policy::CedarPolicy;
 
 use crate::audit::writer::RecordError;
+use crate::binding::Tenants;
 use crate::daemon::Daemon;
 use crate::kept_policy;
 use crate::refusal::Refusal;
@@ -59,6 +60,7 @@ pub async fn activate(
 
 /// Holds the current policy.
 pub struct PolicyHolder {
+    tenants: Tenants,
     current: RwLock<InForce>,
     waiting: RwLock<Option<Sha256Digest>>,
 }
@@ -70,9 +72,11 @@ struct InForce {
 }
 
 impl PolicyHolder {
-    /// Starts with `policy`.
-    pub fn new(policy: Arc<dyn PolicyEngine>) -> Self {
+    /// Starts with `policy`; what the configuration demands of tenants goes on top of this and each later one.
+    pub fn new(policy: Arc<dyn PolicyEngine>, tenants: Tenants) -> Self {
+        let policy = tenants.on(policy);
         Self {
+            tenants,
             current: RwLock::new(InForce { policy, record: 0 }),
             waiting: RwLock::default(),
         }
@@ -89,6 +93,7 @@ impl PolicyHolder {
     fn replace(&self, policy: Arc<dyn PolicyEngine>, record: u64) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if record > current.record {
+            let policy = self.tenants.on(policy);
             *current = InForce { policy, record };
             drop(current);
             self.wait(None);
@@ -114,7 +119,7 @@ mod tests {
     fn of_two_policies_that_come_at_once_the_one_with_the_later_record_decides() {
         let policy = || -> Arc<dyn PolicyEngine> { Arc::new(CedarPolicy::parse("", &[]).unwrap()) };
         let (earlier, later) = (policy(), policy());
-        let holder = PolicyHolder::new(policy());
+        let holder = PolicyHolder::new(policy(), Tenants::default());
         holder.replace(Arc::clone(&later), 8);
         holder.replace(earlier, 7);
         assert!(Arc::ptr_eq(&holder.current(), &later));

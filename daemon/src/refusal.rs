@@ -146,6 +146,7 @@ impl From<RecordError> for Refusal {
                 detail: (code != Code::Discarded).then_some(why),
                 ..Self::failed(code, reason)
             },
+            RecordError::Void(conflict) => Self::failed(conflict.code(), reason),
             RecordError::State(error) => error.into(),
             RecordError::TooLarge(_) | RecordError::Encoding => {
                 Self::failed(Code::Internal, reason)

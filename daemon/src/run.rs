@@ -1,31 +1,27 @@
 //! From configuration to serving, and back down again.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, DaemonStarted, Event, PolicyActivated, Warrant};
 use sealwright_core::state::State;
 use sealwright_core::tlog::quorum::QuorumError;
 use sealwright_policy::{CedarPolicy, PolicyError};
-use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::audit::checkpoint::{CheckpointError, Checkpointer, LogSigner};
 use crate::audit::witnesses::Witnesses;
 use crate::audit::writer::RecordError;
 use crate::audit::{self, Audit, OpenError, Settings};
 use crate::authn::{Directory, Tls, TlsError};
+use crate::binding::{Binding, IssuerError, Known, StoreGone, Tenants};
 use crate::body::Budget;
+use crate::canary::{self, Canaries};
 use crate::clock::{self, Clock, SystemClock, TrustedClock};
 use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
@@ -34,15 +30,19 @@ use crate::deny::{Denied, DenyFileError, DenyHolder};
 use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::kept::Folder;
 use crate::kept_policy;
 use crate::later::Later;
+use crate::metrics::Metrics;
 use crate::policy::{ActivationError, PolicyHolder};
+use crate::receipts;
 use crate::retries::Retries;
 use crate::rotation::schedule::Attempts;
+use crate::sockets::Listeners;
 use crate::suspects::Suspects;
 use crate::tokens::Tokens;
 use crate::verifier::AwsLcVerifier;
-use crate::{authn, listen, monitor, reload, rotation};
+use crate::{authn, listen, monitor, reload, rotation, watchdog};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,12 @@ pub enum RunError {
     /// The deny list.
     #[error(transparent)]
     Deny(#[from] DenyFileError),
+    /// The keys of an issuer of access tokens.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The store of nonces and proofs.
+    #[error(transparent)]
+    Store(#[from] StoreGone),
     /// What begins a run or comes into force.
     #[error("a record could not be written: {0}")]
     Record(#[from] RecordError),
@@ -120,26 +126,13 @@ pub enum RunError {
     Start(#[source] io::Error),
 }
 
-/// Sends log lines to the journal where there is one, else to standard error.
-pub fn start_logging() {
-    let filter =
-        EnvFilter::try_from_env("SEALWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let journald = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
-    let stderr = journald
-        .is_none()
-        .then(|| tracing_subscriber::fmt::layer().with_writer(io::stderr));
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(journald)
-        .with(stderr)
-        .init();
-}
-
 /// Reads everything that the configuration names.
 pub fn check(config: &Config) -> Result<(), RunError> {
     Tls::new(&config.api, &config.domains)?;
     read_policy(config)?;
-    Denied::read(&config.api.deny_spki, config.digest)?;
+    let known = Known::read(&config.security.issuers, config.digest)?;
+    Denied::read(&config.api.deny_spki, known.config_digest())?;
+    evidence::roots(config.evidence.roots.as_deref())?;
     Ok(())
 }
 
@@ -220,8 +213,9 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let from_file = read_policy(&config)?;
     let file_digest = from_file.1.digest();
     let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
-    let denied = Denied::read(&config.api.deny_spki, config.digest)?;
-    let metrics = install_metrics();
+    let known = Known::read(&config.security.issuers, config.digest)?;
+    let denied = Denied::read(&config.api.deny_spki, known.config_digest())?;
+    let binding = Binding::new(&config.security, known)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let failpoints = Arc::new(Failpoints::from_env());
     let settings = Settings {
@@ -231,7 +225,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     };
     let audit = audit::open(&settings, Arc::clone(&clock), Arc::clone(&failpoints)).await?;
     let trusted_clock = TrustedClock::starting(Arc::clone(&clock), audit.clock_basis);
-    clock::note(&audit.journal, trusted_clock.now()).await?;
+    clock::note(&audit.journal, &trusted_clock).await?;
     // What a run that ended too early left.
     audit.eraser.wake();
     let policy = audit
@@ -239,11 +233,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         .with_state(|state| policy_in_force(&config, state, from_file))?;
     let waiting = Some(file_digest).filter(|digest| *digest != policy.digest());
     begin_run(&audit, &*clock, policy.digest(), denied.config_digest()).await?;
-    let evidence = evidence::Folder::open(&config.state.dir).map_err(|source| RunError::Io {
-        path: config.state.dir.join("evidence"),
-        source,
-    })?;
-    let evidence = Arc::new(evidence);
+    let directory = Directory::new(&config.principals, &config.domains);
+    let (evidence, receipts) = kept_documents(&config.state.dir, &directory)?;
     let tokens = Arc::new(Tokens::start(config.tokens.clone(), config.limits.queue));
     let (published, checkpoints) = watch::channel(audit.newest.clone());
     let signer = log_signer(&audit, &tokens)?;
@@ -263,13 +254,17 @@ async fn serve(config: Config) -> Result<(), RunError> {
     };
     let daemon = Arc::new(Daemon {
         tls,
-        directory: Directory::new(&config.principals, &config.domains),
+        directory,
         deny: DenyHolder::new(denied),
+        binding,
         expiries: Expiries::new(
             authn::own_certificates(&config.api, &config.domains),
             config.api.expires_soon_days,
         ),
-        policy: PolicyHolder::new(Arc::new(policy)),
+        policy: PolicyHolder::new(
+            Arc::new(policy),
+            Tenants::new(&config.security.sender_constraints),
+        ),
         journal: audit.journal.clone(),
         eraser: audit.eraser,
         disk: audit.disk,
@@ -277,6 +272,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         index: audit.index,
         evidence,
         device_roots,
+        receipts,
         space: audit.space,
         tokens,
         budget: Budget::new(config.limits.body_budget),
@@ -294,6 +290,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
         verifier: AwsLcVerifier,
         stopping: watch::Sender::new(false),
         pending,
+        canaries: Canaries::default(),
+        metrics: Metrics::new(config.monitor_series(), audit.journal.commits()),
         suspects,
         scheduled: Attempts::default(),
         config,
@@ -302,10 +300,11 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let checkpointer = tokio::spawn(checkpointer.run());
     tokio::spawn(summarise_denials(Arc::clone(&daemon)));
     tokio::spawn(watch_anchor(Arc::clone(&daemon)));
+    tokio::spawn(canary::run(Arc::clone(&daemon)));
     tokio::spawn(clock::watch(Arc::clone(&daemon)));
     tokio::spawn(rotation::schedule::run(Arc::clone(&daemon)));
     tokio::spawn(rotation::alerts::warn_daily(Arc::clone(&daemon)));
-    until_stopped(daemon, metrics).await?;
+    until_stopped(daemon).await?;
     checkpointer.abort();
     // Requests that outlived the drain time may still hold the journal; none of them is answered any more.
     audit.journal.close();
@@ -316,12 +315,20 @@ async fn serve(config: Config) -> Result<(), RunError> {
     Ok(())
 }
 
-fn install_metrics() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    // Fails only where a recorder is installed already, as in a test process with two daemons.
-    let _ = metrics::set_global_recorder(recorder);
-    handle
+/// The folders of evidence, and of the receipts of each tenant.
+fn kept_documents(
+    state_dir: &Path,
+    directory: &Directory,
+) -> Result<(Arc<Folder>, Arc<receipts::Store>), RunError> {
+    let io = |name: &'static str| {
+        let path = state_dir.join(name);
+        move |source| RunError::Io { path, source }
+    };
+    let evidence = Folder::open(state_dir, "evidence").map_err(io("evidence"))?;
+    let principals = directory.principals().into_iter();
+    let tenants = principals.map(|principal| principal.tenant);
+    let receipts = receipts::Store::open(state_dir, tenants).map_err(io("receipts"))?;
+    Ok((Arc::new(evidence), Arc::new(receipts)))
 }
 
 /// The records that begin a run; policy and configuration only where they are not those in force already.
@@ -342,6 +349,8 @@ async fn begin_run(
     let started = DaemonStarted {
         run_id: uuid::Uuid::now_v7().to_string(),
         boottime_ms: clock.boottime_ms(),
+        boot_id: clock.boot_id(),
+        wall: Some(clock.now()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         open_intents: open,
     };
@@ -426,22 +435,27 @@ async fn record_summaries(daemon: &Daemon, now: Instant) {
     }
 }
 
-async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result<(), RunError> {
-    let listeners = Listeners::open(&daemon.config)?;
+async fn until_stopped(daemon: Arc<Daemon>) -> Result<(), RunError> {
+    let Listeners {
+        api,
+        monitor,
+        bound,
+    } = Listeners::open(&daemon.config)?;
     let signal = |kind| signal(kind).map_err(RunError::Start);
     let (mut term, mut int) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
     let hangup = signal(SignalKind::hangup())?;
-    if let Some(listener) = listeners.monitor {
-        tokio::spawn(monitor::serve(listener, Arc::clone(&daemon), metrics));
+    if let Some(listener) = monitor {
+        tokio::spawn(monitor::serve(listener, Arc::clone(&daemon)));
     }
     tokio::spawn(reload::on(hangup, Arc::clone(&daemon)));
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(listen::serve(listeners.api, Arc::clone(&daemon), stopped));
+    let serving = tokio::spawn(listen::serve(api, Arc::clone(&daemon), stopped));
     // A manager that is not there does not want to know.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    watchdog::start(Arc::clone(&daemon));
     tracing::info!(socket = %daemon.config.api.socket.display(), "serving");
     tokio::select! {
         _ = term.recv() => {}
@@ -452,7 +466,7 @@ async fn until_stopped(daemon: Arc<Daemon>, metrics: PrometheusHandle) -> Result
     daemon.stopping.send_replace(true);
     stop.send_replace(true);
     let _ = serving.await;
-    listeners.bound.iter().for_each(|path| remove_socket(path));
+    bound.remove();
     record_summaries(&daemon, Instant::now() + denials::WINDOW).await;
     Ok(())
 }
@@ -463,61 +477,4 @@ pub(crate) fn note_waiting(daemon: &Daemon, waiting: Option<Sha256Digest>) {
         tracing::warn!(%digest, "the policy file needs approvals and the policy stays as it was: sealwright policy activate");
     }
     daemon.policy.wait(waiting);
-}
-
-/// The sockets that are served.
-struct Listeners {
-    api: UnixListener,
-    monitor: Option<UnixListener>,
-    /// Socket files that are ours to remove.
-    bound: Vec<PathBuf>,
-}
-
-impl Listeners {
-    /// Sockets from the service manager (first the API's, then the monitor's), else our own.
-    fn open(config: &Config) -> Result<Self, RunError> {
-        let mut passed = listenfd::ListenFd::from_env();
-        let mut bound = Vec::new();
-        let mut take = |index: usize, path: &Path| -> Result<UnixListener, RunError> {
-            let mut run = || match passed.take_unix_listener(index)? {
-                Some(listener) => {
-                    listener.set_nonblocking(true)?;
-                    UnixListener::from_std(listener)
-                }
-                None => {
-                    bound.push(path.to_owned());
-                    bind(path)
-                }
-            };
-            run().map_err(|source| RunError::Io {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        let api = take(0, &config.api.socket)?;
-        let monitor = config
-            .monitor
-            .as_ref()
-            .map(|monitor| take(1, &monitor.socket))
-            .transpose()?;
-        Ok(Self {
-            api,
-            monitor,
-            bound,
-        })
-    }
-}
-
-/// Binds a socket that its group may use. The state directory's lock is held already, so a socket file that
-/// is there was left behind by a daemon that is gone.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    remove_socket(path);
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
-}
-
-fn remove_socket(path: &Path) {
-    // A file that is not there is as good as removed.
-    let _ = std::fs::remove_file(path);
 }

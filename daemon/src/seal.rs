@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sealwright_core::bundle;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse;
+use sealwright_core::error::Code;
 use sealwright_core::record::UsedKey;
 use sealwright_core::sign::VerifiedSignature;
 use serde::Serialize;
@@ -73,6 +74,14 @@ impl Sealed {
         &self.keys
     }
 
+    /// The first signature as base64, for the record that releases it. Like [`Self::for_record`], it is read from the log
+    /// by nobody before it is durable.
+    pub(crate) fn signature_for_record(&self) -> Option<String> {
+        let envelope = dsse::Envelope::parse(&self.bytes).ok()?;
+        let first = envelope.signatures().first()?;
+        first.sig.as_ref().map(|sig| STANDARD.encode(sig))
+    }
+
     /// Bytes it holds in memory.
     pub fn size(&self) -> usize {
         self.bytes.len()
@@ -105,6 +114,8 @@ struct Proved<'a> {
     proof: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     no_proof: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_proof_code: Option<Code>,
 }
 
 impl Released {
@@ -123,6 +134,7 @@ impl Released {
             signed,
             proof: proof.as_deref().ok(),
             no_proof,
+            no_proof_code: proof.as_ref().err().map(|refusal| refusal.code),
         };
         let Ok(bytes) = serde_json::to_vec(&proved) else {
             return self;
@@ -228,6 +240,7 @@ fn used_key(signature: &VerifiedSignature) -> UsedKey {
         key: permit.key().key.clone(),
         key_version: permit.key().version,
         spki_sha256: permit.spki().sha256(),
+        evidence_sha256: permit.evidence_sha256(),
         scheme: permit.scheme(),
     }
 }

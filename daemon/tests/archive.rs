@@ -26,6 +26,8 @@ fn journal() -> TempDir {
         Event::DaemonStarted(DaemonStarted {
             run_id: "x".repeat(100_000),
             boottime_ms: n,
+            boot_id: None,
+            wall: None,
             open_intents: Vec::new(),
             version: "test".to_owned(),
         })

@@ -223,6 +223,8 @@ async fn send(journal: Journal, n: u64, padding: usize) -> Result<u64, RecordErr
     let event = Event::DaemonStarted(DaemonStarted {
         run_id: "x".repeat(padding),
         boottime_ms: n,
+        boot_id: None,
+        wall: None,
         version: "test".to_owned(),
         open_intents: Vec::new(),
     });

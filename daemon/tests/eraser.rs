@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_core::journal::{Kept, SEGMENT_MIN};
-use sealwright_core::record::{Actor, AuditErased, Event, Selection};
+use sealwright_core::record::{Actor, AuditErased, Event, Selection, Warrant};
 use sealwright_core::state::State;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::Hash;
 use sealwrightd::audit::erasure::select;
 use sealwrightd::audit::fsck::{Scope, check};
+use sealwrightd::audit::shard::{OldLog, read};
 use sealwrightd::audit::snapshot::SMALLEST_LOG;
 use sealwrightd::audit::{Audit, Settings, open};
 use sealwrightd::failpoints::Failpoints;
@@ -109,6 +110,7 @@ impl Log {
                     selection: part.selection,
                     reason: "asked for".to_owned(),
                     by: by.clone(),
+                    warrant: Warrant::default(),
                 });
                 let _ = audit.journal.record(event).await.unwrap();
             }
@@ -195,4 +197,26 @@ fn an_erasure_reaches_everything_and_every_start_knows_the_same() {
     fs::write(&snapshot, old).unwrap();
     log.assert_sound();
     assert_eq!(log.knows(), (state, root, SMALLEST_LOG + 1));
+}
+
+#[test]
+fn a_log_whose_bodies_were_erased_is_taken_over_as_if_they_were_there() {
+    let log = Log::new();
+    let taken = |records: u64| {
+        let old = OldLog {
+            state_dir: log.folder.path().to_owned(),
+            cut: Some((records, "it never signed a checkpoint".to_owned())),
+            ..OldLog::default()
+        };
+        read(&old, &mut |_| {}).unwrap().shard
+    };
+    let before = taken(SMALLEST_LOG + 1);
+    let audit = log.open();
+    log.erase(&audit);
+    let records = audit.journal.with_state(State::next_index);
+    log.close(audit);
+    assert!(!is_kept(&log.folder.path().join("journal"), "spiffe://a/"));
+    assert_eq!(taken(SMALLEST_LOG + 1), before);
+    // With the records of the erasure.
+    assert_eq!(taken(records).predecessor.size, records);
 }

@@ -37,6 +37,7 @@ fn key(number: u32) -> KeyInherited {
             evidence: EvidenceGrade::None,
             certificate: None,
             certificate_chain: Vec::new(),
+            attestation: None,
         },
         state: KeyState::Suspended,
         enrolled_at: begun,
@@ -77,6 +78,7 @@ fn founding() -> Founding {
             keys: [1, 2, 3].map(key).to_vec(),
             names: Vec::new(),
             freezes: Vec::new(),
+            holds: Vec::new(),
         },
     }
 }
@@ -140,6 +142,8 @@ impl Host {
         let started = Event::DaemonStarted(DaemonStarted {
             run_id: "run".to_owned(),
             boottime_ms: 1,
+            boot_id: None,
+            wall: None,
             version: "test".to_owned(),
             open_intents: Vec::new(),
         });
@@ -219,7 +223,9 @@ fn a_file_that_contradicts_itself_begins_nothing() {
     };
     let said = broken(&|founding| founding.inheritance.keys.truncate(2));
     assert!(
-        said.contains("announces 3 records of key versions, names and freezes, and holds 2"),
+        said.contains(
+            "announces 3 records of key versions, names, freezes and holds, and 2 are in it"
+        ),
         "{said}"
     );
     let said = broken(&|founding| founding.genesis.origin = "example.test/old".to_owned());

@@ -25,6 +25,8 @@ fn note(n: u64, padding: usize) -> Event {
     Event::DaemonStarted(DaemonStarted {
         run_id: "x".repeat(padding),
         boottime_ms: n,
+        boot_id: None,
+        wall: None,
         version: "test".to_owned(),
         open_intents: Vec::new(),
     })

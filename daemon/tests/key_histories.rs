@@ -350,6 +350,7 @@ impl Log {
             predicate_known: true,
             subjects: &[],
             payload_len: 1,
+            receipt: None,
         };
         let intent = SignIntent {
             principal: &client,
@@ -357,6 +358,7 @@ impl Log {
             key: &key,
             facts,
             pae_sha256: Sha256Digest::default(),
+            token: sealwright_core::permit::Shown::Nothing,
             now: Timestamp::default(),
             deadline: Instant::now(),
         };

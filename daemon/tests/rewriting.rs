@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealwright_core::journal::{BATCH_MAX, Chain, Gone, HEADER_LEN, Kept, Redacted};
-use sealwright_core::record::{Actor, AuditErased, Event, Rest, Selection};
+use sealwright_core::record::{Actor, AuditErased, Event, Rest, Selection, Warrant};
 use sealwright_core::state::State;
 use sealwright_core::time::Timestamp;
 use sealwrightd::audit::disk::Disk;
@@ -150,6 +150,7 @@ fn erased(tenant: &str, segment: u64, selection: Selection) -> Event {
             principal: "operator".to_owned(),
             peer,
         },
+        warrant: Warrant::default(),
     })
 }
 

@@ -80,6 +80,8 @@ impl Log {
                         Event::DaemonStarted(DaemonStarted {
                             run_id: "run".to_owned(),
                             boottime_ms: n,
+                            boot_id: None,
+                            wall: None,
                             version: "test".to_owned(),
                             open_intents: Vec::new(),
                         })

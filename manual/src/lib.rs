@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 /// What a program says about its own command line.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Manual {
     /// Print completions for a shell; see the shell's manual for where they belong.
     Completions {

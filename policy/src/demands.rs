@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use cedar_policy::{Effect, Policy, PolicySet};
-use sealwright_core::permit::Demands;
+use sealwright_core::permit::{Demands, TokenDemand};
 
 use crate::error::PolicyError;
 use crate::text::line_of;
@@ -44,7 +44,7 @@ fn of(policy: &Policy) -> Result<Demands, String> {
     for (key, value) in policy.annotations() {
         match key {
             "id" => {}
-            "approvals" | "once" if policy.effect() == Effect::Forbid => {
+            "approvals" | "once" | "token" if policy.effect() == Effect::Forbid => {
                 return Err(format!(
                     "@{key} stands on a forbid, which demands nothing; put it on the permit"
                 ));
@@ -56,9 +56,10 @@ fn of(policy: &Policy) -> Result<Demands, String> {
                     "@once({value:?}) is not known; the one form is @once({ONCE:?})"
                 ));
             }
+            "token" => demands.token = token(value)?,
             key => {
                 return Err(format!(
-                    "the annotation @{key} is not known; there are @id, @approvals and @once, write anything else as a comment"
+                    "the annotation @{key} is not known; there are @id, @approvals, @once and @token, write anything else as a comment"
                 ));
             }
         }
@@ -73,4 +74,22 @@ fn approvals(value: &str) -> Result<u32, String> {
         .ok_or_else(|| {
             format!("@approvals({value:?}) is not a whole number from 1 to {APPROVALS_MAX}")
         })
+}
+
+/// What the token has to be bound to.
+fn token(value: &str) -> Result<TokenDemand, String> {
+    let demand = |dpop, mtls| TokenDemand {
+        bound: true,
+        dpop,
+        mtls,
+    };
+    match value {
+        "bound" => Ok(demand(false, false)),
+        "dpop" => Ok(demand(true, false)),
+        "mtls" => Ok(demand(false, true)),
+        "dpop mtls" => Ok(demand(true, true)),
+        other => Err(format!(
+            "@token({other:?}) is not known; there are \"bound\", \"dpop\", \"mtls\" and \"dpop mtls\""
+        )),
+    }
 }

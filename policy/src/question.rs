@@ -2,8 +2,9 @@
 
 use cedar_policy::{Context, Entities, Entity, Request, RestrictedExpression, Schema};
 use sealwright_core::identity::Principal;
-use sealwright_core::permit::{Question, Resource, SignFacts};
+use sealwright_core::permit::{Question, ReceiptFacts, Resource, Shown, SignFacts};
 use sealwright_core::statement::Subject;
+use sealwright_core::token::BoundToken;
 
 use crate::error::PolicyError;
 use crate::names::Names;
@@ -98,10 +99,46 @@ fn context(question: &Question<'_>) -> Vec<Pair> {
             RestrictedExpression::new_long(question.now.unix_seconds()),
         ),
     ];
-    if let Some(facts) = &question.sign {
-        add_payload(&mut pairs, facts);
+    if let Shown::Bound(token) = question.token {
+        pairs.push(pair("token", token_record(token)));
+    }
+    match &question.sign {
+        Some(SignFacts {
+            receipt: Some(receipt),
+            ..
+        }) => add_receipt(&mut pairs, receipt),
+        Some(facts) => add_payload(&mut pairs, facts),
+        None => {}
     }
     pairs
+}
+
+fn add_receipt(pairs: &mut Vec<Pair>, receipt: &ReceiptFacts<'_>) {
+    let groups = receipt.metric_groups.iter();
+    pairs.push(pair("receipt_type", text(receipt.receipt_type)));
+    pairs.push(pair(
+        "metric_groups",
+        set(groups.map(|group| (*group).to_owned())),
+    ));
+    if let Some(relation) = receipt.follows {
+        pairs.push(pair("follows", text(relation.as_str())));
+    }
+}
+
+/// Whom the token was issued to, and for what.
+fn token_record(token: &BoundToken) -> RestrictedExpression {
+    let facts = token.facts();
+    let yes_no = RestrictedExpression::new_bool;
+    let members = [
+        pair("issuer", text(&facts.issuer)),
+        pair("subject", text(&facts.subject)),
+        pair("client_id", text(&facts.client_id)),
+        pair("scopes", set(token.scopes().iter().cloned())),
+        pair("dpop", yes_no(token.is_dpop_bound())),
+        pair("mtls", yes_no(token.is_certificate_bound())),
+    ];
+    // Fails only where a member stands twice; the schema would refuse the text that is put in its place.
+    RestrictedExpression::new_record(members).unwrap_or_else(|_| text(""))
 }
 
 fn add_payload(pairs: &mut Vec<Pair>, facts: &SignFacts<'_>) {

@@ -270,3 +270,52 @@ fn a_predicate_type_is_named_only_by_the_when_clause_of_a_permit() {
         assert_eq!(policy.names_predicate_type(uri), named, "{uri}");
     }
 }
+
+#[test]
+fn each_role_issues_receipts_that_change_its_own_groups_and_no_others() {
+    let roles = [
+        Role::SecurityEngineer,
+        Role::SocAnalyst,
+        Role::CustomerAdmin,
+        Role::Viewer,
+        Role::Client,
+    ];
+    let people = roles.map(|role| principal(role.as_str(), "default", &[role]));
+    let both = principal(
+        "both",
+        "default",
+        &[Role::SecurityEngineer, Role::SocAnalyst],
+    );
+    let everybody: Vec<_> = people.iter().chain([&both]).cloned().collect();
+    let policy = CedarPolicy::parse(DEFAULT_POLICY, &everybody).unwrap();
+    let name = key("receipts");
+    let may = |who: &_, receipt_type: &str, groups: &[&str]| {
+        let resource = Resource::Key {
+            name: &name,
+            purpose: Purpose::Dsse,
+        };
+        let facts = receipt_facts(receipt_type, groups);
+        allowed(&policy.decide(&question(who, Action::IssueReceipt, resource, Some(facts))))
+    };
+    let who_may = |groups: &[&str]| {
+        let may = |who: &&_| may(who, "cvss-v4.0/1", groups);
+        let allowed = everybody.iter().filter(may);
+        allowed.map(|who| who.id.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(who_may(&["base"]), ["security-engineer", "both"]);
+    assert_eq!(who_may(&["supplemental"]), ["security-engineer", "both"]);
+    assert_eq!(who_may(&["threat"]), ["soc-analyst", "both"]);
+    assert_eq!(who_may(&["environmental"]), ["customer-admin"]);
+    assert_eq!(who_may(&["base", "threat"]), ["both"]);
+    assert!(who_may(&["base", "environmental"]).is_empty());
+    for who in &everybody {
+        let is_client = who.has(Role::Client);
+        assert_eq!(may(who, "generic/1", &[]), is_client, "{}", who.id);
+        let tenant = "default".parse().unwrap();
+        let read = question(who, Action::ReadReceipt, Resource::Tenant(&tenant), None);
+        assert!(allowed(&policy.decide(&read)), "{}", who.id);
+        let other = "acme".parse().unwrap();
+        let read = question(who, Action::ReadReceipt, Resource::Tenant(&other), None);
+        assert!(!allowed(&policy.decide(&read)), "{}", who.id);
+    }
+}

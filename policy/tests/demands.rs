@@ -3,7 +3,7 @@
 
 mod support;
 
-use sealwright_core::permit::{Answer, Demands};
+use sealwright_core::permit::{Answer, Demands, TokenDemand};
 use sealwright_policy::{APPROVALS_MAX, CedarPolicy};
 use support::*;
 
@@ -26,7 +26,11 @@ fn a_permit_says_what_its_allow_costs() {
     ];
     for (annotations, approvals, once) in cases {
         let policy = load(&format!("@id(\"a\") {annotations} permit {SIGN};"));
-        let expected = Demands { approvals, once };
+        let expected = Demands {
+            approvals,
+            once,
+            ..Demands::default()
+        };
         assert_eq!(demands(&policy), Some(expected), "{annotations}");
     }
 }
@@ -43,8 +47,36 @@ fn the_strictest_of_all_permits_that_apply_counts() {
     let expected = Demands {
         approvals: 3,
         once: true,
+        ..Demands::default()
     };
     assert_eq!(demands(&policy), Some(expected));
+}
+
+#[test]
+fn a_permit_says_which_token_it_wants_and_two_permits_want_both() {
+    let demand = |dpop, mtls| TokenDemand {
+        bound: true,
+        dpop,
+        mtls,
+    };
+    for (text, expected) in [
+        ("bound", demand(false, false)),
+        ("dpop", demand(true, false)),
+        ("mtls", demand(false, true)),
+        ("dpop mtls", demand(true, true)),
+    ] {
+        let policy = load(&format!("@id(\"a\") @token(\"{text}\") permit {SIGN};"));
+        assert_eq!(demands(&policy).unwrap().token, expected, "{text}");
+    }
+    let policy = load(&format!(
+        "@id(\"free\") permit {SIGN};\n@id(\"a\") @token(\"dpop\") permit {SIGN};\n\
+         @id(\"b\") @token(\"mtls\") permit {SIGN};"
+    ));
+    assert_eq!(demands(&policy).unwrap().token, demand(true, true));
+    for text in ["", "DPoP", "mtls dpop", "dpop,mtls"] {
+        let error = refusal(&format!("@id(\"a\") @token(\"{text}\") permit {SIGN};"));
+        assert!(error.contains("\"dpop mtls\""), "{error}");
+    }
 }
 
 #[test]
@@ -72,6 +104,7 @@ fn an_annotation_without_a_meaning_is_refused_with_policy_line_and_the_known_one
         ("permit", "@once(\"subjects\")", "@once(\"subject\")"),
         ("forbid", "@approvals(\"2\")", "stands on a forbid"),
         ("forbid", "@once(\"subject\")", "stands on a forbid"),
+        ("forbid", "@token(\"dpop\")", "stands on a forbid"),
     ];
     for (effect, annotation, part) in cases {
         let error = refusal(&format!("\n\n@id(\"odd\") {annotation} {effect} {SIGN};"));

@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use sealwright_core::identity::{Principal, Role};
 use sealwright_core::key::Purpose;
-use sealwright_core::permit::{Action, Answer, PolicyEngine as _, Resource, SignFacts};
+use sealwright_core::permit::{Action, Answer, PolicyEngine as _, Resource};
 use sealwright_policy::{CedarPolicy, Verdict};
 use support::*;
 
@@ -114,7 +114,11 @@ fn every_question(mut check: impl FnMut(&Principal, Action, Resource<'_>)) {
 }
 
 fn ask(policy: &CedarPolicy, who: &Principal, action: Action, resource: &Resource<'_>) -> Answer {
-    let sign: Option<SignFacts<'_>> = (action == Action::Sign).then(|| facts(&[]));
+    let sign = match action {
+        Action::Sign => Some(facts(&[])),
+        Action::IssueReceipt => Some(receipt_facts("generic/1", &[])),
+        _ => None,
+    };
     policy.decide(&question(who, action, resource.clone(), sign))
 }
 
@@ -138,7 +142,8 @@ proptest! {
             let verdict = policy.access(who, action, &resource).verdict;
             assert_eq!(verdict != Verdict::No, policy.could_allow(who, action, &resource), "{text}{who:?} {action:?} {resource:?}");
             // Nobody signs with a tenant: the schema has no such question.
-            let is_question = action != Action::Sign || matches!(resource, Resource::Key { .. });
+            let is_with_key = matches!(action, Action::Sign | Action::IssueReceipt);
+            let is_question = !is_with_key || matches!(resource, Resource::Key { .. });
             if verdict == Verdict::Yes && is_question {
                 assert!(allowed(&ask(&policy, who, action, &resource)), "{text}{who:?} {action:?} {resource:?}");
             }

@@ -5,4 +5,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod canonical;
+pub mod chain;
 pub mod cvss;
+mod error;
+mod receipt;
+mod registry;
+mod request;
+
+pub use error::ReceiptError;
+pub use receipt::{BadReceipt, Receipt};
+pub use registry::{ConversionResult, CvssResult, Outcome, ReceiptType};
+pub use request::{ENGINE, Origin, REQUEST_MAX, Request, SUBJECT_MAX, Statement};

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -22,6 +23,10 @@ use crate::swtpm::PortPair;
 pub const PIN: &str = "123456";
 /// Firmware before 5.7: its management key is 3DES, as the virtual card's.
 pub const FIRMWARE: &str = "5.4.3";
+
+/// What a reader has not done after this time it never will.
+const READER_TIMEOUT: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// pcscd with two virtual readers, seen by nobody but this test.
 ///
@@ -139,6 +144,16 @@ impl VirtualPiv {
         self.plan.removed_in.store(answers, Ordering::Release);
     }
 
+    /// Waits until the reader has seen it: pcscd looks every few hundred milliseconds.
+    pub fn await_seen(&self) {
+        let (proxy, _) = self.inserted.as_ref().expect("a card that is in");
+        let end = Instant::now() + READER_TIMEOUT;
+        while !proxy.has_been_seen() {
+            assert!(Instant::now() < end, "the reader does not see the card");
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Whether it is in the reader.
     #[must_use]
     pub fn is_in(&self) -> bool {
@@ -197,10 +212,10 @@ fn pcscd(folder: &Path) -> Child {
 
 /// Waits until somebody holds the port. Looked at by binding: whoever connects is taken for a card.
 fn await_listener(port: u16) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let end = Instant::now() + READER_TIMEOUT;
     while TcpListener::bind(("0.0.0.0", port)).is_ok() {
-        assert!(std::time::Instant::now() < end, "pcscd opens no reader");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert!(Instant::now() < end, "pcscd opens no reader");
+        std::thread::sleep(LOOK);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A software TPM of one's own per test: its own state folder, its own pair of ports.
 
+mod maker;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,6 +11,8 @@ use std::process::Command;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getuid, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
+
+pub use self::maker::TpmMaker;
 
 /// Even ports tried as command port; the control port is the next one, because the `swtpm` TCTI of tss2
 /// derives it. The range lies below Linux's ephemeral ports, so no outgoing connection takes one.
@@ -40,7 +44,18 @@ impl Swtpm {
     /// Starts a TPM that nobody has used before.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_on(tempfile::tempdir().expect("a folder for swtpm's state"))
+    }
+
+    /// Starts one that `maker` has put an endorsement key and its certificate into.
+    #[must_use]
+    pub fn made_by(maker: &TpmMaker) -> Self {
         let state = tempfile::tempdir().expect("a folder for swtpm's state");
+        maker.manufacture(state.path());
+        Self::start_on(state)
+    }
+
+    fn start_on(state: TempDir) -> Self {
         let mut why = String::new();
         for _ in 0..START_TRIES {
             let ports = PortPair::claim();

@@ -45,6 +45,7 @@ fn on_a_bad_wire_every_signature_is_accounted_for() {
         // A reader that had an answer too many goes on wrong until the card is put in again.
         if confused || !card.is_in() {
             card.insert_again();
+            card.await_seen();
         }
     }
     let done = site.token_mut("card").card().faults().done();

@@ -107,6 +107,23 @@ fn a_key_is_revoked_whatever_the_clock_says_where_the_operator_names_the_time() 
 }
 
 #[test]
+fn a_clock_that_is_set_by_hours_while_no_daemon_runs_is_doubted_within_one_boot() {
+    for (offset, word) in [("+3h", "ahead"), ("-3h", "behind")] {
+        let mut host = Host::start();
+        let before = host.sign();
+        host.restart_at(offset);
+        assert!(host.doubt().unwrap().contains(word));
+        assert!(host.sign() > before, "signing goes on");
+        host.restart_at("+0");
+        assert_eq!(host.doubt(), None, "it came back by itself");
+        host.restart_at("+50s");
+        assert_eq!(host.doubt(), None, "a clock that is set right");
+        host.restart_at("+100s");
+        assert_eq!(host.doubt(), None, "and once more");
+    }
+}
+
+#[test]
 fn times_of_records_never_go_back() {
     let mut host = Host::start();
     let before = host.site.record(host.sign());
@@ -144,4 +161,24 @@ fn a_doubt_outlives_restarts_until_an_operator_ends_it() {
             .contains("sealwright_clock_in_doubt 1")
             .then_some(())
     });
+}
+
+#[test]
+fn a_host_that_comes_up_in_1970_says_so_and_goes_on_when_its_clock_is_right() {
+    let mut host = Host::start();
+    let before = host.site.record(host.sign());
+    host.restart_at("@1970-01-02 00:00:00");
+    // No certificate is good yet at that time, so only monitoring can ask.
+    let asked = host.site.client().try_connect();
+    let status = sealwright_softhsm_tests::site::http::Request::new("GET", "/v1/status");
+    assert!(asked.and_then(|mut opened| opened.send(&status)).is_err());
+    let health = host.site.monitor("/healthz").unwrap().text();
+    assert!(health.contains("the clock is in doubt"), "{health}");
+    assert!(host.site.metric("sealwright_clock_in_doubt") == 1.0);
+    host.set("+0");
+    wait_for("a clock that is believed", SOON, || {
+        (host.site.metric("sealwright_clock_in_doubt") == 0.0).then_some(())
+    });
+    let after = host.site.record(host.sign());
+    assert!(text(&after, "time") >= text(&before, "time"));
 }

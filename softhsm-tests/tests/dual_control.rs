@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
-use sealwright_softhsm_tests::site::http::Response;
+use sealwright_softhsm_tests::site::http::{Request, Response};
 use sealwright_softhsm_tests::site::pki::{Authority, Identity, Leaf};
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{
@@ -490,4 +490,70 @@ fn a_signature_waits_where_the_policy_of_its_key_asks_for_approvals() {
     assert_eq!(site.record(index)["approval"], operation);
     let again = site.client().sign(&with_it, &payload);
     assert_eq!(again.code(), "approval_used");
+}
+
+#[test]
+fn a_retry_of_an_approved_signature_gets_its_first_answer_and_no_second_signature() {
+    let policy = DEFAULT_POLICY.replace(
+        "@id(\"clients-sign\")",
+        "@id(\"clients-sign\")\n@approvals(\"2\")",
+    );
+    let site = in_use(builder().policy(&policy));
+    let payload = statement("a");
+    let ask = |query: &str, key: &str| {
+        let request = Request::sign(query, &payload).header("Idempotency-Key", key);
+        site.client().send(&request)
+    };
+    let operation = accepted(&ask("key=release", "once"));
+    grant_both(&site, operation);
+    let with_it = format!("key=release&operation={operation}");
+    let first = ask(&with_it, "once").ok();
+    for _ in 0..2 {
+        let again = ask(&with_it, "once").ok();
+        assert_eq!(again.body, first.body);
+        assert_eq!(again.header("idempotent-replay"), Some("true"));
+    }
+    // Another key is another request, and the approvals served once.
+    assert_eq!(ask(&with_it, "twice").code(), "approval_used");
+    let used: Vec<_> = site.records("sign");
+    let signed = used.iter().filter(|record| record["outcome"] == "signed");
+    assert_eq!(signed.count(), 3);
+}
+
+#[test]
+fn the_end_of_a_freeze_and_an_erasure_wait_for_approvals_and_a_freeze_does_not() {
+    let erasers = "@id(\"operators-erase\") permit (principal in Sealwright::Role::\"operator\", \
+                   action == Sealwright::Action::\"eraseAudit\", resource);";
+    let site = in_use(builder().policy(&format!("{DEFAULT_POLICY}\n{erasers}")));
+    site.client().sign("key=release", &statement("a")).ok();
+    let scope = ["--all", "--reason", "drill", "--json"];
+    let _ = site
+        .sealwright(OPERATOR, &[&["freeze"], &scope[..]].concat())
+        .ok();
+    let thaw = || site.sealwright(OPERATOR, &[&["thaw"], &scope[..]].concat());
+    let operation = waits(&thaw());
+    assert_eq!(site.status()["freezes"].as_array().unwrap().len(), 1);
+    grant_both(&site, operation);
+    let _ = thaw().ok();
+    assert_eq!(site.status()["freezes"].as_array().unwrap().len(), 0);
+    assert_eq!(site.records("freeze.lifted")[0]["approval"], operation);
+    let before = site.records("freeze.lifted")[0]["time"].clone();
+    let erase = [
+        "audit",
+        "erase",
+        "--tenant",
+        "default",
+        "--before",
+        before.as_str().unwrap(),
+        "--reason",
+        "asked for",
+        "--json",
+    ];
+    let operation = waits(&site.sealwright(OPERATOR, &erase));
+    assert!(site.records("audit.erased").is_empty());
+    grant_both(&site, operation);
+    let _ = site.sealwright(OPERATOR, &erase).ok();
+    let erased = site.records("audit.erased");
+    assert!(!erased.is_empty());
+    assert!(erased.iter().all(|record| record["approval"] == operation));
 }

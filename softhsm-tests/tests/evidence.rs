@@ -6,7 +6,8 @@ mod support;
 use std::fs;
 use std::process::Command;
 
-use sealwright_softhsm_tests::site::{OPERATOR, Run, Site, TokenSpec, sha256_hex};
+use sealwright_softhsm_tests::site::{OPERATOR, Run, Site, TokenSpec, sha256_hex, statement};
+use sealwright_softhsm_tests::swtpm::{Swtpm, TpmMaker};
 use serde_json::{Value, json};
 use support::is_suspect;
 
@@ -123,11 +124,126 @@ fn an_imported_key_is_shown_as_imported() {
 }
 
 #[test]
+fn evidence_is_kept_at_enrolment_and_named_by_each_signature() {
+    let site = softhsm();
+    let record = site.records("key.enrolled").remove(0);
+    let first = record["attestation"].clone();
+    assert_eq!(first["exclusive"], "claimed");
+    let digest = first["evidence_sha256"].as_str().unwrap();
+    let kept = site.state_dir().join(format!("evidence/{digest}.json"));
+    assert_eq!(sha256_hex(&fs::read(kept).unwrap()), digest);
+    let shown = || {
+        let keys = site.operator().get("/v1/keys/default/release");
+        keys.ok().json()["keys"][0].clone()
+    };
+    assert_eq!(shown()["exclusive"], "claimed");
+    assert_eq!(shown()["evidence_sha256"], digest);
+    let named = || {
+        let _ = site.client().sign("key=release", &statement("app")).ok();
+        site.records("sign").pop().unwrap()["evidence_sha256"].clone()
+    };
+    assert_eq!(named(), digest);
+    let newer = attest(&site, "default/release#1")["evidence_sha256"].clone();
+    assert_ne!(newer, digest);
+    assert_eq!(named(), newer);
+    assert_eq!(shown()["evidence_sha256"], newer);
+}
+
+#[test]
+fn a_token_whose_evidence_does_not_verify_enrols_nothing() {
+    let site = Site::builder().token(TokenSpec::scripted("soft")).start();
+    let make = [
+        "keys",
+        "generate",
+        "other",
+        "--token",
+        "soft",
+        "--uri",
+        "scripted:object=other",
+    ];
+    let _ = site.sealwright(OPERATOR, &make).ok();
+    site.token("soft").fault("other-evidence");
+    let enrol = [
+        "--json",
+        "keys",
+        "enrol",
+        "other",
+        "--token",
+        "soft",
+        "--uri",
+        "scripted:object=other",
+        "--yes",
+    ];
+    let refused = site.sealwright(OPERATOR, &enrol);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("evidence_rejected"), "{refused:?}");
+    assert!(site.records("key.enrolled").is_empty());
+}
+
+/// A site with a TPM of `maker`, which trusts what `config` says.
+fn tpm_of(maker: &TpmMaker, config: &str) -> Site {
+    Site::builder()
+        .token(TokenSpec::swtpm_by("tpm", maker).key("release"))
+        .config(config)
+        .start()
+}
+
+fn trusting(maker: &TpmMaker) -> String {
+    format!("[evidence]\nroots = {:?}\n", maker.roots())
+}
+
+#[test]
+fn a_key_in_a_tpm_is_attested_up_to_its_makers_certificate() {
+    let maker = TpmMaker::new();
+    let site = tpm_of(&maker, &trusting(&maker));
+    let answer = attest(&site, "default/release#1");
+    let finding = json!({"grade": "attested", "origin": "generated", "exclusive": "proven"});
+    assert_eq!(answer["finding"], finding);
+    let records = site.records("key.attested");
+    assert_eq!(records.last().unwrap()["grade"], "attested");
+    let key = spki(&site, "release");
+    let offline = |roots: Option<&TpmMaker>| {
+        let path = roots.map(|maker| maker.roots().display().to_string());
+        let mut args = vec!["--json", "verify", "--evidence", "evidence.json"];
+        args.extend(["--spki", &key, "--nonce", NONCE]);
+        args.extend(path.iter().flat_map(|path| ["--device-roots", path]));
+        site.sealwright(OPERATOR, &args)
+    };
+    let judged = offline(Some(&maker)).ok().json();
+    assert_eq!(judged["exclusive"], "proven");
+    assert_eq!(judged["challenged_by_daemon"], true);
+    let nobody = offline(None);
+    assert!(nobody.stderr.contains("no maker is trusted"), "{nobody:?}");
+    let stranger = TpmMaker::new();
+    drop(Swtpm::made_by(&stranger));
+    let other = offline(Some(&stranger));
+    assert_eq!(other.code, Some(1), "{other:?}");
+    assert!(
+        other.stderr.contains("none of those that are trusted"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn a_tpm_whose_maker_the_site_does_not_trust_is_not_suspect() {
+    let maker = TpmMaker::new();
+    let site = tpm_of(&maker, "");
+    let path = "/v1/keys/default/release/1/attest";
+    let answer = site.operator().post(path, &json!({"nonce": NONCE}));
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.json()["code"], "evidence_untrusted");
+    assert!(!is_suspect(&site, "tpm"));
+    assert!(site.records("key.attested").is_empty());
+}
+
+#[test]
 fn evidence_that_answers_something_else_is_refused_and_marks_the_token() {
     for fault in ["other-nonce", "other-evidence"] {
         let site = Site::builder()
             .token(TokenSpec::scripted("soft").key("release"))
             .start();
+        let kept = || fs::read_dir(site.state_dir().join("evidence")).unwrap().count();
+        let before = kept();
         site.token("soft").fault(fault);
         let path = "/v1/keys/default/release/1/attest";
         let answer = site.operator().post(path, &json!({"nonce": NONCE}));
@@ -135,8 +251,7 @@ fn evidence_that_answers_something_else_is_refused_and_marks_the_token() {
         assert_eq!(answer.json()["code"], "evidence_rejected", "{fault}");
         assert!(is_suspect(&site, "soft"), "{fault}");
         assert!(site.records("key.attested").is_empty(), "{fault}");
-        let kept = fs::read_dir(site.state_dir().join("evidence")).unwrap();
-        assert_eq!(kept.count(), 0, "{fault}");
+        assert_eq!(kept(), before, "{fault}");
     }
 }
 

@@ -81,6 +81,44 @@ fn a_signature_under_way_when_a_freeze_is_set_is_thrown_away_even_if_it_is_lifte
 }
 
 #[test]
+fn what_the_daemon_says_itself_is_thrown_away_when_a_freeze_was_set_and_lifted_meanwhile() {
+    let site = site();
+    let (soft, operator) = (site.token("soft"), site.operator());
+    let next = json!({
+        "key": "release", "token": "soft", "uri": "scripted:object=next", "scheme": "ecdsa-p256-sha256",
+    });
+    let made = operator.post("/v1/keys/generate", &next).ok().json();
+    let enrol = json!({
+        "key": "release", "token": "soft", "uri": made["uri"], "spki_sha256": made["spki_sha256"],
+        "activate": false,
+    });
+    operator.post("/v1/keys", &enrol).ok();
+    let calls = [
+        ("/v1/keys/default/release/rotate", json!({"to": 2})),
+        ("/v1/trust", json!({"signed_by": "release"})),
+    ];
+    for (path, body) in calls {
+        soft.fault("touch");
+        thread::scope(|scope| {
+            let client = site.operator();
+            let request = scope.spawn(move || client.post(path, &body));
+            wait_in_flight(&site, "soft", 1);
+            freeze(&operator, &default_tenant()).ok();
+            thaw(&operator, &default_tenant()).ok();
+            soft.fault("none");
+            soft.touch();
+            let answer = request.join().unwrap();
+            assert_eq!(answer.code(), "discarded", "{path}: {answer:?}");
+        });
+    }
+    assert!(site.records("key.rotated").is_empty());
+    assert!(site.records("trust.published").is_empty());
+    operator
+        .post("/v1/keys/default/release/rotate", &json!({"to": 2}))
+        .ok();
+}
+
+#[test]
 fn while_frozen_no_key_is_made_or_taken_into_use_and_any_can_be_taken_out_of_it() {
     let site = site();
     let operator = site.operator();

@@ -6,21 +6,33 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use sealwright_softhsm_tests::swtpm::PortPair;
+
 /// In the order in which one host can go through them.
 const RUNBOOKS: &[&str] = &[
     "first-start",
+    "day-one",
     "wrong-pin",
     "token-out-of-service",
+    "driver-stuck",
     "log-poisoned-or-full",
+    "disk-full",
     "audit",
     "retention",
     "witnesses",
     "freeze",
+    "incident",
+    "air-gap",
     "certificates-expired",
     "suspend-a-key",
     "rotate-a-key",
+    "token-replace",
+    "key-ceremony",
+    "token-lost",
     "revoke-compromised",
     "restore",
+    "backup-restore",
+    "hsm-replace",
 ];
 
 /// What a person does between two blocks, by words of the later one.
@@ -61,11 +73,13 @@ fn every_command_of_the_runbooks_does_what_its_page_says() {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )
     .unwrap();
+    let ports = PortPair::claim();
     let output = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "bash"])
         .arg(&script)
         .env("HOME_DIR", folder.path())
         .env("BINARIES", binaries)
+        .env("TPM_PORT", ports.first().to_string())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

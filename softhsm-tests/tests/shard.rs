@@ -320,6 +320,36 @@ fn what_was_frozen_stays_frozen_until_an_operator_lifts_it() {
 }
 
 #[test]
+fn a_tenant_on_hold_stays_on_hold_until_an_operator_lifts_it() {
+    let mut site = site();
+    let hold = |what: &'static str| {
+        [
+            "audit", "hold", what, "--tenant", "default", "--name", "case 7",
+        ]
+    };
+    let place: Vec<_> = hold("place")
+        .into_iter()
+        .chain(["--reason", "court order"])
+        .collect();
+    let _ = operator(&site, &place).ok();
+    let (_, file) = ended(&mut site);
+    let done = init(&site, &file);
+    assert!(done.stdout.contains("stays on hold \"case 7\""), "{done:?}");
+    site.start_daemon();
+    let listed = operator(&site, &["audit", "hold", "list"]).ok();
+    assert!(listed.stdout.contains("court order"), "{listed:?}");
+    let again = operator(&site, &place);
+    assert!(again.stderr.contains("case 7"), "{again:?}");
+    let lift: Vec<_> = hold("lift")
+        .into_iter()
+        .chain(["--reason", "closed"])
+        .collect();
+    let _ = operator(&site, &lift).ok();
+    let listed = operator(&site, &["audit", "hold", "list"]).ok();
+    assert!(!listed.stdout.contains("court order"), "{listed:?}");
+}
+
+#[test]
 fn a_compromise_is_remembered_with_the_log_that_recorded_it() {
     let mut site = site();
     let _ = operator(

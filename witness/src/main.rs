@@ -95,10 +95,7 @@ fn keygen(name: &str, path: &std::path::Path) -> Result<(), Failure> {
 }
 
 fn serve(path: &std::path::Path) -> Result<(), Failure> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    sealwright_logging::start("info");
     let config = Config::read(path)?;
     let key = CosignerKey::read(&config.key_file)?;
     tracing::info!("cosigning as {}", key.public());

@@ -18,8 +18,14 @@ use crate::files;
 use crate::output::{Output, table};
 
 /// What can be done with a key, and what with a tenant as a whole.
-const WITH_KEYS: [Action; 3] = [Action::Sign, Action::ReadKey, Action::ManageKey];
-const WITH_TENANTS: [Action; 4] = [
+const WITH_KEYS: [Action; 4] = [
+    Action::Sign,
+    Action::IssueReceipt,
+    Action::ReadKey,
+    Action::ManageKey,
+];
+const WITH_TENANTS: [Action; 5] = [
+    Action::ReadReceipt,
     Action::ReadAudit,
     Action::EraseAudit,
     Action::Operate,
@@ -246,11 +252,16 @@ fn because(row: &Row) -> Vec<String> {
             ""
         };
         let conditional = if policy.conditional { " (if)" } else { "" };
-        let Demands { approvals, once } = policy.demands;
+        let Demands {
+            approvals,
+            once,
+            token,
+        } = policy.demands;
         let approvals = (approvals > 0).then(|| format!(" (approvals {approvals})"));
         let once = if once { " (once)" } else { "" };
+        let token = if token.is_nothing() { "" } else { " (token)" };
         format!(
-            "{not}{}{conditional}{}{once}",
+            "{not}{}{conditional}{}{once}{token}",
             policy.id,
             approvals.unwrap_or_default()
         )

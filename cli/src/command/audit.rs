@@ -6,8 +6,10 @@ mod filter;
 mod grep;
 mod hold;
 mod listing;
+mod pages;
 mod retention;
 mod tail;
+mod view;
 
 use std::path::PathBuf;
 

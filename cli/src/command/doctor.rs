@@ -24,6 +24,10 @@ pub(crate) struct Args {
     /// Where the driver binaries are [default: beside this program, or in PATH].
     #[arg(long, value_name = "FOLDER")]
     driver_dir: Option<PathBuf>,
+    /// Write what is asked for after an incident into a new file: findings, status, metrics, configuration, names and
+    /// sizes of the log's files, the newest log lines. No secret is in it; names of callers, keys and tenants are.
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -34,7 +38,10 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
         ask_drivers: !args.no_drivers,
         driver_dir: args.driver_dir,
     };
-    let findings = doctor::examine(&place, args.connection);
+    let findings = doctor::examine(&place, args.connection.clone());
+    if let Some(file) = &args.bundle {
+        doctor::bundle::write(file, &place.config, args.connection, &findings)?;
+    }
     output.answer(&serde_json::json!({ "findings": findings }), || {
         text(&findings)
     })?;

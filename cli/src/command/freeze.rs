@@ -1,10 +1,12 @@
 //! `sealwright freeze` and `sealwright thaw`.
 
+use sealwright_client::{Client, Gate};
 use sealwright_core::name::Tenant;
 use sealwright_core::record::FreezeScope;
 
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::gate::Approvals;
 use crate::output::Output;
 
 /// What both of them are about; one of the two has to be said.
@@ -17,6 +19,15 @@ pub(crate) struct Args {
     reason: String,
     #[command(flatten)]
     connection: Connection,
+}
+
+/// The end of a freeze is guarded, its beginning is not.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Thaw {
+    #[command(flatten)]
+    args: Args,
+    #[command(flatten)]
+    approvals: Approvals,
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,11 +60,14 @@ pub(super) fn freeze(args: Args, output: Output) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn thaw(args: Args, output: Output) -> Result<(), Failure> {
+pub(super) fn thaw(args: Thaw, output: Output) -> Result<(), Failure> {
+    let Thaw { args, approvals } = args;
     let (scope, reason) = (args.scope.into(), args.reason);
-    let changed = args
-        .connection
-        .run(async |mut client| client.thaw(&scope, &reason).await)?;
+    let changed = args.connection.run(async |mut client| {
+        let call =
+            async |client: &mut Client, gate: &Gate| client.thaw(&scope, &reason, gate).await;
+        approvals.pass(&mut client, call).await
+    })?;
     output.answer(&changed, || {
         format!(
             "{} is no longer frozen since record {}",

@@ -1,12 +1,13 @@
 //! `sealwright keys`: listing keys and moving them through their life. Making and enrolling is in [`super::enrol`].
 
 use sealwright_client::{Client, Gate, Key};
+use sealwright_core::evidence::Exclusive;
 use sealwright_core::key::{KeyEvent, KeyState};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::time::Timestamp;
 use serde_json::json;
 
-use super::{attest, enrol, revocation, rotate};
+use super::{attest, destroy, enrol, revocation, rotate};
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::gate::Approvals;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Deactivate(Change),
     /// Let a successor take over: make or find it, enrol it, switch, now or at a time.
     Rotate(rotate::Args),
+    Destroy(destroy::Args),
     Revoke(revocation::Revoke),
     Revocation(revocation::Restate),
 }
@@ -86,6 +88,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Resume(args) => change(args, KeyEvent::Resume, output),
         Command::Deactivate(args) => change(args, KeyEvent::Deactivate, output),
         Command::Rotate(args) => rotate::run(args, output),
+        Command::Destroy(args) => destroy::run(args, output),
         Command::Revoke(args) => revocation::revoke(args, output),
         Command::Revocation(args) => revocation::restate(args, output),
     }
@@ -149,6 +152,16 @@ fn rotation_of(key: &Key) -> String {
     rotation::ahead(key.rotation_due.as_ref(), key.rotation_scheduled.as_ref())
 }
 
+/// How far its origin is proved, and whether it can sign elsewhere, too.
+fn evidence_of(key: &Key) -> String {
+    let exclusive = match key.exclusive {
+        Exclusive::Proven => "proven",
+        Exclusive::Claimed => "claimed",
+        Exclusive::No => "no",
+    };
+    format!("{:?}, exclusive: {exclusive}", key.evidence)
+}
+
 /// Everything about one version.
 pub(super) fn details(key: &Key) -> String {
     let rows = [
@@ -164,11 +177,22 @@ pub(super) fn details(key: &Key) -> String {
         ("rotation", rotation_of(key)),
         ("signs from", optional(key.active_from)),
         ("signed until", optional(key.active_until)),
+        ("destroy from", optional(key.destroy_from)),
+        (
+            "destroying",
+            key.destroy_intent
+                .map_or_else(String::new, |index| format!("since record {index}")),
+        ),
         (
             "compromised",
             optional(key.compromise.as_ref().map(|c| c.effective_time)),
         ),
-        ("evidence", format!("{:?}", key.evidence)),
+        ("evidence", evidence_of(key)),
+        (
+            "evidence file",
+            key.evidence_sha256
+                .map_or_else(String::new, |digest| digest.to_string()),
+        ),
     ];
     let lines = rows.iter().filter(|(_, value)| !value.is_empty());
     let lines = lines.map(|(name, value)| format!("{name:<13} {value}\n"));

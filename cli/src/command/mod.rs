@@ -4,17 +4,22 @@ mod access;
 mod approve;
 mod attest;
 mod audit;
+mod backup;
 mod clock;
 mod deny;
+mod destroy;
 mod doctor;
 mod enrol;
+mod finalize_upgrade;
 mod freeze;
 mod init;
 mod keys;
 mod pki;
 mod policy;
+mod receipts;
 mod revocation;
 mod rotate;
+mod set_pin;
 mod sign;
 mod status;
 mod token;
@@ -55,9 +60,15 @@ pub(crate) enum Command {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Copy what a host needs for its log's successor, and see that a copy is whole.
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Tell verifiers about the keys.
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Scores and other findings, signed and in a chain.
+    #[command(subcommand)]
+    Receipts(receipts::Command),
     /// Try a policy out, offline.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -70,11 +81,12 @@ pub(crate) enum Command {
     /// Stop all signing with the keys of a tenant, or with all of them, at once.
     Freeze(freeze::Args),
     /// Lift a freeze.
-    Thaw(freeze::Args),
+    Thaw(freeze::Thaw),
     /// How the daemon, its log and its tokens are.
     Status(status::Args),
     /// Look for what keeps this host from signing.
     Doctor(doctor::Args),
+    FinalizeUpgrade(finalize_upgrade::Args),
     /// A small offline CA for sites that have none.
     #[command(subcommand)]
     Pki(pki::Command),
@@ -91,7 +103,9 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Keys(command) => keys::run(command, output),
         Command::Approve(command) => approve::run(command, output),
         Command::Audit(command) => audit::run(command, output),
+        Command::Backup(command) => backup::run(command, output),
         Command::Trust(command) => trust::run(command),
+        Command::Receipts(command) => receipts::run(command, output),
         Command::Policy(command) => policy::run(command, output),
         Command::Token(command) => token::run(command, output),
         Command::Clock(command) => clock::run(command, output),
@@ -99,6 +113,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         Command::Thaw(args) => freeze::thaw(args, output),
         Command::Status(args) => status::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
+        Command::FinalizeUpgrade(args) => finalize_upgrade::run(&args, output),
         Command::Pki(command) => pki::run(command, output),
         Command::Manual(manual) => manual.run(Args::command()).map_err(Failure::local),
     }

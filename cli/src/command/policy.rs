@@ -6,7 +6,9 @@ use sealwright_client::{Client, Gate};
 use sealwright_core::identity::{PeerCred, Principal};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
-use sealwright_core::permit::{Action, Demands, PolicyEngine as _, Question, Resource, SignFacts};
+use sealwright_core::permit::{
+    Action, Demands, PolicyEngine as _, Question, ReceiptFacts, Resource, Shown, SignFacts,
+};
 use sealwright_core::predicate;
 use sealwright_core::statement::{PAYLOAD_TYPE, Subject};
 use sealwright_core::time::Timestamp;
@@ -71,6 +73,12 @@ pub(crate) struct Check {
     /// Bytes of payload, for sign.
     #[arg(long, value_name = "BYTES", default_value_t = 1024)]
     payload_len: usize,
+    /// The receipt's type, for issueReceipt.
+    #[arg(long, value_name = "TYPE", default_value = "generic/1")]
+    receipt_type: String,
+    /// A group of metrics that the receipt changes, for issueReceipt; may be repeated.
+    #[arg(long = "metric-group", value_name = "GROUP")]
+    metric_groups: Vec<String>,
     /// The user the caller's process runs as.
     #[arg(long, default_value_t = 0)]
     uid: u32,
@@ -184,7 +192,12 @@ fn ask(
     let key = key.transpose().map_err(Failure::local)?;
     let subjects = args.subjects.iter().map(|text| subject::parse(text));
     let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
-    let sign = (action == Action::Sign).then(|| facts(args, &subjects));
+    let groups: Vec<_> = args.metric_groups.iter().map(String::as_str).collect();
+    let sign = match action {
+        Action::Sign => Some(facts(args, &subjects)),
+        Action::IssueReceipt => Some(receipt_facts(args, &groups)),
+        _ => None,
+    };
     let purpose = Purpose::Dsse;
     let question = Question {
         principal,
@@ -199,6 +212,7 @@ fn ask(
             None => Resource::Tenant(tenant),
         },
         sign,
+        token: Shown::Nothing,
         now: args.time.unwrap_or_else(clock::now),
     };
     let explanation = policy.explain(&question);
@@ -224,6 +238,20 @@ fn facts<'a>(args: &'a Check, subjects: &'a [Subject]) -> SignFacts<'a> {
         predicate_known: predicate_type.is_none_or(|uri| predicate::kind_of(uri).is_some()),
         subjects,
         payload_len: args.payload_len,
+        receipt: None,
+    }
+}
+
+fn receipt_facts<'a>(args: &'a Check, groups: &'a [&'a str]) -> SignFacts<'a> {
+    SignFacts {
+        predicate_type: None,
+        predicate_known: true,
+        receipt: Some(ReceiptFacts {
+            receipt_type: &args.receipt_type,
+            metric_groups: groups,
+            follows: None,
+        }),
+        ..facts(args, &[])
     }
 }
 

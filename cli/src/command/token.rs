@@ -1,5 +1,6 @@
 //! `sealwright token`.
 
+use crate::command::set_pin;
 use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -8,6 +9,7 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Take the suspicion from a token that returned something that did not verify.
     Clear(Clear),
+    SetPin(set_pin::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -22,11 +24,18 @@ pub(crate) struct Clear {
 }
 
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
-    let Command::Clear(Clear {
+    match command {
+        Command::Clear(args) => clear(args, output),
+        Command::SetPin(args) => set_pin::run(args, output),
+    }
+}
+
+fn clear(args: Clear, output: Output) -> Result<(), Failure> {
+    let Clear {
         token,
         reason,
         connection,
-    }) = command;
+    } = args;
     connection.run(async |mut client| client.clear_token(&token, &reason).await)?;
     output.answer(
         &serde_json::json!({ "token": token, "cleared": true }),

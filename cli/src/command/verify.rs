@@ -2,7 +2,7 @@
 
 mod checks;
 mod evidence;
-mod inputs;
+pub(super) mod inputs;
 mod log;
 mod signers;
 mod text;

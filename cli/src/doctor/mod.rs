@@ -4,6 +4,7 @@
 //! out, so that one cause gives one finding.
 
 mod cards;
+pub(crate) mod bundle;
 mod daemon;
 mod holders;
 mod live;

@@ -185,10 +185,11 @@ const INSTALL: &str = "install the driver's package, or name its folder with --d
 
 /// A driver's own finding: what it looked at is its, the ids are ours.
 fn reported(config: &TokenConfig, finding: &ReportedFinding) -> Finding {
-    if config.kind == CARD && finding.check == "token" {
-        if let Some(rival) = cards::rival(&config.name, &finding.code) {
-            return rival;
-        }
+    if config.kind == CARD
+        && finding.check == "token"
+        && let Some(rival) = cards::rival(&config.name, &finding.code)
+    {
+        return rival;
     }
     let (id, next) = match finding.check.as_str() {
         "pin" => (

@@ -77,6 +77,7 @@ pub(crate) fn settings(folder: &Path, trusted: &Ca, client: &Leaf) -> Settings {
         cert: file("client.pem", &client.pem),
         key: file("client.key", &client.key.serialize_pem()),
         ca: file("ca.pem", &trusted.pem),
+        token: sealwright_client::TokenFiles::default(),
     }
 }
 

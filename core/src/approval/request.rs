@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256Digest;
 use crate::json::{self, JsonError};
 use crate::name::{KeyVersionId, Tenant};
+use crate::record::FreezeScope;
 use crate::scheme::Scheme;
 use crate::time::Timestamp;
 use crate::uri::KeyUri;
@@ -112,6 +113,28 @@ pub enum Params {
         /// SHA-256 of its text.
         digest: Sha256Digest,
     },
+    /// A freeze ends.
+    Thaw {
+        /// What is frozen.
+        scope: FreezeScope,
+    },
+    /// A clock that the daemon doubts is right.
+    AcceptClock {
+        /// What it should have said when it was doubted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Timestamp>,
+        /// How somebody knows.
+        reason: String,
+    },
+    /// Bodies of old records are destroyed.
+    Erase {
+        /// Whose records.
+        of: Tenant,
+        /// They are older than this.
+        before: Timestamp,
+        /// Why.
+        reason: String,
+    },
     /// One payload is signed.
     Sign {
         /// The keys, in the order of the signatures.
@@ -211,6 +234,9 @@ impl Params {
             Self::Compromise { .. } => "compromise",
             Self::Destroy(_) => "destroy",
             Self::Policy { .. } => "policy",
+            Self::Thaw { .. } => "thaw",
+            Self::AcceptClock { .. } => "accept-clock",
+            Self::Erase { .. } => "erase",
             Self::Sign { .. } => "sign",
         }
     }

@@ -225,6 +225,8 @@ mod tests {
                 signed: vec!["partner/seal#1".parse().unwrap()],
                 approval: None,
                 once: None,
+                receipt: None,
+                reserves: None,
             },
         }
     }

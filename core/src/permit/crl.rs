@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Action, Denial, Permit, PolicyEngine, Question, Resource, grant};
+use super::{Action, Denial, Permit, PolicyEngine, Question, Resource, Shown, grant};
 use crate::crl::{self, Edition, UnsignedCrl};
 use crate::identity::{PeerCred, Principal};
 use crate::name::{KeyName, KeyVersionId};
@@ -22,6 +22,8 @@ pub struct CrlIntent<'a> {
     pub ca: Option<&'a KeyName>,
     /// When there will be a newer list at the latest.
     pub next_update: Timestamp,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
     /// When the caller stops waiting.
@@ -71,6 +73,7 @@ pub fn authorise_crl(
             purpose: authority.enrolment.purpose,
         },
         sign: None,
+        token: intent.token,
         now: intent.now,
     };
     let permit = grant(

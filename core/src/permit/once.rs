@@ -87,6 +87,7 @@ mod tests {
             predicate_known: true,
             subjects,
             payload_len: 1,
+            receipt: None,
         })
     }
 
@@ -98,6 +99,7 @@ mod tests {
             predicate_known: false,
             subjects: &[],
             payload_len: 1,
+            receipt: None,
         };
         let error = check(&facts).unwrap_err();
         assert_eq!(error, OnceError::NotAStatement);

@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
-use super::{Action, Denial, Permit, PolicyEngine, Question, Resource, grant, signing_version};
+use super::{
+    Action, Denial, Permit, PolicyEngine, Question, Resource, Shown, grant, signing_version,
+};
 use crate::dsse::Pae;
 use crate::identity::{PeerCred, Principal};
 use crate::name::{KeyName, KeyVersionId};
@@ -22,6 +24,8 @@ pub struct SpeechIntent<'a> {
     pub peer: PeerCred,
     /// The key that shall sign: its active version does.
     pub signed_by: &'a KeyName,
+    /// The access token that came along.
+    pub token: Shown<'a>,
     /// When.
     pub now: Timestamp,
     /// When the caller stops waiting.
@@ -125,6 +129,7 @@ fn permit(
             purpose: version.enrolment.purpose,
         },
         sign: None,
+        token: intent.token,
         now: intent.now,
     };
     grant(

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::Actor;
+use super::{Actor, Warrant};
 use crate::name::Tenant;
 use crate::time::Timestamp;
 
@@ -30,6 +30,9 @@ pub struct AuditErased {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }
 
 /// The bodies that earlier [`AuditErased`] records name are destroyed in journal, index and snapshot.
@@ -50,6 +53,21 @@ pub struct Hold {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+}
+
+/// A hold that was in force at the predecessor's end, and stays so: for what this log records of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldInherited {
+    /// Whose records.
+    pub tenant: Tenant,
+    /// The hold's name among the tenant's.
+    pub name: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// The principal who placed it.
+    pub by: String,
 }
 
 /// A set of records. In JSON `{"first", "bits"}`: bit `n` of the base64, the lowest of each byte first, stands for

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Actor;
+use super::{Actor, Warrant};
 use crate::name::{NameError, Tenant};
 
 /// What is frozen: in JSON `"all"` or `"tenant:<label>"`.
@@ -68,4 +68,7 @@ pub struct FreezeChanged {
     pub reason: String,
     /// Who did it.
     pub by: Actor,
+    /// By which approvals it was lifted. Setting one needs none.
+    #[serde(flatten)]
+    pub warrant: Warrant,
 }

@@ -59,6 +59,28 @@ pub struct KeyGenerateIntent {
     pub warrant: Warrant,
 }
 
+/// A key version's private part is about to be destroyed. From here on the version is not taken into use, whatever becomes of
+/// the device. If no `key.state` with `destroy` follows, ask once more: it goes on from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDestroyIntent {
+    /// The version.
+    pub key: KeyVersionId,
+    /// The token.
+    pub token: String,
+    /// Its address there.
+    pub uri: KeyUri,
+    /// SHA-256 of its SPKI: the device destroys no other key.
+    pub spki_sha256: Sha256Digest,
+    /// Why, in the operator's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Who asked.
+    pub by: Actor,
+    /// By which approvals.
+    #[serde(flatten)]
+    pub warrant: Warrant,
+}
+
 /// Evidence of a key's origin was asked for, and was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyAttested {

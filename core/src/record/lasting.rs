@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Outcome, Settled, SignRecord};
+use super::{Event, Outcome, ReceiptLink, Reserves, Settled, SignRecord};
 use crate::digest::Sha256Digest;
 use crate::name::{KeyVersionId, Tenant};
 
-/// What a `sign` record means to the fold, and all of it. Whoever lets the fold take more of such a record adds it
-/// here: it is then kept where the body is erased or lies in the archive.
+/// What a `sign` record means to the fold, or a `sign.intent`, and all of it. Whoever lets the fold take more of such a
+/// record adds it here: it is then kept where the body is erased or lies in the archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lasting {
@@ -23,6 +23,12 @@ pub struct Lasting {
     /// The names that it reserved or freed, where its keys sign each name once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub once: Option<Settled>,
+    /// The receipt that was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Box<ReceiptLink>>,
+    /// The names that an intent reserved. Kept for ever: a name that was forgotten could be signed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserves: Option<Reserves>,
 }
 
 /// By what a retry is recognised.
@@ -59,6 +65,8 @@ impl Lasting {
             signed: signed(sign),
             approval: sign.approval.filter(|_| sign.outcome == Outcome::Signed),
             once: Settled::of(sign),
+            receipt: ReceiptLink::of(sign).map(Box::new),
+            reserves: None,
         }
     }
 }
@@ -75,7 +83,7 @@ fn signed(sign: &SignRecord) -> Vec<KeyVersionId> {
 }
 
 /// The kinds whose bodies may go: nothing that keys, policy or holds follow from.
-const KINDS: [&str; 2] = ["sign", "denials.summarised"];
+const KINDS: [&str; 3] = ["sign", "sign.intent", "denials.summarised"];
 
 /// Whether the body of a record of this kind may go.
 pub fn may_go(kind: &str) -> bool {
@@ -100,6 +108,13 @@ impl Rest {
             Event::Sign(sign) => Some(Self {
                 tenant: sign.tenant.clone(),
                 lasting: Lasting::of(sign),
+            }),
+            Event::SignIntended(intended) => Some(Self {
+                tenant: intended.tenant.clone(),
+                lasting: Lasting {
+                    reserves: Some(Reserves::of(intended)),
+                    ..Lasting::default()
+                },
             }),
             Event::DenialsSummarised(denials) => Some(Self {
                 tenant: denials.tenant.clone(),
@@ -129,5 +144,53 @@ impl Rest {
     /// Reads them; `None` where they are another program's, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An intent, or the record that closes it, over so many subjects with the shortest names.
+    fn once(kind: &str, subjects: usize) -> Event {
+        let digest = |n: usize| Sha256Digest::of(&[&n.to_le_bytes()]).to_string();
+        let subject =
+            |n: usize| json!({ "name": n.to_string(), "digest": { "sha256": digest(n) } });
+        let subjects: Vec<_> = (0..subjects).map(subject).collect();
+        let mut event = json!({
+            "kind": kind, "request_id": "r", "tenant": "default", "principal": "p",
+            "peer": { "uid": 1, "gid": 1, "pid": 1 }, "pae_sha256": digest(0), "subjects": subjects,
+            "policy_digest": digest(0), "config_digest": digest(0),
+        });
+        match kind {
+            "sign.intent" => event["keys"] = json!(["default/release#1"]),
+            _ => {
+                event["outcome"] = json!("signed");
+                event["key"] = json!("default/release");
+                event["key_version"] = json!(1);
+                event["once"] = json!(true);
+                event["intent"] = json!(7);
+            }
+        }
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_of_a_record_takes_no_more_room_than_its_body_and_is_read_back() {
+        for kind in ["sign.intent", "sign"] {
+            for subjects in [1, 2, 256] {
+                let event = once(kind, subjects);
+                let rest = Rest::of_erased(&event).unwrap();
+                let body = serde_json::to_vec(&event).unwrap();
+                let bytes = rest.to_bytes();
+                assert!(
+                    bytes.len() <= body.len(),
+                    "{kind} with {subjects}: {}",
+                    bytes.len()
+                );
+                assert_eq!(Rest::from_bytes(&bytes), Some(rest));
+            }
+        }
     }
 }

@@ -8,6 +8,9 @@ use crate::identity::PeerCred;
 use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::statement::Subject;
 
+/// Bytes of a name in [`packed`].
+const PACKED: usize = 64;
+
 /// A statement whose subjects are signed once is about to go to a device: if no `sign` record names this one, a
 /// signature may exist in the device's memory. It reserves the subjects' names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,12 +60,23 @@ pub struct Settled {
     /// The keys that sign each name once.
     pub keys: Vec<KeyName>,
     /// The names.
+    #[serde(with = "packed")]
+    pub names: Vec<OnceName>,
+}
+
+/// What a `sign.intent` means to the fold, without the names themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserves {
+    /// The keys that sign each name once.
+    pub keys: Vec<KeyName>,
+    /// The names.
+    #[serde(with = "packed")]
     pub names: Vec<OnceName>,
 }
 
 /// A subject that is signed once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnceName {
     /// SHA-256 of its name, so that a long one takes no more room than a short one.
     pub name: Sha256Digest,
@@ -87,6 +101,16 @@ impl OnceName {
     }
 }
 
+impl Reserves {
+    /// Of an intent.
+    pub fn of(intended: &SignIntended) -> Self {
+        Self {
+            keys: intended.keys.iter().map(|id| id.key.clone()).collect(),
+            names: intended.subjects.iter().map(OnceName::of).collect(),
+        }
+    }
+}
+
 impl Settled {
     /// `None` where the record is of a request that may be signed again.
     pub fn of(sign: &SignRecord) -> Option<Self> {
@@ -97,5 +121,41 @@ impl Settled {
             keys: sign.key.iter().chain(further).cloned().collect(),
             names: sign.subjects.iter().map(OnceName::of).collect(),
         })
+    }
+}
+
+/// Base64 of both digests of each name: what is left of a record must take no more room than its body did, and a subject
+/// takes a hundred bytes there.
+mod packed {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::{OnceName, PACKED};
+    use crate::digest::Sha256Digest;
+
+    pub(super) fn serialize<S: Serializer>(names: &[OnceName], to: S) -> Result<S::Ok, S::Error> {
+        let bytes = names.iter().flat_map(|once| [once.name.0, once.digests.0]);
+        to.serialize_str(&STANDARD.encode(bytes.collect::<Vec<_>>().as_flattened()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<OnceName>, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
+        let (names, rest) = bytes.as_chunks::<PACKED>();
+        if !rest.is_empty() {
+            return Err(de::Error::custom("not a list of names"));
+        }
+        let digest = |bytes: &[u8]| bytes.try_into().map(Sha256Digest).unwrap_or_default();
+        let once = |bytes: &[u8; PACKED]| {
+            let (name, digests) = bytes.split_at(PACKED / 2);
+            OnceName {
+                name: digest(name),
+                digests: digest(digests),
+            }
+        };
+        Ok(names.iter().map(once).collect())
     }
 }

@@ -38,7 +38,7 @@ pub struct Predecessor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
     /// How many records of what comes over follow, before anything else is recorded: `key.inherited`, then
-    /// `names.inherited`, then `freeze.inherited`.
+    /// `names.inherited`, `freeze.inherited`, `hold.inherited`.
     pub inherited: u64,
     /// Tokens that were marked suspect; they stay so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -229,7 +229,11 @@ impl KeyInherited {
             ..compromise
         });
         Self {
-            enrolment: version.enrolment.clone(),
+            // The newest evidence goes along, or it would be lost with the old log.
+            enrolment: Enrolment {
+                attestation: version.attestation,
+                ..version.enrolment.clone()
+            },
             state: version.state,
             enrolled_at: version.enrolled_at,
             active_from: version.active_from,
@@ -256,6 +260,8 @@ impl KeyInherited {
             compromise: self.compromise.clone(),
             succession: self.succession.clone(),
             signatures: self.signatures,
+            attestation: self.enrolment.attestation,
+            destroy_intent: None,
         }
     }
 }

@@ -242,6 +242,7 @@ impl State {
         let action = "this signature";
         match (sign.approval, sign_params(sign)) {
             _ if needed == 0 && sign.approval.is_none() => Ok(()),
+            (Some(index), Some(params)) if self.repeats(sign, index, &params) => Ok(()),
             (Some(index), Some(params)) => {
                 self.check_use(index, (&params, &sign.principal), needed, now)
             }
@@ -254,6 +255,13 @@ impl State {
         let Some(gated) = self.gated(&record.event, record.time)? else {
             return Ok(None);
         };
+        if let Event::Sign(sign) = &record.event
+            && gated
+                .approval
+                .is_some_and(|index| self.repeats(sign, index, &gated.params))
+        {
+            return Ok(None);
+        }
         let (action, needed) = (gated.params.action(), gated.needed);
         let Some(index) = gated.approval else {
             return match needed {
@@ -262,6 +270,9 @@ impl State {
             };
         };
         let what = (&gated.params, gated.by);
+        if self.goes_on(index, what, needed)? {
+            return Ok(None);
+        }
         match gated.break_glass {
             None => self.check_use(index, what, needed, record.time)?,
             Some(_) => {
@@ -276,8 +287,32 @@ impl State {
         }))
     }
 
+    /// An erasure is a record for each segment. What is older than a time does not become more, so the approvals of one serve for
+    /// all of them.
+    fn goes_on(&self, index: u64, what: (&Params, &str), needed: u32) -> Result<bool, StateError> {
+        let operation = self.operation(index)?;
+        let is_erasure = matches!(what.0, Params::Erase { .. });
+        if !is_erasure || operation.used_by.is_none() {
+            return Ok(false);
+        }
+        check_fits(index, &operation.request, what, needed)?;
+        Ok(true)
+    }
+
+    /// Whether it is the first answer once more: what was approved, by the same requester, under the same Idempotency-Key.
+    fn repeats(&self, sign: &SignRecord, index: u64, params: &Params) -> bool {
+        let Ok(operation) = self.operation(index) else {
+            return false;
+        };
+        let first = operation.used_by;
+        let is_later = first.is_some_and(|first| sign.retry_of.is_some_and(|of| of >= first));
+        is_later && check_fits(index, &operation.request, (params, &sign.principal), 1).is_ok()
+    }
+
+    /// The first use counts; what repeats its answer is none.
     pub(super) fn use_up(&mut self, used: Use, by: u64) {
-        if let Some(operation) = self.operations.get_mut(&used.index) {
+        let operation = self.operations.get_mut(&used.index);
+        if let Some(operation) = operation.filter(|one| one.used_by.is_none()) {
             operation.used_by = Some(by);
             operation.break_glass = used.break_glass;
         }
@@ -372,11 +407,18 @@ impl State {
             Event::KeyChanged(changed) => {
                 let params = match changed.event {
                     KeyEvent::Activate => Params::Activate(self.signing_key(&changed.key)?),
+                    // What was begun was approved when it was.
+                    KeyEvent::Destroy if self.is_being_destroyed(&changed.key) => return Ok(None),
                     KeyEvent::Destroy => Params::Destroy(self.signing_key(&changed.key)?),
                     _ => return Ok(None),
                 };
                 of_log(params, &changed.by.principal, &changed.warrant)
             }
+            Event::KeyDestroyIntent(intent) => of_log(
+                Params::Destroy(self.signing_key(&intent.key)?),
+                &intent.by.principal,
+                &intent.warrant,
+            ),
             // What was put off was approved when it was.
             Event::KeyRotated(rotated) if self.is_scheduled(rotated, now) => return Ok(None),
             Event::KeyRotated(rotated) => {
@@ -407,10 +449,39 @@ impl State {
                 let by = activated.by.as_ref().map_or("", |by| &by.principal);
                 of_log(Params::Policy { digest }, by, &activated.warrant)
             }
+            Event::FreezeLifted(lifted) => of_log(
+                Params::Thaw {
+                    scope: lifted.scope.clone(),
+                },
+                &lifted.by.principal,
+                &lifted.warrant,
+            ),
+            Event::ClockAccepted(accepted) => of_log(
+                Params::AcceptClock {
+                    expected: self.clock_expected(),
+                    reason: accepted.reason.clone(),
+                },
+                &accepted.by.principal,
+                &accepted.warrant,
+            ),
+            Event::AuditErased(erased) => of_log(
+                Params::Erase {
+                    of: erased.tenant.clone(),
+                    before: erased.before,
+                    reason: erased.reason.clone(),
+                },
+                &erased.by.principal,
+                &erased.warrant,
+            ),
             Event::Sign(sign) => return Ok(self.gated_signature(sign)),
             _ => return Ok(None),
         };
         Ok(Some(gated))
+    }
+
+    fn is_being_destroyed(&self, key: &KeyVersionId) -> bool {
+        self.version(key)
+            .is_some_and(|version| version.destroy_intent.is_some())
     }
 
     fn is_scheduled(&self, rotated: &KeyRotated, now: Timestamp) -> bool {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{State, StateError};
 use crate::journal::Gone;
 use crate::name::Tenant;
-use crate::record::{AuditErased, ErasureDone, Hold, Rest, SELECTION_SPAN, Selection};
+use crate::record::{
+    AuditErased, ErasureDone, Hold, HoldInherited, Rest, SELECTION_SPAN, Selection,
+};
 use crate::time::Timestamp;
 
 /// Longest name of a hold in bytes.
@@ -186,30 +188,50 @@ impl State {
         since: Timestamp,
         hold: &Hold,
     ) -> Result<(), ErasureError> {
-        let tenant = hold.tenant.clone();
-        let is_name = (1..=HOLD_NAME_MAX).contains(&hold.name.len())
-            && !hold.name.chars().any(char::is_control);
-        if !is_name {
-            return Err(ErasureError::HoldName);
-        }
-        if let Some((name, held)) = self.holds(&tenant).find(|(name, _)| *name == hold.name) {
-            return Err(ErasureError::HeldAlready {
-                name: name.to_owned(),
-                record: held.record,
-                tenant,
-            });
-        }
-        if self.holds(&tenant).count() >= HOLDS_MAX {
-            return Err(ErasureError::TooManyHolds(tenant));
-        }
         let held = Held {
             record,
             since,
             reason: hold.reason.clone(),
             principal: hold.by.principal.clone(),
         };
+        self.hold(&hold.tenant, &hold.name, held)
+    }
+
+    /// In this log `record` is the one that placed it.
+    pub(super) fn take_over_hold(
+        &mut self,
+        record: u64,
+        inherited: &HoldInherited,
+    ) -> Result<(), ErasureError> {
+        let held = Held {
+            record,
+            since: inherited.since,
+            reason: inherited.reason.clone(),
+            principal: inherited.by.clone(),
+        };
+        self.hold(&inherited.tenant, &inherited.name, held)
+    }
+
+    fn hold(&mut self, tenant: &Tenant, name: &str, held: Held) -> Result<(), ErasureError> {
+        let is_name =
+            (1..=HOLD_NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
+        if !is_name {
+            return Err(ErasureError::HoldName);
+        }
+        let tenant = tenant.clone();
+        let holds = self.erasures.holds.get(&tenant);
+        if let Some(held) = holds.and_then(|holds| holds.get(name)) {
+            return Err(ErasureError::HeldAlready {
+                name: name.to_owned(),
+                record: held.record,
+                tenant,
+            });
+        }
+        if holds.is_some_and(|holds| holds.len() >= HOLDS_MAX) {
+            return Err(ErasureError::TooManyHolds(tenant));
+        }
         let holds = self.erasures.holds.entry(tenant).or_default();
-        holds.insert(hold.name.clone(), held);
+        holds.insert(name.to_owned(), held);
         Ok(())
     }
 
@@ -228,7 +250,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, Event, Record};
+    use crate::record::{Actor, Event, Record, Warrant};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -296,6 +318,7 @@ mod tests {
             selection,
             reason: "asked for".to_owned(),
             by: actor(),
+            warrant: Warrant::default(),
         }
     }
 

@@ -93,11 +93,22 @@ impl State {
         Ok(())
     }
 
+    /// Whether a freeze of `scope` could end now.
+    pub fn check_thaw(&self, scope: &FreezeScope) -> Result<(), StateError> {
+        let mut in_force = self.freezes().filter(|(_, freeze)| freeze.is_some());
+        if in_force.any(|(frozen, _)| frozen == scope) {
+            Ok(())
+        } else {
+            Err(StateError::NotFrozen(scope.clone()))
+        }
+    }
+
     pub(super) fn thaw(&mut self, lifted: &FreezeChanged) -> Result<(), StateError> {
-        let mark = self.freezes.get_mut(&lifted.scope);
-        let freeze = mark.and_then(|mark| mark.now.take());
-        let not_frozen = || StateError::NotFrozen(lifted.scope.clone());
-        freeze.map(|_| ()).ok_or_else(not_frozen)
+        self.check_thaw(&lifted.scope)?;
+        if let Some(mark) = self.freezes.get_mut(&lifted.scope) {
+            mark.now = None;
+        }
+        Ok(())
     }
 }
 

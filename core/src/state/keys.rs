@@ -3,10 +3,12 @@
 
 use super::{State, StateError};
 use crate::key::{
-    Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
+    Attestation, Compromise, Enrolment, IllegalTransition, KeyEvent, KeyState, KeyVersion, Purpose,
 };
 use crate::name::KeyVersionId;
-use crate::record::{KeyChanged, KeyCompromised, KeyRotated, Record};
+use crate::record::{
+    KeyAttested, KeyChanged, KeyCompromised, KeyDestroyIntent, KeyRotated, Record,
+};
 use crate::time::Timestamp;
 
 impl State {
@@ -95,6 +97,37 @@ impl State {
         Ok(())
     }
 
+    /// Whether the private part of `key` could begin to be destroyed now.
+    pub fn check_destruction(&self, key: &KeyVersionId) -> Result<(), StateError> {
+        let version = self.known(key)?;
+        self.check_thawed(key.key.tenant())?;
+        check_whole(key, version)?;
+        let after = version.state.after(KeyEvent::Destroy);
+        after.map_err(|e| StateError::Illegal(key.clone(), e))?;
+        let stays = |(id, other): &(KeyVersionId, &KeyVersion)| {
+            let is_whole = other.state != KeyState::Destroyed && other.destroy_intent.is_none();
+            id != key && id.key.tenant() == key.key.tenant() && is_whole
+        };
+        if self.keys().any(|one| stays(&one)) {
+            Ok(())
+        } else {
+            Err(StateError::LastKey(key.clone()))
+        }
+    }
+
+    pub(super) fn begin_destruction(
+        &mut self,
+        record: &Record,
+        intent: &KeyDestroyIntent,
+    ) -> Result<(), StateError> {
+        self.check_destruction(&intent.key)?;
+        if let Some(version) = self.version_mut(&intent.key) {
+            version.destroy_intent = Some(record.seq);
+        }
+        self.drop_void_schedule(&intent.key.key);
+        Ok(())
+    }
+
     /// Whether `key` could be called compromised from `effective_time` on, at `now`.
     pub fn check_compromise(
         &self,
@@ -144,6 +177,8 @@ impl State {
             compromise: None,
             succession: None,
             signatures: 0,
+            attestation: enrolment.attestation,
+            destroy_intent: None,
         };
         let key = &enrolment.key;
         self.keys
@@ -176,6 +211,17 @@ impl State {
             version.succession = Some(rotated.succession.clone());
         }
         self.drop_void_schedule(&rotated.from.key);
+        Ok(())
+    }
+
+    pub(super) fn attest(&mut self, attested: &KeyAttested) -> Result<(), StateError> {
+        self.known(&attested.key)?;
+        if let Some(version) = self.version_mut(&attested.key) {
+            version.attestation = Some(Attestation {
+                evidence_sha256: attested.evidence_sha256,
+                finding: attested.finding,
+            });
+        }
         Ok(())
     }
 
@@ -237,7 +283,19 @@ impl State {
     }
 }
 
+/// Nothing is left to be done to a device before the version can be used.
+fn check_whole(key: &KeyVersionId, version: &KeyVersion) -> Result<(), StateError> {
+    match version.destroy_intent {
+        None => Ok(()),
+        Some(index) => Err(StateError::BeingDestroyed {
+            key: key.clone(),
+            index,
+        }),
+    }
+}
+
 fn check_unharmed(key: &KeyVersionId, version: &KeyVersion) -> Result<(), StateError> {
+    check_whole(key, version)?;
     match &version.compromise {
         None => Ok(()),
         Some(compromise) => Err(StateError::Compromised {

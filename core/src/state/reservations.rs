@@ -11,7 +11,9 @@ use super::{State, StateError};
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::name::KeyName;
-use crate::record::{NamesInherited, OnceName, Outcome, Record, Settled, SignIntended, SignRecord};
+use crate::record::{
+    NamesInherited, OnceName, Outcome, Record, Reserves, Settled, SignIntended, SignRecord,
+};
 use crate::statement::Subject;
 
 /// Names that one key can reserve; each takes about 120 bytes of memory and 98 of a snapshot. Beyond it new names are
@@ -119,21 +121,35 @@ impl State {
         let amends = intended.amends.is_some();
         self.reservations
             .check(keys(), &intended.subjects, amends)?;
-        let mut first = Vec::new();
-        for (key, subject) in pairs(keys(), &intended.subjects) {
-            let (name, new) = reserved(subject, record.seq, false);
-            if self.reservations.add(key, name, new, |_| false) {
-                first.push((key.clone(), name));
-            }
-        }
-        self.reservations.open.insert(record.seq, first);
+        self.reserve(record.seq, &Reserves::of(intended));
         Ok(())
     }
 
-    /// Whether `sign` may be in the log: one that signs once and was released has its names to itself.
+    /// Takes in an intent that was checked, or whose body is gone.
+    pub(super) fn reserve(&mut self, seq: u64, reserves: &Reserves) {
+        let mut first = Vec::new();
+        for key in &reserves.keys {
+            for OnceName { name, digests } in &reserves.names {
+                let new = Reserved {
+                    digests: *digests,
+                    index: seq,
+                    is_released: false,
+                };
+                if self.reservations.add(key, *name, new, |_| false) {
+                    first.push((key.clone(), *name));
+                }
+            }
+        }
+        self.reservations.open.insert(seq, first);
+    }
+
+    /// Whether `sign` may be in the log: what was released has its names to itself, and a receipt its place.
     pub(super) fn check_settled(&self, sign: &SignRecord) -> Result<(), StateError> {
         match sign.outcome {
-            Outcome::Signed => Ok(self.check_once(sign)?),
+            Outcome::Signed => {
+                self.check_once(sign)?;
+                Ok(self.check_receipt(sign)?)
+            }
             _ => Ok(()),
         }
     }
@@ -292,27 +308,20 @@ fn keys_of(sign: &SignRecord) -> impl Iterator<Item = &KeyName> {
     sign.key.iter().chain(further)
 }
 
-fn pairs<'a>(
-    keys: impl Iterator<Item = &'a KeyName>,
-    subjects: &'a [Subject],
-) -> impl Iterator<Item = (&'a KeyName, &'a Subject)> {
-    keys.flat_map(move |key| subjects.iter().map(move |subject| (key, subject)))
-}
-
-fn reserved(subject: &Subject, index: u64, is_released: bool) -> (NameHash, Reserved) {
-    let OnceName { name, digests } = OnceName::of(subject);
-    let reserved = Reserved {
-        digests,
-        index,
-        is_released,
-    };
-    (name, reserved)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn reserved(subject: &Subject, index: u64, is_released: bool) -> (NameHash, Reserved) {
+        let OnceName { name, digests } = OnceName::of(subject);
+        let reserved = Reserved {
+            digests,
+            index,
+            is_released,
+        };
+        (name, reserved)
+    }
 
     fn subject(name: &str) -> Subject {
         Subject {

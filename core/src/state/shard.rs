@@ -31,16 +31,15 @@ impl State {
     pub(super) fn check_opening(&self, record: &Record) -> Result<(), StateError> {
         let (seq, missing) = (record.seq, self.to_inherit());
         match &record.event {
-            Event::KeyInherited(_) | Event::NamesInherited(_) | Event::FreezeInherited(_)
-                if missing == 0 =>
-            {
-                Err(StateError::NotAnnounced { seq })
-            }
-            // A torn batch is recorded before anything else is written over it.
             Event::KeyInherited(_)
             | Event::NamesInherited(_)
             | Event::FreezeInherited(_)
-            | Event::LogRecovered(_) => Ok(()),
+            | Event::HoldInherited(_) => match missing {
+                0 => Err(StateError::NotAnnounced { seq }),
+                _ => Ok(()),
+            },
+            // A torn batch is recorded before anything else is written over it.
+            Event::LogRecovered(_) => Ok(()),
             _ if missing > 0 => Err(StateError::NotAllInherited { seq, missing }),
             _ => Ok(()),
         }
@@ -68,6 +67,7 @@ impl State {
             Event::KeyInherited(key) => self.take_over_key(index, key),
             Event::NamesInherited(names) => self.take_over_names(index, names),
             Event::FreezeInherited(freeze) => self.take_over_freeze(index, freeze),
+            Event::HoldInherited(hold) => Ok(self.take_over_hold(index, hold)?),
             _ => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use rsa::traits::PublicKeyParts as _;
 use serde::Serialize;
 
 use crate::digest::Sha256Digest;
+use crate::jose;
 use crate::json::JsonError;
 use crate::scheme::Scheme;
 use crate::spki::Spki;
@@ -33,7 +34,7 @@ pub struct Jwk {
 /// Members in the order of their names: written without spaces they are what the thumbprint hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-enum Material {
+pub(crate) enum Material {
     /// RFC 7518 section 6.2: coordinates at the curve's full width.
     Ec {
         crv: &'static str,
@@ -73,18 +74,30 @@ impl Jwk {
     /// [`JwkError::Key`]: the bytes are no usable public key.
     pub fn new(spki: &Spki, scheme: Scheme) -> Result<Self, JwkError> {
         let key = Material::of(&PublicKey::from_spki_der(spki.der())?)?;
-        let canonical = serde_json::to_vec(&key).map_err(JsonError::Form)?;
         Ok(Self {
+            kid: base64url(&key.thumbprint()?.0),
             key,
-            kid: base64url(&Sha256Digest::of(&[&canonical]).0),
-            alg: algorithm(scheme),
+            alg: jose::name_of(scheme),
             usage: "sig",
         })
     }
 }
 
+/// The thumbprint of a key (RFC 7638).
+///
+/// # Errors
+/// Those of [`Jwk::new`].
+pub(crate) fn thumbprint(key: &PublicKey) -> Result<Sha256Digest, JwkError> {
+    Material::of(key)?.thumbprint()
+}
+
 impl Material {
-    fn of(key: &PublicKey) -> Result<Self, KeyError> {
+    fn thumbprint(&self) -> Result<Sha256Digest, JwkError> {
+        let canonical = serde_json::to_vec(self).map_err(JsonError::Form)?;
+        Ok(Sha256Digest::of(&[&canonical]))
+    }
+
+    pub(crate) fn of(key: &PublicKey) -> Result<Self, KeyError> {
         match key {
             PublicKey::P256(key) => ec("P-256", key.to_sec1_point(false).as_bytes()),
             PublicKey::P384(key) => ec("P-384", key.to_sec1_point(false).as_bytes()),
@@ -112,19 +125,6 @@ fn ec(crv: &'static str, point: &[u8]) -> Result<Material, KeyError> {
         x: base64url(x),
         y: base64url(y),
     })
-}
-
-/// RFC 7518 section 3.1 and RFC 8037 section 3.1.
-const fn algorithm(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::EcdsaP256Sha256 => "ES256",
-        Scheme::EcdsaP384Sha384 => "ES384",
-        Scheme::RsaPkcs1Sha256 => "RS256",
-        Scheme::RsaPssSha256 => "PS256",
-        Scheme::Ed25519 => "EdDSA",
-        // No algorithm of JOSE: a name of our own keeps a reader of JWS from taking it for ES256.
-        Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => scheme.as_str(),
-    }
 }
 
 fn base64url(bytes: &[u8]) -> String {

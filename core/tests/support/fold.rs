@@ -7,9 +7,9 @@ use sealwright_core::key::{Enrolment, EvidenceGrade, KeyEvent, KeyState, Purpose
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::permit::{Action, Answer, Demands, PolicyEngine, Question, Resource};
 use sealwright_core::record::{
-    Actor, Event, FreezeChanged, FreezeScope, Genesis, KeyChanged, KeyCompromised, KeyEnrolled,
-    KeyRotated, LogKey, Record, RotationCancelled, RotationScheduled, SCHEMA_VERSION, SignRecord,
-    Warrant,
+    Actor, Event, FreezeChanged, FreezeScope, Genesis, KeyChanged, KeyCompromised,
+    KeyDestroyIntent, KeyEnrolled, KeyRotated, LogKey, Record, RotationCancelled,
+    RotationScheduled, SCHEMA_VERSION, SignRecord, Warrant,
 };
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
@@ -100,6 +100,7 @@ pub fn enrolment(key: &str, purpose: Purpose) -> Enrolment {
         evidence: EvidenceGrade::Claimed,
         certificate: None,
         certificate_chain: Vec::new(),
+        attestation: None,
     }
 }
 
@@ -115,6 +116,19 @@ pub fn changed(key: &str, event: KeyEvent) -> Event {
     Event::KeyChanged(KeyChanged {
         key,
         event,
+        reason: String::new(),
+        by: by(),
+        warrant: Warrant::default(),
+    })
+}
+
+pub fn destroy_intent(key: &str) -> Event {
+    let enrolment = enrolment(key, Purpose::Dsse);
+    Event::KeyDestroyIntent(KeyDestroyIntent {
+        key: enrolment.key,
+        token: enrolment.token,
+        uri: enrolment.uri,
+        spki_sha256: enrolment.spki.sha256(),
         reason: String::new(),
         by: by(),
         warrant: Warrant::default(),
@@ -207,6 +221,7 @@ fn freeze_of(scope: &FreezeScope) -> FreezeChanged {
         scope: scope.clone(),
         reason: "incident".to_owned(),
         by: by(),
+        warrant: Warrant::default(),
     }
 }
 

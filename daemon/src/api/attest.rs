@@ -6,11 +6,13 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
-use sealwright_core::evidence::{Document, EvidenceError, Finding, Nonce};
+use sealwright_core::evidence::{Document, Entropy, EvidenceError, Finding, Nonce};
 use sealwright_core::key::Enrolment;
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::record::{Event, KeyAttested};
 use sealwright_core::spki::Spki;
+use sealwright_core::uri::KeyUri;
+use sealwright_driver_api::ErrorClass;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -21,6 +23,7 @@ use crate::authn::Caller;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
+use crate::tokens::CallError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +52,13 @@ pub(super) async fn post(
     call.daemon.can_record()?;
     let nonce = nonce.map_or_else(fresh_nonce, Ok)?;
     let enrolment = enrolment(call, &id)?;
-    let (text, finding) = evidence(call, &caller, &enrolment, nonce).await?;
+    let asked = Asked {
+        token: &enrolment.token,
+        uri: &enrolment.uri,
+        spki_sha256: enrolment.spki.sha256(),
+        nonce,
+    };
+    let (text, finding) = evidence(call, &caller, &asked).await?;
     let evidence_sha256 = keep(call.daemon, &text).await?;
     let attested = KeyAttested {
         key: id.clone(),
@@ -70,7 +79,8 @@ pub(super) async fn post(
     Ok(answer)
 }
 
-fn fresh_nonce() -> Result<Nonce, Refusal> {
+/// One that nobody has chosen.
+pub(super) fn fresh_nonce() -> Result<Nonce, Refusal> {
     let mut nonce = Nonce::default();
     aws_lc_rs::rand::fill(&mut nonce.0).map_err(internal)?;
     Ok(nonce)
@@ -85,38 +95,70 @@ fn enrolment(call: &Call<'_>, id: &KeyVersionId) -> Result<Enrolment, Refusal> {
     found.ok_or_else(|| Refusal::bad_input(Code::UnknownKey, unknown()))
 }
 
-/// The token's answer as a document, and what our own verifier makes of it.
-async fn evidence(
+/// A key whose origin is asked for.
+pub(super) struct Asked<'a> {
+    pub(super) token: &'a str,
+    pub(super) uri: &'a KeyUri,
+    pub(super) spki_sha256: Sha256Digest,
+    pub(super) nonce: Nonce,
+}
+
+/// The token's answer as a document, and what our own verifier makes of it. Where the device has to show that it is the
+/// one it names, it has shown it to this daemon when this returns.
+pub(super) async fn evidence(
     call: &Call<'_>,
     caller: &Caller,
-    enrolment: &Enrolment,
-    nonce: Nonce,
+    asked: &Asked<'_>,
 ) -> Result<(String, Finding), Refusal> {
-    let token = &enrolment.token;
     let deadline = Instant::now() + DEVICE_TIMEOUT;
+    let principal = &caller.principal.id;
     let tokens = &call.daemon.tokens;
-    let asked = tokens.attest(
-        token,
-        &caller.principal.id,
-        enrolment.uri.clone(),
-        nonce,
+    let answer = tokens.attest(
+        asked.token,
+        principal,
+        asked.uri.clone(),
+        asked.nonce,
         deadline,
     );
-    let raw = asked.await.map_err(operator_may_know)?;
+    let raw = answer.await.map_err(operator_may_know)?;
     let document = Document::new(
         raw.nonce,
         raw.token,
-        enrolment.uri.clone(),
+        asked.uri.clone(),
         Spki::from_der(raw.spki_der),
         raw.statement,
     );
-    let rejected = |error| rejected(token, &error);
+    let rejected = |error| rejected(asked.token, &error);
     let roots = &call.daemon.device_roots;
     let finding = document
-        .verify(enrolment.spki.sha256(), Some(nonce), roots)
+        .verify(asked.spki_sha256, Some(asked.nonce), roots)
         .map_err(rejected)?;
+    if let Some(activation) = document.activation(entropy()?).map_err(rejected)? {
+        let challenge = activation.challenge.clone();
+        let answer = tokens.activate(asked.token, principal, challenge, deadline);
+        let answer = answer
+            .await
+            .map_err(|error| unanswered(asked.token, error))?;
+        activation.check(&answer).map_err(rejected)?;
+    }
     let text = String::from_utf8(document.to_bytes().map_err(rejected)?).map_err(internal)?;
     Ok((text, finding))
+}
+
+fn entropy() -> Result<Entropy, Refusal> {
+    let mut entropy = [0; 96];
+    aws_lc_rs::rand::fill(&mut entropy).map_err(internal)?;
+    Ok(entropy)
+}
+
+/// A TPM that cannot open the challenge says that the request is bad: the challenge was for another one.
+fn unanswered(token: &str, error: CallError) -> Refusal {
+    match &error {
+        CallError::Driver { error, .. } if error.class == ErrorClass::BadRequest => {
+            rejected(token, &EvidenceError::OtherTpm)
+        }
+        _ => operator_may_know(error),
+    }
 }
 
 fn rejected(token: &str, error: &EvidenceError) -> Refusal {
@@ -130,7 +172,8 @@ fn rejected(token: &str, error: &EvidenceError) -> Refusal {
     }
 }
 
-async fn keep(daemon: &Daemon, text: &str) -> Result<Sha256Digest, Refusal> {
+/// Keeps a document; its digest.
+pub(super) async fn keep(daemon: &Daemon, text: &str) -> Result<Sha256Digest, Refusal> {
     let (folder, bytes) = (Arc::clone(&daemon.evidence), text.as_bytes().to_vec());
     let kept = tokio::task::spawn_blocking(move || folder.keep(&bytes)).await;
     kept.map_err(internal)?.map_err(internal)

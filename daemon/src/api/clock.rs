@@ -4,10 +4,11 @@ use hyper::body::Incoming;
 use sealwright_core::error::Code;
 use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::record::{ClockAccepted, Event};
+use sealwright_core::record::{ClockAccepted, Event, Warrant};
 use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::gate::{Gate, Way};
 use super::{Call, actor, check_reason, read_json};
 use crate::http::{self, Answer};
 use crate::refusal::Refusal;
@@ -24,8 +25,13 @@ struct Accepted {
     record: u64,
 }
 
-pub(super) async fn accept(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn accept(
+    call: &Call<'_>,
+    query: &str,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
+    let gate = Gate::read(query)?;
     // It concerns every tenant: operators of tenant `default` run the host.
     let host = Tenant::default();
     call.check(&caller, Action::Operate, Resource::Tenant(&host))?;
@@ -36,18 +42,23 @@ pub(super) async fn accept(call: &Call<'_>, body: Incoming) -> Result<Answer, Re
         let detail = format!("the host's clock says {wall}, and nothing speaks against it");
         return Err(Refusal::bad_input(Code::ClockNotInDoubt, detail));
     }
-    let wall = daemon.clock.now();
+    let now = daemon.trusted_clock.reading();
+    let wall = now.wall;
     let accepted = ClockAccepted {
         wall,
+        boot: daemon.trusted_clock.since_boot(now),
         reason,
         by: actor(&caller),
+        warrant: Warrant::default(),
     };
-    let recorded = daemon
-        .journal
-        .record(Event::ClockAccepted(accepted))
-        .await?;
+    let event = Event::ClockAccepted(accepted);
+    let event = match gate.pass_event(call, &caller, event).await? {
+        Way::Open(event) => event,
+        Way::Closed(answer) => return Ok(answer),
+    };
+    let recorded = daemon.journal.record(event).await?;
     // A crash before this line: the next start compares with what was recorded.
-    daemon.trusted_clock.accept();
+    daemon.trusted_clock.accept(now);
     let record = recorded.index();
     Ok(http::json(&Accepted { wall, record }))
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{bad, managed_key};
 use super::{Call, actor, read_json};
+use crate::audit::writer::Claim;
 use crate::authn::Caller;
 use crate::http::{self, Answer};
 use crate::own_words;
@@ -87,11 +88,12 @@ async fn signed(
     revoked: &KeyVersionId,
     ca: Option<&KeyName>,
     next_update: Timestamp,
-) -> Result<(String, CrlIssued), Refusal> {
+) -> Result<((String, Claim), CrlIssued), Refusal> {
     let daemon = call.daemon;
     let intent = CrlIntent {
         principal: &caller.principal,
         peer: caller.peer,
+        token: caller.shown(),
         revoked,
         ca,
         next_update,
@@ -117,6 +119,7 @@ async fn signed(
         tbs_sha256: crl.sha256(),
         by: actor(caller),
     };
+    let claim = Claim::of(&permit);
     let unverified = daemon
         .tokens
         .sign(vec![ToBeSigned::crl(permit, &crl)?])
@@ -127,5 +130,5 @@ async fn signed(
         .map_or(&[][..], |signature| signature.encoded());
     let pem = crl.with_signature(signature);
     let pem = pem.map_err(|e| Refusal::failed(Code::Internal, e.to_string()))?;
-    Ok((pem, issued))
+    Ok(((pem, claim), issued))
 }

@@ -8,7 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sealwright_core::certificate::check_chain;
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::key::{Enrolment, KeyEvent, KeyState, Purpose};
+use sealwright_core::error::Code;
+use sealwright_core::key::{Attestation, Enrolment, KeyEvent, KeyState, Purpose};
 use sealwright_core::name::KeyName;
 use sealwright_core::record::{Event, KeyChanged, KeyEnrolled, Warrant};
 use sealwright_core::scheme::Scheme;
@@ -19,12 +20,15 @@ use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::KeyDescription;
 use serde::Deserialize;
 
+use super::attest::{Asked, evidence, fresh_nonce, keep};
 use super::device_keys::ask;
 use super::gate::{Gate, Way};
 use super::keys::{bad, key_answer, managed_key};
 use super::{Call, actor, read_json};
+use crate::authn::Caller;
 use crate::http::Answer;
 use crate::refusal::Refusal;
+use crate::tokens::Status;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,7 +77,11 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
             "{name} has an active version; enrol this one with \"activate\": false"
         )));
     }
-    let enrolment = enrolment(call, name, wanted, description)?;
+    let mut enrolment = enrolment(call, name, wanted, description)?;
+    if let Some(attestation) = attestation(call, &caller, &enrolment).await? {
+        enrolment.evidence = attestation.finding.grade;
+        enrolment.attestation = Some(attestation);
+    }
     let id = enrolment.key.clone();
     let enrolled = KeyEnrolled {
         enrolment,
@@ -161,7 +169,37 @@ fn enrolment(
         purpose: wanted.purpose,
         payload_types,
         evidence: description.evidence,
+        attestation: None,
     })
+}
+
+/// Evidence of the key's origin, judged and kept. A token that gives none, or whose maker is not trusted here, does not keep
+/// a key out; one whose evidence does not verify does.
+async fn attestation(
+    call: &Call<'_>,
+    caller: &Caller,
+    enrolment: &Enrolment,
+) -> Result<Option<Attestation>, Refusal> {
+    let status = call.daemon.tokens.status(&enrolment.token);
+    if status.and_then(Status::can_attest) != Some(true) {
+        return Ok(None);
+    }
+    let asked = Asked {
+        token: &enrolment.token,
+        uri: &enrolment.uri,
+        spki_sha256: enrolment.spki.sha256(),
+        nonce: fresh_nonce()?,
+    };
+    let (text, finding) = match evidence(call, caller, &asked).await {
+        Ok(found) => found,
+        Err(refusal) if refusal.code == Code::EvidenceUntrusted => return Ok(None),
+        Err(refusal) => return Err(refusal),
+    };
+    let evidence_sha256 = keep(call.daemon, &text).await?;
+    Ok(Some(Attestation {
+        evidence_sha256,
+        finding,
+    }))
 }
 
 /// Base64 of the DER of each certificate, if they lead up from this very key.

@@ -7,10 +7,11 @@ use hyper::body::Incoming;
 use sealwright_core::error::Code;
 use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::record::{AuditErased, Event, Selection};
+use sealwright_core::record::{AuditErased, Event, Selection, Warrant};
 use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::gate::{Gate, Way};
 use super::{Call, actor, read_json, require_reason};
 use crate::audit::erasure::{Due, select};
 use crate::audit::recovery::segments;
@@ -37,8 +38,9 @@ struct Erased {
     archived: u64,
 }
 
-pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn post(call: &Call<'_>, query: &str, body: Incoming) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
+    let gate = Gate::read(query)?;
     let Erase {
         tenant,
         before,
@@ -48,21 +50,34 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
     require_reason(&reason)?;
     let daemon = call.daemon;
     check_age(daemon, &tenant, before)?;
-    let _selecting = daemon.eraser.selecting.lock().await;
-    let held = daemon
-        .journal
-        .with_state(|state| state.check_erasable(&tenant));
-    held.map_err(|held| Refusal::bad_input(Code::OnHold, held.to_string()))?;
-    let due = due(daemon, &tenant, before)?;
     let template = AuditErased {
-        tenant,
+        tenant: tenant.clone(),
         before,
         segment: 0,
         selection: Selection::default(),
         count: 0,
         reason,
         by: actor(&caller),
+        warrant: Warrant::default(),
     };
+    let event = Event::AuditErased(template.clone());
+    let Some(params) = daemon.journal.with_state(|state| state.params_of(&event))? else {
+        return Err(Refusal::failed(Code::Internal, "an erasure is guarded"));
+    };
+    let warrant = match gate.pass(call, &caller, params).await? {
+        Way::Open(warrant) => warrant,
+        Way::Closed(answer) => return Ok(answer),
+    };
+    let template = AuditErased {
+        warrant,
+        ..template
+    };
+    let _selecting = daemon.eraser.selecting.lock().await;
+    let held = daemon
+        .journal
+        .with_state(|state| state.check_erasable(&tenant));
+    held.map_err(|held| Refusal::bad_input(Code::OnHold, held.to_string()))?;
+    let due = due(daemon, &tenant, before)?;
     let erased = record(daemon, due, &template).await;
     // Also where one of several could not be recorded.
     daemon.eraser.wake();

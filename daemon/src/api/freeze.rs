@@ -3,10 +3,11 @@
 use hyper::body::Incoming;
 use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
-use sealwright_core::record::{Event, FreezeChanged, FreezeScope};
+use sealwright_core::record::{Event, FreezeChanged, FreezeScope, Warrant};
 use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::gate::{Gate, Way};
 use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
 use crate::http::{self, Answer};
@@ -41,15 +42,17 @@ pub(super) struct FreezeView {
 
 /// `POST /v1/freeze`
 pub(super) async fn set(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    change(call, body, true).await
+    change(call, None, body).await
 }
 
 /// `POST /v1/freeze/lift`
-pub(super) async fn lift(call: &Call<'_>, body: Incoming) -> Result<Answer, Refusal> {
-    change(call, body, false).await
+pub(super) async fn lift(call: &Call<'_>, query: &str, body: Incoming) -> Result<Answer, Refusal> {
+    change(call, Some(Gate::read(query)?), body).await
 }
 
-async fn change(call: &Call<'_>, body: Incoming, frozen: bool) -> Result<Answer, Refusal> {
+/// Who sees something go wrong stops it alone; its end is guarded by `gate`.
+async fn change(call: &Call<'_>, gate: Option<Gate>, body: Incoming) -> Result<Answer, Refusal> {
+    let frozen = gate.is_none();
     let caller = call.caller()?;
     let Freeze { scope, reason } = read_json(call, body).await?;
     check_may_freeze(call, &caller, &scope)?;
@@ -58,10 +61,19 @@ async fn change(call: &Call<'_>, body: Incoming, frozen: bool) -> Result<Answer,
         scope: scope.clone(),
         reason,
         by: actor(&caller),
+        warrant: Warrant::default(),
     };
-    let event = match frozen {
-        true => Event::FreezeSet(changed),
-        false => Event::FreezeLifted(changed),
+    let event = match gate {
+        None => Event::FreezeSet(changed),
+        Some(gate) => {
+            let lifted = Event::FreezeLifted(changed);
+            let journal = &call.daemon.journal;
+            journal.with_state(|state| state.check_thaw(&scope))?;
+            match gate.pass_event(call, &caller, lifted).await? {
+                Way::Open(event) => event,
+                Way::Closed(answer) => return Ok(answer),
+            }
+        }
     };
     let record = call.daemon.journal.record(event).await?.index();
     let by = &caller.principal.id;

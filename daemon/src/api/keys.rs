@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
+use sealwright_core::evidence::Exclusive;
 use sealwright_core::key::{Compromise, EvidenceGrade, KeyEvent, KeyState, KeyVersion, Purpose};
 use sealwright_core::name::{KeyName, KeyVersionId};
 use sealwright_core::permit::{Action, Resource};
@@ -56,6 +57,16 @@ pub(super) struct KeyView {
     keyid: String,
     public_key_pem: String,
     evidence: EvidenceGrade,
+    /// Whether it can sign on its token only.
+    exclusive: Exclusive,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence_sha256: Option<Sha256Digest>,
+    /// From when on it may be destroyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destroy_from: Option<Timestamp>,
+    /// The record since which it is being destroyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destroy_intent: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,7 +128,13 @@ fn view(daemon: &Daemon, state: &State, key: KeyVersionId, version: &KeyVersion)
         spki_sha256: enrolment.spki.sha256(),
         keyid: enrolment.spki.keyid(),
         public_key_pem: enrolment.spki.to_pem(),
-        evidence: enrolment.evidence,
+        evidence: version.evidence(),
+        exclusive: version.exclusive(),
+        evidence_sha256: version.attestation.map(|newest| newest.evidence_sha256),
+        destroy_from: daemon.config.destruction.possible_from(version),
+        destroy_intent: version
+            .destroy_intent
+            .filter(|_| version.state != KeyState::Destroyed),
         certificate: enrolment.certificate,
         certificate_chain: enrolment.certificate_chain,
         succession: succession.and_then(|text| RawValue::from_string(text).ok()),
@@ -242,7 +259,7 @@ pub(super) async fn change(
     let Change { event, reason } = read_json(call, body).await?;
     check_reason(&reason)?;
     if event == KeyEvent::Destroy {
-        return Err(bad("a key is not destroyed by this call"));
+        return Err(bad("a key is destroyed by a call of its own: …/destroy"));
     }
     view_of(call, &id)?;
     let changed = KeyChanged {

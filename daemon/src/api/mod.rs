@@ -6,6 +6,7 @@ mod audit;
 mod clock;
 mod compromise;
 mod crl;
+mod destroy;
 mod device_keys;
 mod enrol;
 mod erasure;
@@ -17,6 +18,7 @@ mod log;
 pub(crate) mod operations;
 mod policy;
 mod query;
+mod receipts;
 mod retention;
 mod revocation;
 mod rotation;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use sealwright_core::error::Code;
 use sealwright_core::json;
@@ -38,6 +41,7 @@ use serde::de::DeserializeOwned;
 
 use self::query::Query;
 use crate::authn::{Caller, Peer};
+use crate::binding::{Address, DPOP, Presented};
 use crate::config::Limits;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
@@ -53,6 +57,8 @@ pub struct Call<'a> {
     daemon: &'a Arc<Daemon>,
     peer: &'a Arc<Peer>,
     request_id: &'a str,
+    /// The caller, where it showed an access token: who that token is bound to.
+    bound: Option<Caller>,
 }
 
 /// Answers one request.
@@ -62,18 +68,33 @@ pub async fn handle(
     request: Request<Incoming>,
     request_id: String,
 ) -> Answer {
-    let call = Call {
-        daemon: &daemon,
-        peer: &peer,
-        request_id: &request_id,
+    let sent_proof = request.headers().contains_key(&DPOP);
+    let mut answer = answer(&daemon, &peer, request, &request_id).await;
+    let now = daemon.clock.now();
+    daemon.binding.dress(&mut answer, sent_proof, now).await;
+    answer
+}
+
+async fn answer(
+    daemon: &Daemon,
+    peer: &Peer,
+    request: Request<Incoming>,
+    request_id: &str,
+) -> Answer {
+    let mut call = Call {
+        daemon,
+        peer,
+        request_id,
+        bound: None,
     };
     let path = request.uri().path().to_owned();
-    match route(&call, request).await {
+    match route(&mut call, request).await {
         Ok(answer) => answer,
         Err(refusal) => {
             tracing::info!(%request_id, code = %refusal.code, reason = %refusal.reason, "request refused");
+            daemon.metrics.denied(&refusal);
             daemon.mark_suspect(&refusal).await;
-            let mut answer = http::problem(&refusal, &request_id);
+            let mut answer = http::problem(&refusal, request_id);
             if refusal.code == Code::MethodNotAllowed {
                 let segments: Vec<&str> = path.split('/').skip(1).collect();
                 http::set(&mut answer, ALLOW, &methods_at(&segments).join(", "));
@@ -83,9 +104,24 @@ pub async fn handle(
     }
 }
 
-async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn route(call: &mut Call<'_>, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
+    let shown = shown(&head);
+    // What signs judges the token itself: whatever is wrong with it is recorded.
+    match path.as_str() {
+        "/v1/sign" if head.method == Method::POST => {
+            let query = head.uri.query().unwrap_or_default();
+            return Ok(sign::post(call, query, &head.headers, shown, body).await);
+        }
+        "/v1/receipts" if head.method == Method::POST => {
+            let query = head.uri.query().unwrap_or_default();
+            return Ok(receipts::post(call, query, shown, body).await);
+        }
+        _ => {}
+    }
+    call.bind(shown?).await?;
+    let call = &*call;
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let query = head.uri.query().unwrap_or_default();
     if !matches!(
@@ -93,24 +129,28 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "sign"]
             | ["v1", "keys", "generate"]
             | ["v1", "policy", "activate"]
+            | ["v1", "clock", "accept"]
+            | ["v1", "freeze", "lift"]
+            | ["v1", "audit", "erasures"]
             | ["v1", "keys", _, _, "rotate"]
             | ["v1", "keys", _, _, "rotate", "schedule"]
-            | ["v1", "keys", _, _, _, "compromise" | "events"]
+            | ["v1", "keys", _, _, _, "compromise" | "destroy" | "events"]
             | ["v1", "audit", "records"]
             | ["v1", "log", "proof", _]
             | ["v1", "log", "consistency"]
             | ["v1", "operations", _]
+            | ["v1", "receipts"]
+            | ["v1", "receipts", _]
     ) {
         Query::parse(query).finish()?;
     }
     let get = head.method == Method::GET;
     let post = head.method == Method::POST;
     match segments.as_slice() {
-        ["v1", "sign"] if post => Ok(sign::post(call, query, &head.headers, body).await),
         ["v1", "status"] if get => status::get(call),
-        ["v1", "clock", "accept"] if post => clock::accept(call, body).await,
+        ["v1", "clock", "accept"] if post => clock::accept(call, query, body).await,
         ["v1", "freeze"] if post => freeze::set(call, body).await,
-        ["v1", "freeze", "lift"] if post => freeze::lift(call, body).await,
+        ["v1", "freeze", "lift"] if post => freeze::lift(call, query, body).await,
         ["v1", "keys"] if get => keys::list(call, None),
         ["v1", "keys"] if post => enrol::post(call, body).await,
         ["v1", "keys", "describe"] if post => device_keys::describe(call, body).await,
@@ -133,6 +173,10 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             compromise::post(call, id, query, body).await
         }
+        ["v1", "keys", tenant, label, version, "destroy"] if post => {
+            let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
+            destroy::post(call, id, query, body).await
+        }
         ["v1", "keys", tenant, label, version, "crl"] if post => {
             let id = keys::parse_version(&format!("{tenant}/{label}#{version}"))?;
             crl::post(call, id, body).await
@@ -144,7 +188,7 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "keys", tenant, label, version, "events"] if post => {
             keys::change(call, &format!("{tenant}/{label}#{version}"), query, body).await
         }
-        ["v1", "audit", "erasures"] if post => erasure::post(call, body).await,
+        ["v1", "audit", "erasures"] if post => erasure::post(call, query, body).await,
         ["v1", "audit", "holds"] if get => holds::list(call),
         ["v1", "audit", "holds"] if post => holds::place(call, body).await,
         ["v1", "audit", "holds", "lift"] if post => holds::lift(call, body).await,
@@ -163,6 +207,9 @@ async fn route(call: &Call<'_>, request: Request<Incoming>) -> Result<Answer, Re
         ["v1", "operations", index, "approvals"] if post => {
             operations::approve(call, index, body).await
         }
+        ["v1", "receipts"] if get => receipts::current(call, query).await,
+        ["v1", "receipts", id] if get => receipts::show(call, id, query).await,
+        ["v1", "receipts", id, "history"] if get => receipts::history(call, id),
         ["v1", "tokens", token, "clear"] if post => tokens::clear(call, token, body).await,
         ["v1", "trust"] if post => trust::post(call, body).await,
         known if !methods_at(known).is_empty() => Err(Refusal::bad_input(
@@ -193,6 +240,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/keys/{tenant}/{label}/rotate/cancel"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/attest"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/compromise"),
+    ("POST", "/v1/keys/{tenant}/{label}/{version}/destroy"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/crl"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/events"),
     ("POST", "/v1/keys/{tenant}/{label}/{version}/revocation"),
@@ -213,6 +261,10 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/operations"),
     ("GET", "/v1/operations/{index}"),
     ("POST", "/v1/operations/{index}/approvals"),
+    ("GET", "/v1/receipts"),
+    ("POST", "/v1/receipts"),
+    ("GET", "/v1/receipts/{id}"),
+    ("GET", "/v1/receipts/{id}/history"),
     ("POST", "/v1/tokens/{name}/clear"),
     ("POST", "/v1/trust"),
 ];
@@ -238,7 +290,21 @@ fn fits(path: &str, segments: &[&str]) -> bool {
 impl Call<'_> {
     /// Authenticates the caller for this request.
     fn caller(&self) -> Result<Caller, Refusal> {
-        self.daemon.authenticate(self.peer)
+        match &self.bound {
+            Some(caller) => Ok(caller.clone()),
+            None => self.daemon.authenticate(self.peer),
+        }
+    }
+
+    /// Judges an access token that came along, whether or not the endpoint wants one.
+    async fn bind(&mut self, shown: Option<(Presented, Address)>) -> Result<(), Refusal> {
+        if shown.is_some() {
+            let caller = self.daemon.authenticate(self.peer)?;
+            let mut facts = None;
+            let bound = self.daemon.bind_token(caller, self.peer, shown, &mut facts);
+            self.bound = Some(bound.await?);
+        }
+        Ok(())
     }
 
     /// Asks policy whether the caller may do this.
@@ -254,11 +320,22 @@ impl Call<'_> {
             action,
             resource,
             sign: None,
+            token: caller.shown(),
             now: self.daemon.clock.now(),
         };
-        self.daemon.policy.current().decide(&question).granted()?;
+        let answer = self.daemon.policy.current().decide(&question);
+        answer.granted(caller.shown())?;
         Ok(())
     }
+}
+
+/// The access token in a request's head, and what its proof has to be about.
+fn shown(head: &Parts) -> Result<Option<(Presented, Address)>, Refusal> {
+    let address = Address {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+    };
+    Ok(Presented::read(&head.headers)?.map(|presented| (presented, address)))
 }
 
 /// An operator's own words go into the log: bounded, like everything there.

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::keys::managed_key;
 use super::{Call, actor, read_json};
+use crate::audit::writer::Claim;
 use crate::authn::Caller;
 use crate::http::{self, Answer};
 use crate::own_words;
@@ -49,10 +50,10 @@ pub(super) async fn post(
         None => successor(call, &id.key)?,
     };
     call.daemon.can_sign()?;
-    let (sealed, revocation) = stated(call, &caller, &id, &by).await?;
+    let (signed, revocation) = stated(call, &caller, &id, &by).await?;
     let signed_by = revocation.signed_by.clone();
     let event = Event::KeyRevocation(Box::new(revocation));
-    let recorded = call.daemon.journal.record_with(sealed, event).await?;
+    let recorded = call.daemon.journal.record_with(signed, event).await?;
     let record = recorded.index();
     let released = recorded.release();
     let statement = serde_json::from_slice(&released.bytes);
@@ -87,11 +88,12 @@ async fn stated(
     caller: &Caller,
     id: &KeyVersionId,
     by: &KeyName,
-) -> Result<(Sealed, KeyRevocation), Refusal> {
+) -> Result<((Sealed, Claim), KeyRevocation), Refusal> {
     let daemon = call.daemon;
     let intent = SpeechIntent {
         principal: &caller.principal,
         peer: caller.peer,
+        token: caller.shown(),
         signed_by: by,
         now: daemon.clock.now(),
         deadline: own_words::deadline(),
@@ -105,6 +107,7 @@ async fn stated(
         .journal
         .with_state(|state| authorise_revocation(state, &*policy, &intent, id))?;
     let signed_by = permit.key().clone();
+    let claim = Claim::of(&permit);
     let sealed = own_words::signed(daemon, permit, PAYLOAD_TYPE, &payload).await?;
     let revocation = KeyRevocation {
         key: id.clone(),
@@ -113,5 +116,5 @@ async fn stated(
         statement: sealed.for_record(),
         by: actor(caller),
     };
-    Ok((sealed, revocation))
+    Ok(((sealed, claim), revocation))
 }

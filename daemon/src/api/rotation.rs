@@ -59,6 +59,7 @@ pub(super) async fn post(
         reason,
         principal: &caller.principal,
         by: actor(&caller),
+        token: caller.shown(),
         warrant,
     };
     let recorded = rotate(call.daemon, rotation).await?;

@@ -13,9 +13,10 @@ use sealwright_core::name::KeyName;
 use super::query::Query;
 use super::{Call, content_type, operations};
 use crate::authn::Caller;
+use crate::binding::{Address, Presented};
 use crate::daemon::Daemon;
 use crate::http::Answer;
-use crate::pipeline::{self, KEYS_MAX, SignCall, TIMEOUT_MAX};
+use crate::pipeline::{self, Asked, KEYS_MAX, SignCall, TIMEOUT_MAX};
 use crate::refusal::Refusal;
 use crate::seal::Format;
 
@@ -31,10 +32,11 @@ pub(super) async fn post(
     call: &Call<'_>,
     query: &str,
     headers: &HeaderMap,
+    shown: Result<Option<(Presented, Address)>, Refusal>,
     body: Incoming,
 ) -> Answer {
     let default_timeout = Duration::from_millis(call.daemon.config.limits.request_ms);
-    let sign_call = read_head(query, headers, default_timeout, body);
+    let sign_call = shown.and_then(|shown| read_head(query, headers, default_timeout, shown, body));
     let patience = preferred_patience(headers);
     let (Some(patience), Ok(read), Ok(caller)) = (patience, &sign_call, call.caller()) else {
         return pipeline::sign(call.daemon, call.peer, sign_call, call.request_id).await;
@@ -79,7 +81,7 @@ fn to_be_touched(daemon: &Daemon, caller: &Caller, keys: &[String]) -> Vec<Strin
     touched.map(|name| name.to_string()).collect()
 }
 
-fn bad(detail: impl Into<String>) -> Refusal {
+pub(super) fn bad(detail: impl Into<String>) -> Refusal {
     Refusal::bad_input(Code::InvalidRequest, detail)
 }
 
@@ -87,6 +89,7 @@ fn read_head(
     query: &str,
     headers: &HeaderMap,
     default_timeout: Duration,
+    shown: Option<(Presented, Address)>,
     body: Incoming,
 ) -> Result<SignCall, Refusal> {
     let mut query = Query::parse(query);
@@ -104,6 +107,7 @@ fn read_head(
     let operation = query.take_as("operation")?;
     query.finish()?;
     Ok(SignCall {
+        asked: Asked::Signature,
         keys,
         format,
         wants_proof,
@@ -111,6 +115,7 @@ fn read_head(
         idempotency: idempotency_key(headers)?,
         operation,
         deadline: Instant::now() + timeout,
+        shown,
         body,
     })
 }
@@ -126,7 +131,7 @@ fn format(text: Option<&str>, keys: usize) -> Result<Format, Refusal> {
     }
 }
 
-fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
+pub(super) fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
     match text {
         None => Ok(false),
         Some("wait") => Ok(true),
@@ -134,7 +139,7 @@ fn wants_proof(text: Option<&str>) -> Result<bool, Refusal> {
     }
 }
 
-fn timeout(ms: u64) -> Result<Duration, Refusal> {
+pub(super) fn timeout(ms: u64) -> Result<Duration, Refusal> {
     let timeout = Duration::from_millis(ms);
     if ms >= 1 && timeout <= TIMEOUT_MAX {
         return Ok(timeout);

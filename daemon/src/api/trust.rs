@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::keys::{bad, managed_key};
 use super::{Call, actor, read_json};
+use crate::audit::writer::Claim;
 use crate::authn::Caller;
 use crate::http::{self, Answer};
 use crate::own_words;
@@ -47,9 +48,9 @@ pub(super) async fn post(call: &Call<'_>, body: Incoming) -> Result<Answer, Refu
         return Err(bad(format!("valid_until is not after now, which is {now}")));
     }
     call.daemon.can_sign()?;
-    let (sealed, published) = published(call, &caller, &name, wanted.valid_until).await?;
+    let (signed, published) = published(call, &caller, &name, wanted.valid_until).await?;
     let event = Event::TrustPublished(published.clone());
-    let recorded = call.daemon.journal.record_with(sealed, event).await?;
+    let recorded = call.daemon.journal.record_with(signed, event).await?;
     let record = recorded.index();
     let released = recorded.release();
     let envelope = serde_json::from_slice(&released.bytes);
@@ -72,11 +73,12 @@ async fn published(
     caller: &Caller,
     name: &KeyName,
     valid_until: Option<Timestamp>,
-) -> Result<(Sealed, TrustPublished), Refusal> {
+) -> Result<((Sealed, Claim), TrustPublished), Refusal> {
     let daemon = call.daemon;
     let intent = SpeechIntent {
         principal: &caller.principal,
         peer: caller.peer,
+        token: caller.shown(),
         signed_by: name,
         now: daemon.trusted_clock.now()?,
         deadline: own_words::deadline(),
@@ -92,6 +94,7 @@ async fn published(
         .journal
         .with_state(|state| authorise_trust(state, &*policy, &intent, valid_until, &vkey))?;
     let signed_by = permit.key().clone();
+    let claim = Claim::of(&permit);
     let sealed = own_words::signed(daemon, permit, PAYLOAD_TYPE, &payload).await?;
     let published = TrustPublished {
         serial,
@@ -102,5 +105,5 @@ async fn published(
         valid_until,
         by: actor(caller),
     };
-    Ok((sealed, published))
+    Ok(((sealed, claim), published))
 }

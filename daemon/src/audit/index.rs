@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::panics;
 
-use super::index_rows::{Facts, candidates, decode, record_key};
+use super::index_rows::{Facts, candidates, record};
 use super::writer::Durable;
 
 /// Longest list that one query returns.
@@ -182,8 +182,7 @@ impl Index {
     /// One record.
     pub fn get(&self, index: u64) -> Result<Option<Stored>, IndexError> {
         let db = self.handle()?;
-        let value = self.caught(|| db.get(record_key(index)))??;
-        Ok(value.and_then(|bytes| decode(index, &bytes)))
+        Ok(self.caught(|| record(&db, index))??)
     }
 
     /// Runs what reads sled. Where that panics, the index is out of use until its thread has made it anew.
@@ -231,7 +230,7 @@ impl Index {
     ) -> Result<(Vec<Stored>, Option<u64>), IndexError> {
         let limit = query.limit.min(PAGE_MAX);
         let mut found = Vec::new();
-        for (looked_at, index) in candidates(db, query).enumerate() {
+        for (looked_at, index) in candidates(db, query)?.enumerate() {
             let index = index?;
             if query.until.is_some_and(|until| index >= until) {
                 break;

@@ -2,12 +2,14 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `m2` | index and SHA-256 of the last batch applied |
-//! | `r` index | leaf length, salt, leaf, body; without a body: leaf length with its highest bit set, the record that erased it or 0, leaf, rest |
-//! | `k`, `p`, `o`, `s`, `t` with SHA-256 of key, principal, outcome, subject digest, kind; block | which of the block's 256 indices are listed, a bit each |
+//! | `m3` | index and SHA-256 of the last batch applied |
+//! | `r` chunk | the chunk's records, up to 4, in order: place in the chunk, length of what follows, leaf length, salt, leaf, body; without a body: leaf length with its highest bit set, the record that erased it or 0, leaf, rest |
+//! | `k`, `p`, `o`, `t` with SHA-256 of key, principal, outcome, kind; block | which of the block's 256 indices are listed, a bit each |
+//! | `s` bucket first | subject digests, see `index_subjects.rs` |
 //!
 //! Blocks, because most records are on the same few lists: a row per list and record would be five rows for
-//! each, and a row costs sled as much as the record itself.
+//! each, and a row costs sled as much as the record itself. Chunks, because sled keeps some hundred bytes in memory for
+//! each of its pages, and a page has at most 16 rows, whatever their size.
 
 use std::collections::BTreeMap;
 
@@ -19,47 +21,64 @@ use sealwright_core::statement::Subject;
 
 use super::index::Query;
 use super::index::Stored;
+use super::index_subjects::{self, Subjects, Tails};
 
 /// Another layout takes another mark: an index that lacks it is built anew.
-const MARK: &[u8] = b"m2";
+const MARK: &[u8] = b"m3";
 /// Which indices of a block are listed.
 type Bits = [u8; 32];
 /// Indices in one block of a list.
 pub(super) const BLOCK: u64 = size_of::<Bits>() as u64 * 8;
 
+/// Records in one row; a block is made of whole chunks.
+const CHUNK: u64 = 4;
+
+/// A row.
+pub(super) type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// Rows of records that go into sled together.
 #[derive(Default)]
 pub(super) struct Rows {
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// By chunk, in the order of their records.
+    records: BTreeMap<u64, Vec<u8>>,
     lists: BTreeMap<Vec<u8>, Bits>,
+    subjects: Subjects,
+    mark: Option<Vec<u8>>,
 }
 
 impl Rows {
-    /// The rows of one record, as far as it is kept.
+    /// One record, as far as it is kept.
     pub(super) fn add(&mut self, index: u64, kept: &Kept) {
         match kept {
             Kept::Whole(entry) => self.add_whole(index, entry),
             Kept::Redacted(redacted) => {
-                self.rows
-                    .push((record_key(index), encode_redacted(redacted)));
+                self.hold(index, &encode_redacted(redacted));
                 self.list(index, Facts::of_redacted(redacted));
             }
         }
     }
 
-    /// The rows of one record.
+    /// One record.
     pub(super) fn add_whole(&mut self, index: u64, entry: &Entry) {
-        self.rows.push((record_key(index), encode(entry)));
+        self.hold(index, &encode(entry));
         self.list(index, Facts::of_whole(entry));
+    }
+
+    fn hold(&mut self, index: u64, record: &[u8]) {
+        let chunk = self.records.entry(index / CHUNK).or_default();
+        let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        chunk.push((index % CHUNK) as u8);
+        chunk.extend(len.to_le_bytes());
+        chunk.extend(record);
     }
 
     fn list(&mut self, index: u64, facts: Option<Facts>) {
         let Some(facts) = facts else { return };
+        self.subjects.add(index, &facts.subjects);
         let lists = [
             (b'k', facts.keys),
             (b'p', facts.principals),
             (b'o', facts.outcomes),
-            (b's', facts.subjects),
             (b't', vec![facts.kind]),
         ];
         for (tag, values) in lists {
@@ -74,14 +93,19 @@ impl Rows {
 
     /// Everything before the end of `chain` has been added.
     pub(super) fn mark(&mut self, chain: Chain) {
-        self.rows.push((MARK.to_vec(), mark_value(chain)));
+        self.mark = Some(mark_value(chain));
     }
 
-    /// Writes them. Only the thread that owns sled may: it adds to what a block has already.
+    /// Writes them. Only the thread that owns sled may: it adds to what chunks, blocks and buckets have already.
     pub(super) fn apply(self, db: &sled::Db) -> Result<(), sled::Error> {
         let mut batch = sled::Batch::default();
-        for (key, value) in self.rows {
-            batch.insert(key, value);
+        for (chunk, new) in self.records {
+            let key = chunk_key(chunk);
+            let is_new = new.first() == Some(&0);
+            match if is_new { None } else { db.get(&key)? } {
+                Some(old) => batch.insert(key, [&old, new.as_slice()].concat()),
+                None => batch.insert(key, new),
+            }
         }
         for (key, mut bits) in self.lists {
             if let Some(old) = db.get(&key)? {
@@ -91,15 +115,21 @@ impl Rows {
             }
             batch.insert(key, &bits);
         }
+        self.subjects.apply(db, &mut batch)?;
+        if let Some(mark) = self.mark {
+            batch.insert(MARK, mark);
+        }
         db.apply_batch(batch)
     }
 
-    /// Keys and values, where all records of the blocks concerned were added.
-    pub(super) fn into_rows(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    /// The rows, where all records of the blocks concerned were added, and all those before them to `tails`.
+    pub(super) fn into_rows(self, tails: &mut Tails) -> impl Iterator<Item = KeyValue> + use<> {
+        let records = self.records.into_iter();
         let lists = self.lists.into_iter();
-        self.rows
-            .into_iter()
+        records
+            .map(|(chunk, records)| (chunk_key(chunk), records))
             .chain(lists.map(|(key, bits)| (key, bits.to_vec())))
+            .chain(tails.fill(self.subjects))
     }
 }
 
@@ -118,8 +148,30 @@ pub(super) fn mark_value(chain: Chain) -> Vec<u8> {
     [chain.index.to_le_bytes().as_slice(), &chain.last.0].concat()
 }
 
-pub(super) fn record_key(index: u64) -> Vec<u8> {
-    with_number(vec![b'r'], index)
+/// The record at `index`, if it is there.
+pub(super) fn record(db: &sled::Db, index: u64) -> Result<Option<Stored>, sled::Error> {
+    let chunk = db.get(chunk_key(index / CHUNK))?;
+    let record = chunk.and_then(|chunk| {
+        let mut records = records_of(&chunk);
+        let (_, bytes) = records.find(|(place, _)| u64::from(*place) == index % CHUNK)?;
+        decode(index, bytes)
+    });
+    Ok(record)
+}
+
+fn chunk_key(chunk: u64) -> Vec<u8> {
+    with_number(vec![b'r'], chunk)
+}
+
+/// The records in a row, by their places.
+fn records_of(mut chunk: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (place, rest) = chunk.split_first()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (record, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        chunk = rest;
+        Some((*place, record))
+    })
 }
 
 /// `tag ‖ SHA-256(value)`: fixed width, so that one value cannot be the prefix of another.
@@ -129,12 +181,12 @@ fn list_prefix(tag: u8, value: &str) -> Vec<u8> {
     prefix
 }
 
-fn with_number(mut prefix: Vec<u8>, number: u64) -> Vec<u8> {
+pub(super) fn with_number(mut prefix: Vec<u8>, number: u64) -> Vec<u8> {
     prefix.extend(number.to_be_bytes());
     prefix
 }
 
-fn number_at_end(key: &[u8]) -> u64 {
+pub(super) fn number_at_end(key: &[u8]) -> u64 {
     key.last_chunk()
         .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
@@ -142,38 +194,55 @@ fn number_at_end(key: &[u8]) -> u64 {
 pub(super) type Indices = Box<dyn Iterator<Item = Result<u64, sled::Error>>>;
 
 /// Indices to look at, by the narrowest list that the query names.
-pub(super) fn candidates(db: &sled::Db, query: &Query) -> Indices {
+pub(super) fn candidates(db: &sled::Db, query: &Query) -> Result<Indices, sled::Error> {
+    let from = query.from;
+    if let Some(digest) = &query.subject {
+        return index_subjects::listed(db, digest, from);
+    }
     let lists = [
-        (b's', &query.subject),
         (b'k', &query.key),
         (b'p', &query.principal),
         (b'o', &query.outcome),
         (b't', &query.kind),
     ];
-    let list = lists
-        .into_iter()
-        .find_map(|(tag, value)| Some((tag, value.as_deref()?)));
-    let from = query.from;
-    match list {
-        Some((tag, value)) => {
-            let blocks = rows_from(db, list_prefix(tag, value), from / BLOCK);
-            Box::new(blocks.flat_map(move |row| listed(row, from)))
-        }
-        None => {
-            let records = rows_from(db, vec![b'r'], from);
-            Box::new(records.map(|row| row.map(|(key, _)| number_at_end(&key))))
-        }
-    }
+    let mut lists = lists.into_iter();
+    Ok(
+        match lists.find_map(|(tag, value)| Some((tag, value.as_deref()?))) {
+            Some((tag, value)) => {
+                let blocks = rows_from(db, list_prefix(tag, value), from / BLOCK);
+                Box::new(blocks.flat_map(move |row| listed(row, from)))
+            }
+            None => {
+                let chunks = rows_from(db, vec![b'r'], from / CHUNK);
+                Box::new(chunks.flat_map(move |row| held(row, from)))
+            }
+        },
+    )
 }
 
-type Row = Result<(sled::IVec, sled::IVec), sled::Error>;
+pub(super) type Row = Result<(sled::IVec, sled::IVec), sled::Error>;
 
-fn rows_from(db: &sled::Db, prefix: Vec<u8>, number: u64) -> impl Iterator<Item = Row> + 'static {
+pub(super) fn rows_from(
+    db: &sled::Db,
+    prefix: Vec<u8>,
+    number: u64,
+) -> impl Iterator<Item = Row> + 'static {
     db.range(with_number(prefix.clone(), number)..)
         .take_while(move |row| {
             row.as_ref()
                 .map_or(true, |(key, _)| key.starts_with(&prefix))
         })
+}
+
+/// The indices of a chunk from `from` on, or the error in its place.
+fn held(chunk: Row, from: u64) -> Vec<Result<u64, sled::Error>> {
+    let (key, row) = match chunk {
+        Ok(row) => row,
+        Err(error) => return vec![Err(error)],
+    };
+    let first = number_at_end(&key).saturating_mul(CHUNK);
+    let indices = records_of(&row).map(|(place, _)| first.saturating_add(place.into()));
+    indices.filter(|index| *index >= from).map(Ok).collect()
 }
 
 /// The indices of a block from `from` on, or the error in its place.
@@ -217,7 +286,7 @@ fn encode_redacted(redacted: &Redacted) -> Vec<u8> {
     [&leaf_len[..], &by.to_le_bytes(), leaf, &rest.to_bytes()].concat()
 }
 
-pub(super) fn decode(index: u64, bytes: &[u8]) -> Option<Stored> {
+fn decode(index: u64, bytes: &[u8]) -> Option<Stored> {
     let (leaf_len, rest) = bytes.split_first_chunk()?;
     let leaf_len = u32::from_le_bytes(*leaf_len);
     let kept = if leaf_len & REDACTED == 0 {
@@ -336,6 +405,9 @@ impl Facts {
             Event::TrustPublished(published) => {
                 facts.about_key(&published.signed_by.key, &published.by.principal)
             }
+            Event::KeyDestroyIntent(intent) => {
+                facts.about_key(&intent.key.key, &intent.by.principal)
+            }
             Event::KeyGenerateIntent(intent) => {
                 facts.about_key(&intent.key.key, &intent.by.principal)
             }
@@ -360,6 +432,7 @@ impl Facts {
                 facts.about_tenant(&denials.tenant, &denials.principal);
             }
             Event::AuditErased(erased) => facts.about_tenant(&erased.tenant, &erased.by.principal),
+            Event::HoldInherited(hold) => facts.about_tenant(&hold.tenant, &hold.by),
             Event::HoldPlaced(hold) | Event::HoldLifted(hold) => {
                 facts.about_tenant(&hold.tenant, &hold.by.principal)
             }
@@ -439,7 +512,8 @@ mod tests {
             kind: kind.map(str::to_owned),
             ..Query::default()
         };
-        candidates(db, &query).map(Result::unwrap).collect()
+        let found = candidates(db, &query).unwrap();
+        found.map(Result::unwrap).collect()
     }
 
     #[test]
@@ -456,11 +530,17 @@ mod tests {
     }
 
     #[test]
-    fn a_later_group_adds_to_a_block_and_takes_nothing_away() {
+    fn a_later_group_adds_to_block_and_chunk_and_takes_nothing_away() {
         let (db, kind) = (db(), Some("policy.activated"));
         store(&db, [1]);
-        store(&db, [2]);
-        store(&db, [1]);
-        assert_eq!(found(&db, kind, 0), [1, 2]);
+        store(&db, [2, 3, 4]);
+        store(&db, [5]);
+        assert_eq!(found(&db, kind, 0), [1, 2, 3, 4, 5]);
+        for index in 1..6 {
+            let stored = record(&db, index).unwrap().unwrap();
+            assert_eq!(stored.kept, Kept::Whole(entry(index)));
+        }
+        assert_eq!(record(&db, 0).unwrap(), None);
+        assert_eq!(record(&db, 6).unwrap(), None);
     }
 }

@@ -15,6 +15,8 @@ pub mod fsck;
 pub mod index;
 pub mod index_keeper;
 mod index_rows;
+mod index_subjects;
+pub mod min_version;
 pub mod old_journal;
 mod opening;
 pub mod reader;
@@ -83,6 +85,9 @@ pub enum OpenError {
         "{0} is locked: another sealwrightd is running on this state directory, or `sealwrightd` fsck, reindex or archive is at work"
     )]
     Locked(PathBuf),
+    /// A newer version finalised its upgrade.
+    #[error(transparent)]
+    MinVersion(#[from] min_version::MinVersionError),
     /// The journal is unusable.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -160,6 +165,7 @@ pub async fn open(
     failpoints: Arc<Failpoints>,
 ) -> Result<Audit, OpenError> {
     let lock = lock(&settings.state_dir)?;
+    min_version::check(&settings.state_dir, env!("CARGO_PKG_VERSION"))?;
     let journal_dir = folder(&settings.state_dir, "journal")?;
     let tiles_dir = folder(&settings.state_dir, "tiles")?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&journal_dir));
@@ -223,7 +229,9 @@ pub async fn open(
         Box::new(snapshots),
     ];
     // Before this run writes anything: its own records have the time of a clock that may be wrong.
-    let earlier = (found.state.next_index() > 0).then(|| found.state.clock_basis());
+    let boot_id = clock.boot_id();
+    let basis = |state: &State| state.clock_basis(boot_id.as_deref());
+    let earlier = (found.state.next_index() > 0).then(|| basis(&found.state));
     let started = Journal::start(
         segments,
         found.state,
@@ -262,7 +270,7 @@ pub async fn open(
     let eraser = eraser.map_err(failed)?;
     let archived = Stub::all(disk.as_ref()).map_err(failed)?;
     // A log that begins now has nothing to compare a clock with but its own genesis.
-    let clock_basis = earlier.unwrap_or_else(|| journal.with_state(State::clock_basis));
+    let clock_basis = earlier.unwrap_or_else(|| journal.with_state(basis));
     if from > 0 {
         let checked = background::start(&settings.state_dir, journal.clone(), file.clone());
         checked.map_err(|source| OpenError::Io {

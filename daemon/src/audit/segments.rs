@@ -23,9 +23,21 @@ pub struct Space {
     room: AtomicU64,
     spare_ready: AtomicBool,
     low_water: AtomicBool,
+    free: AtomicU64,
+    journal: AtomicU64,
 }
 
 impl Space {
+    /// Bytes that were free when the disk was last looked at.
+    pub fn free_bytes(&self) -> u64 {
+        self.free.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the journal's files had then.
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal.load(Ordering::Relaxed)
+    }
+
     /// Whether a release can be recorded for sure.
     pub fn is_enough(&self) -> bool {
         let next =
@@ -36,6 +48,10 @@ impl Space {
     /// Looks at the disk: makes the spare if it is missing, and notes whether free space is low.
     pub fn keep(&self, disk: &dyn Disk, segment_bytes: u64, low_water_bytes: u64) {
         let free = disk.free_bytes().unwrap_or(u64::MAX);
+        self.free.store(free, Ordering::Relaxed);
+        let names = disk.list().unwrap_or_default();
+        let sizes = names.iter().filter_map(|name| disk.len(name).ok());
+        self.journal.store(sizes.sum(), Ordering::Relaxed);
         self.low_water
             .store(free < low_water_bytes, Ordering::Release);
         let would_fit = free.saturating_sub(low_water_bytes) >= segment_bytes;

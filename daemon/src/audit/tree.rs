@@ -49,9 +49,16 @@ struct Waiting {
     leaves: Vec<Hash>,
     /// When the oldest record that no checkpoint covers became durable.
     since: Option<Instant>,
+    /// When this run's newest checkpoint was signed.
+    signed: Option<Instant>,
 }
 
 impl Pending {
+    /// How long ago this run's newest checkpoint was signed.
+    pub fn age(&self) -> Option<Duration> {
+        self.lock().signed.map(|signed| signed.elapsed())
+    }
+
     /// How long a record has been waiting for a checkpoint; zero where none waits.
     pub fn lag(&self) -> Duration {
         self.lock()
@@ -63,6 +70,7 @@ impl Pending {
     pub fn covered(&self, taken: Instant) {
         let mut waiting = self.lock();
         waiting.since = (!waiting.leaves.is_empty()).then_some(taken);
+        waiting.signed = Some(Instant::now());
     }
 
     /// Records whose leaves are in the tiles.

@@ -7,6 +7,7 @@ use sealwright_core::tlog::checkpoint::CheckpointError as BodyError;
 use sealwright_core::tlog::note::{NoteError, NoteSignature};
 use sealwright_core::tlog::quorum::{Cosignature, CosignatureError, Quorum};
 use sealwright_core::tlog::{Checkpoint, Note};
+use tokio::sync::watch;
 
 use super::checkpoint::{CheckpointError, Published};
 use super::checkpoint_store::Store;
@@ -21,14 +22,9 @@ const LOOKED_AT: usize = 64;
 pub struct Witnesses {
     quorum: Quorum,
     store: Arc<Store>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct State {
-    /// By position in the quorum.
-    newest: Vec<Option<Vouched>>,
-    anchored: Option<Anchored>,
+    /// The newest cosignature of each witness, by position in the quorum.
+    newest: Mutex<Vec<Option<Vouched>>>,
+    anchored: watch::Sender<Option<Anchored>>,
 }
 
 /// The newest checkpoint that one witness cosigned.
@@ -88,14 +84,11 @@ pub struct Accepted {
 impl Witnesses {
     /// Looks up what an earlier run stored; a damaged cosignature is passed over and logged.
     pub fn open(quorum: Quorum, store: Arc<Store>) -> Result<Self, CheckpointError> {
-        let state = State {
-            newest: vec![None; quorum.witnesses().len()],
-            anchored: None,
-        };
         let this = Self {
+            newest: Mutex::new(vec![None; quorum.witnesses().len()]),
+            anchored: watch::Sender::default(),
             quorum,
             store,
-            state: Mutex::new(state),
         };
         let cosigned = this.store.cosigned_by(this.quorum.witnesses())?;
         let newest = cosigned
@@ -149,18 +142,23 @@ impl Witnesses {
 
     /// The newest checkpoint that has the quorum.
     pub fn anchored(&self) -> Option<Anchored> {
-        self.lock().anchored.clone()
+        self.anchored.borrow().clone()
+    }
+
+    /// The same for those who wait for it.
+    pub fn watch(&self) -> watch::Receiver<Option<Anchored>> {
+        self.anchored.subscribe()
     }
 
     /// The newest cosignature of each witness, in the order of the configuration.
     pub fn newest(&self) -> Vec<Option<Vouched>> {
-        self.lock().newest.clone()
+        self.lock().clone()
     }
 
     /// Seconds since the newest quorum; `None` where there is none, or where it lies so far in the future that
     /// this host's clock must have been set back.
     pub fn age(&self, now: Timestamp) -> Option<u64> {
-        let reached = self.lock().anchored.as_ref()?.reached;
+        let reached = self.anchored.borrow().as_ref()?.reached;
         let now = seconds(now);
         (reached <= now.saturating_add(MAX_AHEAD_S)).then(|| now.saturating_sub(reached))
     }
@@ -187,24 +185,10 @@ impl Witnesses {
             size,
             root: *checkpoint.root(),
         };
-        let mut state = self.lock();
-        for Cosignature { witness, time, .. } in &cosignatures {
-            let vouched = Vouched { size, time: *time };
-            if let Some(slot) = state.newest.get_mut(*witness)
-                && slot.is_none_or(|have| (have.size, have.time) <= (size, *time))
-            {
-                *slot = Some(vouched);
-            }
+        self.note_newest(size, &cosignatures);
+        if let Some(reached) = reached {
+            self.anchor(Anchored { published, reached });
         }
-        if let Some(reached) = reached
-            && state
-                .anchored
-                .as_ref()
-                .is_none_or(|have| (have.published.size, have.reached) <= (size, reached))
-        {
-            state.anchored = Some(Anchored { published, reached });
-        }
-        drop(state);
         Ok(Accepted {
             witnesses: cosignatures
                 .iter()
@@ -212,6 +196,32 @@ impl Witnesses {
                 .collect(),
             quorum: reached.is_some(),
         })
+    }
+
+    fn note_newest(&self, size: u64, cosignatures: &[Cosignature]) {
+        let mut newest = self.lock();
+        for Cosignature { witness, time, .. } in cosignatures {
+            let vouched = Vouched { size, time: *time };
+            if let Some(slot) = newest.get_mut(*witness)
+                && slot.is_none_or(|have| (have.size, have.time) <= (size, *time))
+            {
+                *slot = Some(vouched);
+            }
+        }
+    }
+
+    /// A late quorum of an older checkpoint changes nothing.
+    fn anchor(&self, anchored: Anchored) {
+        let rank = |anchored: &Anchored| (anchored.published.size, anchored.reached);
+        self.anchored.send_if_modified(|have| {
+            let is_newer = have
+                .as_ref()
+                .is_none_or(|have| rank(have) <= rank(&anchored));
+            if is_newer {
+                *have = Some(anchored);
+            }
+            is_newer
+        });
     }
 
     /// The stored cosignatures of a checkpoint, verified anew: nothing is believed for lying in our folder, and
@@ -232,8 +242,8 @@ impl Witnesses {
     }
 
     /// Held for a look or a change of memory, never over a file operation.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<Vouched>>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use sealwright_core::error::Code;
 use sealwright_core::journal::{BATCH_MAX, BODY_MAX, Chain, Entry, batch_len};
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use super::segments::{Place, Segments};
 use crate::clock::Clock;
 use crate::failpoints::Failpoints;
+use crate::metrics::Commits;
 
 /// A value whose record is durable at `index`. Made only here.
 ///
@@ -100,6 +102,9 @@ pub enum RecordError {
         /// What changed.
         reason: String,
     },
+    /// A key changed while it signed what the daemon says itself. That is thrown away, and nothing was recorded.
+    #[error(transparent)]
+    Void(ReleaseConflict),
     /// The event is not possible now.
     #[error(transparent)]
     State(#[from] StateError),
@@ -176,9 +181,15 @@ pub struct Journal {
     messages: Sender<Message>,
     state: Arc<RwLock<State>>,
     poisoned: Arc<AtomicBool>,
+    commits: Commits,
 }
 
 impl Journal {
+    /// What the writer observes of its batches.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
     /// Starts the writer thread. It ends at [`Journal::close`].
     pub fn start(
         segments: Segments,
@@ -190,7 +201,9 @@ impl Journal {
         let (messages, queue) = channel();
         let state = Arc::new(RwLock::new(state));
         let poisoned = Arc::new(AtomicBool::new(false));
+        let commits = Commits::default();
         let writer = Writer {
+            commits: commits.clone(),
             segments,
             state: Arc::clone(&state),
             poisoned: Arc::clone(&poisoned),
@@ -206,6 +219,7 @@ impl Journal {
                 messages,
                 state,
                 poisoned,
+                commits,
             },
             thread,
         ))
@@ -244,9 +258,13 @@ impl Journal {
         Ok(Recorded { value: (), index })
     }
 
-    /// Records `event`, of which `value` is a part: it leaves once the event is durable.
-    pub async fn record_with<T>(&self, value: T, event: Event) -> Result<Recorded<T>, RecordError> {
-        let index = self.submit(event, Vec::new()).await?;
+    /// Records `event`, of which `value` is a part that a key signed under `claim`: it leaves once the event is durable.
+    pub async fn record_with<T>(
+        &self,
+        (value, claim): (T, Claim),
+        event: Event,
+    ) -> Result<Recorded<T>, RecordError> {
+        let index = self.submit(event, vec![claim]).await?;
         Ok(Recorded { value, index })
     }
 
@@ -292,6 +310,7 @@ struct Writer {
     segments: Segments,
     state: Arc<RwLock<State>>,
     poisoned: Arc<AtomicBool>,
+    commits: Commits,
     clock: Arc<dyn Clock>,
     failpoints: Arc<Failpoints>,
     followers: Vec<Box<dyn Follower>>,
@@ -387,6 +406,7 @@ impl Writer {
             (Some(conflict), Event::Sign(sign)) => {
                 Event::Sign(Box::new(discarded(*sign, conflict)))
             }
+            (Some(conflict), _) => return Err(RecordError::Void(conflict.clone())),
             (_, event) => event,
         };
         let record = Record {
@@ -422,8 +442,10 @@ impl Writer {
             return answer(batch.replies);
         }
         self.failpoints.reach("journal-write");
+        let begun = Instant::now();
         match self.segments.commit(&batch.entries) {
             Ok(chain) => {
+                self.commits.observe(batch.entries.len(), begun.elapsed());
                 self.failpoints.reach("journal-reply");
                 answer(batch.replies);
                 self.follow(batch.first, batch.entries, chain);
@@ -508,11 +530,13 @@ fn answer(replies: Vec<Reply>) {
     }
 }
 
-/// Whether a name that `event` would release has come to stand for something else.
+/// Whether a name that `event` would release has come to stand for something else, or a receipt's place is taken.
 fn taken(state: &State, event: &Event) -> Option<ReleaseConflict> {
     match event {
         Event::Sign(sign) if sign.outcome == record::Outcome::Signed => {
-            state.check_once(sign).err().map(ReleaseConflict::Once)
+            let once = state.check_once(sign).map_err(ReleaseConflict::Once);
+            let receipt = || state.check_receipt(sign).map_err(ReleaseConflict::Receipt);
+            once.and_then(|()| receipt()).err()
         }
         _ => None,
     }
@@ -525,6 +549,9 @@ fn discarded(mut sign: SignRecord, conflict: &ReleaseConflict) -> SignRecord {
     sign.reason = Some(conflict.to_string());
     sign.signature_sha256.clear();
     sign.envelope_sha256 = None;
+    if let Some(receipt) = &mut sign.receipt {
+        receipt.signature = None;
+    }
     sign
 }
 

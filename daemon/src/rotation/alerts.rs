@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealwright_core::key::KeyVersion;
-use sealwright_core::name::{KeyName, KeyVersionId};
+use sealwright_core::name::KeyVersionId;
 use sealwright_core::rotation::{RotationDue, Urgency};
 use sealwright_core::time::Timestamp;
 
@@ -44,7 +44,8 @@ pub async fn warn_daily(daemon: Arc<Daemon>) {
     }
 }
 
-fn all(daemon: &Daemon) -> Vec<(KeyVersionId, RotationDue)> {
+/// Every version that is due or will be soon.
+pub fn all(daemon: &Daemon) -> Vec<(KeyVersionId, RotationDue)> {
     let now = daemon.clock.now();
     daemon.journal.with_state(|state| {
         let found = state
@@ -52,25 +53,4 @@ fn all(daemon: &Daemon) -> Vec<(KeyVersionId, RotationDue)> {
             .filter_map(|(id, version)| due(daemon, &id, version, now).map(|due| (id, due)));
         found.collect()
     })
-}
-
-/// A row per key with a rule, by its name: one by version would stay when the version is gone.
-pub fn gauges(daemon: &Daemon) {
-    let due = all(daemon);
-    let keys: Vec<KeyName> = daemon.journal.with_state(|state| {
-        let mut keys: Vec<_> = state.keys().map(|(id, _)| id.key).collect();
-        keys.dedup();
-        keys
-    });
-    let with_rule = |key: &&KeyName| rule_for(&daemon.config.rotations, key).is_some();
-    for key in keys.iter().filter(with_rule) {
-        let urgency = due.iter().find(|(id, _)| id.key == *key);
-        let urgency = urgency.map(|(_, due)| due.urgency);
-        let set = |metric: &'static str, is: Urgency| {
-            metrics::gauge!(metric, "key" => key.to_string())
-                .set(f64::from(u8::from(urgency == Some(is))));
-        };
-        set("sealwright_key_rotation_due", Urgency::Due);
-        set("sealwright_key_rotation_soon", Urgency::Soon);
-    }
 }

@@ -8,11 +8,11 @@ pub mod schedule;
 
 use sealwright_core::identity::Principal;
 use sealwright_core::name::KeyVersionId;
-use sealwright_core::permit::{RotationIntent, authorise_rotation};
+use sealwright_core::permit::{RotationIntent, Shown, authorise_rotation};
 use sealwright_core::record::{Actor, Event, KeyRotated, Warrant};
 use sealwright_core::statement::PAYLOAD_TYPE;
 
-use crate::audit::writer::Recorded;
+use crate::audit::writer::{Claim, Recorded};
 use crate::daemon::Daemon;
 use crate::own_words;
 use crate::refusal::Refusal;
@@ -30,6 +30,8 @@ pub struct Rotation<'a> {
     pub principal: &'a Principal,
     /// The same with the process behind him, for the record.
     pub by: Actor,
+    /// The access token that he showed, now or when he scheduled it.
+    pub token: Shown<'a>,
     /// By which approvals.
     pub warrant: Warrant,
 }
@@ -37,7 +39,7 @@ pub struct Rotation<'a> {
 /// Lets the successor take over; what is recorded is the succession statement.
 pub async fn rotate(daemon: &Daemon, rotation: Rotation<'_>) -> Result<Recorded<Sealed>, Refusal> {
     daemon.can_sign()?;
-    let sealed = succession(daemon, &rotation).await?;
+    let (sealed, claim) = succession(daemon, &rotation).await?;
     daemon.failpoints.reach("rotate-record");
     let rotated = KeyRotated {
         from: rotation.from.clone(),
@@ -48,16 +50,17 @@ pub async fn rotate(daemon: &Daemon, rotation: Rotation<'_>) -> Result<Recorded<
         warrant: rotation.warrant,
     };
     let event = Event::KeyRotated(Box::new(rotated));
-    let recorded = daemon.journal.record_with(sealed, event).await?;
+    let recorded = daemon.journal.record_with((sealed, claim), event).await?;
     daemon.failpoints.reach("rotate-respond");
     Ok(recorded)
 }
 
 /// The statement, signed by the old version and verified.
-async fn succession(daemon: &Daemon, rotation: &Rotation<'_>) -> Result<Sealed, Refusal> {
+async fn succession(daemon: &Daemon, rotation: &Rotation<'_>) -> Result<(Sealed, Claim), Refusal> {
     let intent = RotationIntent {
         principal: rotation.principal,
         peer: rotation.by.peer,
+        token: rotation.token,
         from: rotation.from,
         to: rotation.to,
         now: daemon.clock.now(),
@@ -68,5 +71,7 @@ async fn succession(daemon: &Daemon, rotation: &Rotation<'_>) -> Result<Sealed, 
         .journal
         .with_state(|state| authorise_rotation(state, &*policy, &intent))?;
     daemon.failpoints.reach("rotate-sign");
-    own_words::signed(daemon, permit, PAYLOAD_TYPE, &statement).await
+    let claim = Claim::of(&permit);
+    let sealed = own_words::signed(daemon, permit, PAYLOAD_TYPE, &statement).await?;
+    Ok((sealed, claim))
 }

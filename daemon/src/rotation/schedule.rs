@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use sealwright_core::error::Code;
 use sealwright_core::identity::Principal;
 use sealwright_core::name::KeyName;
+use sealwright_core::permit::Shown;
 use sealwright_core::record::{RotationScheduled, Warrant};
 use sealwright_core::state::Schedule;
 
@@ -130,6 +131,7 @@ async fn carry_out(daemon: &Daemon, scheduled: &RotationScheduled) -> Result<u64
         reason: scheduled.reason.clone(),
         principal: &principal,
         by: scheduled.by.clone(),
+        token: Shown::Earlier,
         warrant: Warrant::default(),
     };
     Ok(rotate(daemon, rotation).await?.index())

@@ -84,6 +84,7 @@ const OVERDUE: Duration = Duration::from_secs(2);
 /// A request that the driver has.
 struct Flight {
     reply: oneshot::Sender<Result<Answer, CallError>>,
+    sent: Instant,
     deadline: Instant,
 }
 
@@ -125,6 +126,7 @@ impl Actor {
                     error.to_string()
                 }
             };
+            self.status.failed();
             tracing::warn!(token = %self.config.name, %reason, "token out of service");
             self.status.set(Service::OutOfService(reason.clone()));
             if !self.pause(&reason).await {
@@ -299,6 +301,7 @@ impl Actor {
                 job.id,
                 Flight {
                     reply: job.reply,
+                    sent: Instant::now(),
                     deadline: job.deadline,
                 },
             );
@@ -312,12 +315,14 @@ impl Actor {
             FromDriver::Progress { .. } => Ok(()),
             FromDriver::Hello(_) => Err(LinkError::Protocol("a second hello".to_owned())),
             FromDriver::Reply { id, result } => {
-                let Flight { reply, .. } = in_flight.remove(&id).ok_or_else(|| {
+                let Flight { reply, sent, .. } = in_flight.remove(&id).ok_or_else(|| {
                     LinkError::Protocol(format!(
                         "an answer to request {id}, which is not in flight"
                     ))
                 })?;
                 self.breaker.succeeded();
+                let took = sent.elapsed().as_secs_f64();
+                self.status.call_seconds().observe(took);
                 let token = self.config.name.clone();
                 let _ = reply.send(result.map_err(|error| CallError::Driver { token, error }));
                 Ok(())

@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sealwright_core::canary::CanaryToBeSigned;
+use sealwright_core::digest::Sha256Digest;
 use sealwright_core::sign::{CheckpointToBeSigned, Signature, ToBeSigned, Unverified};
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::wire::{Answer, Call};
 use sealwright_driver_api::{
-    DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
+    Challenge, DriverError, KeyDescription, KeySpec, Nonce, RawEvidence, TokenConfig,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -79,6 +81,10 @@ pub enum CallError {
 
 /// How long a checkpoint may wait for the log token.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a canary may take.
+const CANARY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The name under which canaries queue.
+const CANARY_PRINCIPAL: &str = "the canary";
 /// The name under which checkpoints queue; no principal has it, identities have no spaces.
 const CHECKPOINT_PRINCIPAL: &str = "the log";
 
@@ -100,7 +106,7 @@ impl Tokens {
     pub fn start(configs: Vec<TokenConfig>, queue_limit: usize) -> Self {
         let handles = configs.into_iter().map(|config| {
             let (messages, inbox) = mpsc::unbounded_channel();
-            let status = Arc::new(Status::default());
+            let status = Arc::new(Status::new(&config.kind));
             let name = config.name.clone();
             tokio::spawn(Actor::new(config, inbox, Arc::clone(&status)).run());
             (
@@ -181,6 +187,19 @@ impl Tokens {
             .await
     }
 
+    /// Has a canary key show that its token signs.
+    pub async fn sign_canary(&self, canary: &CanaryToBeSigned) -> Result<Signature, CallError> {
+        let request = Outgoing::Sign {
+            key: canary.uri().clone(),
+            scheme: canary.scheme(),
+            input: canary.input(),
+        };
+        let deadline = Instant::now() + CANARY_TIMEOUT;
+        self.submit(canary.token(), CANARY_PRINCIPAL, request, deadline)?
+            .signature()
+            .await
+    }
+
     /// Asks a driver what it says of one key.
     pub async fn describe(
         &self,
@@ -209,6 +228,20 @@ impl Tokens {
             .await
     }
 
+    /// Has a driver destroy the key with this fingerprint.
+    pub async fn destroy(
+        &self,
+        token: &str,
+        principal: &str,
+        (key, spki_sha256): (KeyUri, Sha256Digest),
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let request = Outgoing::Plain(Call::Destroy { key, spki_sha256 });
+        self.submit(token, principal, request, deadline)?
+            .destroyed()
+            .await
+    }
+
     /// Asks a driver for evidence of one key's origin.
     pub async fn attest(
         &self,
@@ -221,6 +254,20 @@ impl Tokens {
         let request = Outgoing::Plain(Call::Attest { key, nonce });
         self.submit(token, principal, request, deadline)?
             .evidence()
+            .await
+    }
+
+    /// Has a driver answer a challenge that its evidence calls for.
+    pub async fn activate(
+        &self,
+        token: &str,
+        principal: &str,
+        challenge: Challenge,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, CallError> {
+        let request = Outgoing::Plain(Call::Activate { challenge });
+        self.submit(token, principal, request, deadline)?
+            .activated()
             .await
     }
 
@@ -304,6 +351,22 @@ impl Pending {
         let token = self.token.clone();
         match self.answer().await? {
             Answer::Evidence(evidence) => Ok(evidence),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn destroyed(self) -> Result<(), CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Destroyed => Ok(()),
+            _ => Err(wrong_answer(token)),
+        }
+    }
+
+    async fn activated(self) -> Result<Vec<u8>, CallError> {
+        let token = self.token.clone();
+        match self.answer().await? {
+            Answer::Activated(answer) => Ok(answer),
             _ => Err(wrong_answer(token)),
         }
     }

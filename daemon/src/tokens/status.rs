@@ -1,9 +1,12 @@
 //! What operators see of a token.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use prometheus_client::metrics::histogram::Histogram;
 use sealwright_driver_api::Descriptor;
+
+use crate::metrics;
 
 /// Whether a token serves.
 #[derive(Debug, Clone)]
@@ -16,25 +19,60 @@ pub enum Service {
     OutOfService(String),
 }
 
-/// Written by the token's actor, read by everybody.
-#[derive(Debug)]
-pub struct Status {
-    service: RwLock<Service>,
-    queued: AtomicUsize,
-    in_flight: AtomicUsize,
-}
-
-impl Default for Status {
-    fn default() -> Self {
-        Self {
-            service: RwLock::new(Service::Connecting),
-            queued: AtomicUsize::new(0),
-            in_flight: AtomicUsize::new(0),
+impl Service {
+    /// As in status and metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Ready(_) => "ready",
+            Self::OutOfService(_) => "out-of-service",
         }
     }
 }
 
+/// Written by the token's actor, read by everybody.
+#[derive(Debug)]
+pub struct Status {
+    kind: String,
+    service: RwLock<Service>,
+    queued: AtomicUsize,
+    in_flight: AtomicUsize,
+    call_seconds: Histogram,
+    failures: AtomicU64,
+}
+
 impl Status {
+    /// Of a token that was not reached yet; `kind` as its configuration spells it.
+    pub fn new(kind: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            service: RwLock::new(Service::Connecting),
+            queued: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            call_seconds: metrics::seconds(),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// The kind of its driver.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// How long answered calls took.
+    pub fn call_seconds(&self) -> &Histogram {
+        &self.call_seconds
+    }
+
+    /// How often its driver was lost or not reached.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A copy of the service state.
     pub fn service(&self) -> Service {
         self.service
@@ -56,6 +94,22 @@ impl Status {
         match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
             Service::Ready(descriptor) => descriptor.needs_touch,
             _ => false,
+        }
+    }
+
+    /// Whether it gives evidence, where it is known.
+    pub fn can_attest(&self) -> Option<bool> {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => Some(descriptor.can_attest),
+            _ => None,
+        }
+    }
+
+    /// Whether it destroys keys, where it is known.
+    pub fn can_destroy(&self) -> Option<bool> {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => Some(descriptor.can_destroy),
+            _ => None,
         }
     }
 

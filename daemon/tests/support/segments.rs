@@ -22,6 +22,8 @@ pub fn three_segments(folder: &Path, genesis: Event) {
         Event::DaemonStarted(DaemonStarted {
             run_id: "x".repeat(100_000),
             boottime_ms: n,
+            boot_id: None,
+            wall: None,
             version: "test".to_owned(),
             open_intents: Vec::new(),
         })

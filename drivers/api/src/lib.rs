@@ -17,8 +17,10 @@ pub mod wire;
 pub use config::{TokenConfig, TokenConfigError};
 pub use context::{Progress, ProgressSink, SignContext};
 pub use error::{DriverError, ErrorClass};
+pub use sealwright_core::digest::Sha256Digest;
 pub use sealwright_core::evidence::{
-    Bytes, Claims, Exclusive, Nonce, PivStatement, Statement, TokenIdentity,
+    Bytes, Challenge, Claims, Exclusive, Nonce, PivStatement, Statement, TokenIdentity,
+    TpmStatement,
 };
 pub use sealwright_core::key::EvidenceGrade;
 pub use sealwright_core::scheme::{HashAlg, Scheme};
@@ -58,6 +60,8 @@ pub struct Descriptor {
     pub evidence: EvidenceGrade,
     /// Whether it gives evidence for an asker's nonce.
     pub can_attest: bool,
+    /// Whether it destroys keys.
+    pub can_destroy: bool,
 }
 
 /// What a driver says of one key.
@@ -168,16 +172,34 @@ pub trait KeyDriver {
         None
     }
 
+    /// The optional ability to destroy keys.
+    fn destroyer(&mut self) -> Option<&mut dyn Destroy> {
+        None
+    }
+
     /// The optional ability to give evidence of a key's origin.
     fn attester(&mut self) -> Option<&mut dyn Attest> {
         None
     }
 }
 
+/// Destroys keys. Apart from [`KeyDriver`], because not every device can.
+pub trait Destroy {
+    /// Destroys exactly one key, if the SHA-256 of its SubjectPublicKeyInfo is this; another key at the address is
+    /// [`ErrorClass::BadRequest`] and stays. Returns once the key cannot come back by a restart of the device.
+    fn destroy(&mut self, key: &KeyUri, spki_sha256: &Sha256Digest) -> Result<(), DriverError>;
+}
+
 /// Gives evidence. Apart from [`KeyDriver`], because not every device can.
 pub trait Attest {
     /// What the device says of exactly one key, for this nonce. Changes nothing on the device.
     fn attest(&mut self, key: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError>;
+
+    /// The answer to a challenge that the evidence calls for; see [`sealwright_core::evidence::Document::activation`].
+    fn activate(&mut self, _: &Challenge) -> Result<Vec<u8>, DriverError> {
+        let detail = "this token's evidence calls for no challenge";
+        Err(DriverError::new(ErrorClass::Unsupported, "", detail))
+    }
 }
 
 /// Keeps a certificate beside a key, for programs that find keys by their certificates. Apart from [`KeyDriver`], because

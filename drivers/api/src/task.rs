@@ -1,7 +1,10 @@
 //! A complete request, as a worker gets it.
 
 use crate::wire::Answer;
-use crate::{DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, Nonce, SignContext, SignRequest};
+use crate::{
+    Attest, Challenge, DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, Nonce, Sha256Digest,
+    SignContext, SignRequest,
+};
 
 /// What a device is asked for, with everything it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,10 @@ pub enum Task {
     Generate(KeySpec),
     /// Give evidence of a key's origin, for a nonce.
     Attest(KeyUri, Nonce),
+    /// Destroy the key with this fingerprint.
+    Destroy(KeyUri, Sha256Digest),
+    /// Answer a challenge that evidence calls for.
+    Activate(Challenge),
 }
 
 impl Task {
@@ -36,13 +43,25 @@ impl Task {
                 })?;
                 generator.generate(spec, ctx).map(Answer::Key)
             }
-            Self::Attest(key, nonce) => {
-                let attester = driver.attester().ok_or_else(|| {
-                    let detail = "this token gives no evidence of a key's origin";
+            Self::Attest(key, nonce) => attester(driver)?.attest(key, nonce).map(Answer::Evidence),
+            Self::Destroy(key, spki_sha256) => {
+                let destroyer = driver.destroyer().ok_or_else(|| {
+                    let detail = "this token destroys no keys; do it with its maker's tools";
                     DriverError::new(ErrorClass::Unsupported, "", detail)
                 })?;
-                attester.attest(key, nonce).map(Answer::Evidence)
+                let destroyed = destroyer.destroy(key, spki_sha256);
+                destroyed.map(|()| Answer::Destroyed)
+            }
+            Self::Activate(challenge) => {
+                attester(driver)?.activate(challenge).map(Answer::Activated)
             }
         }
     }
+}
+
+fn attester(driver: &mut dyn KeyDriver) -> Result<&mut dyn Attest, DriverError> {
+    driver.attester().ok_or_else(|| {
+        let detail = "this token gives no evidence of a key's origin";
+        DriverError::new(ErrorClass::Unsupported, "", detail)
+    })
 }

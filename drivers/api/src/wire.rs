@@ -9,13 +9,13 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Descriptor, DriverError, KeyDescription, KeySpec, KeyUri, Nonce, Progress, RawEvidence, Scheme,
-    Signature,
+    Challenge, Descriptor, DriverError, KeyDescription, KeySpec, KeyUri, Nonce, Progress,
+    RawEvidence, Scheme, Sha256Digest, Signature,
 };
 use sealwright_core::scheme::HashAlg;
 
 /// Version of these frames. A change to any of them raises it; there is no negotiation, both come from one build.
-pub const WIRE_VERSION: u16 = 2;
+pub const WIRE_VERSION: u16 = 4;
 /// Largest frame in bytes, without its length prefix.
 pub const FRAME_MAX: usize = 64 << 10;
 /// Bytes of message in one chunk; leaves room for the frame's own fields.
@@ -82,6 +82,18 @@ pub enum Call {
         /// What the asker chose.
         nonce: Nonce,
     },
+    /// Destroy a key.
+    Destroy {
+        /// The key.
+        key: KeyUri,
+        /// SHA-256 of its SubjectPublicKeyInfo.
+        spki_sha256: Sha256Digest,
+    },
+    /// Show that the key which signed evidence is in the device that it names.
+    Activate {
+        /// What only that device can answer.
+        challenge: Challenge,
+    },
 }
 
 /// Daemon to driver.
@@ -121,6 +133,10 @@ pub enum Answer {
     Signature(Signature),
     /// To [`Call::Attest`].
     Evidence(RawEvidence),
+    /// To [`Call::Destroy`].
+    Destroyed,
+    /// To [`Call::Activate`].
+    Activated(Vec<u8>),
 }
 
 /// Driver to daemon.

@@ -51,6 +51,7 @@ impl SecurityKey {
             needs_touch: true,
             can_generate: true,
             can_attest: false,
+            can_destroy: false,
             evidence: EvidenceGrade::Claimed,
         };
         let shared = Arc::new(Shared {

@@ -51,7 +51,7 @@ pub(crate) fn run(
             print(&approve::run(&*token, uri)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Serve | Command::Check => Task::Health,
+        Command::Serve | Command::Check | Command::Manual(_) => Task::Health,
     };
     if let Answer::Key(key) = ask(&*token, &task)? {
         print(&KeyJson::from(key))?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use sealwright_driver_api::{KeyUri, Scheme};
+use sealwright_manual::Manual;
 
 /// Drives one token for sealwrightd.
 #[derive(Debug, Parser)]
@@ -11,10 +12,13 @@ use sealwright_driver_api::{KeyUri, Scheme};
 pub(crate) struct Args {
     /// The token's configuration, tokens/NAME.toml.
     #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    pub(crate) config: Option<PathBuf>,
     /// The user whose connections are served; all others are closed.
     #[arg(long, value_name = "UID|NAME", default_value = "sealwright")]
     pub(crate) peer_uid: String,
+    /// Refuse the token where landlock does not confine this process; the units ask for it.
+    #[arg(long)]
+    pub(crate) require_landlock: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -56,6 +60,8 @@ pub(crate) enum Command {
     },
     /// Look for what would keep this token from signing, and print it as JSON.
     Check,
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 impl Args {

@@ -93,6 +93,30 @@ impl KeyFiles {
         })
     }
 
+    /// Overwrites and removes a key's file, and returns once that is on disk.
+    ///
+    /// # Errors
+    /// `Config`
+    pub fn remove(&self, object: &ObjectName) -> Result<(), DriverError> {
+        let path = self.path(object);
+        self.wipe(&path).map_err(|e| {
+            DriverError::config(format!(
+                "cannot remove the key file {}: {e}",
+                path.display()
+            ))
+        })
+    }
+
+    /// Zeros first: a file system may keep the blocks of a file that is gone. It may also have copies elsewhere.
+    fn wipe(&self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+        file.write_all(&vec![0; len])?;
+        file.sync_all()?;
+        fs::remove_file(path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
     fn write_new(&self, object: &ObjectName, bytes: &[u8]) -> io::Result<()> {
         // Object names never begin with a dot, so this is nobody's key. One left over from a crash is void.
         let draft = self.folder.join(format!(".{}.new", object.as_str()));
@@ -187,6 +211,16 @@ mod tests {
         let refused = files.add(&name(), b"2").unwrap_err();
         assert_eq!(refused.class, ErrorClass::BadRequest);
         assert_eq!(read(&files).unwrap(), b"1");
+    }
+
+    #[test]
+    fn a_removed_key_is_gone_and_its_name_is_free() {
+        let (_state, files) = files();
+        files.add(&name(), b"1").unwrap();
+        files.remove(&name()).unwrap();
+        assert_eq!(read(&files).unwrap_err().class, ErrorClass::KeyMissing);
+        assert!(files.remove(&name()).is_err());
+        files.add(&name(), b"2").unwrap();
     }
 
     #[test]

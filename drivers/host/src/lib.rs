@@ -26,13 +26,13 @@ mod certificates;
 pub mod exit;
 mod key_files;
 mod listen;
-mod logging;
 mod login_mark;
 mod named;
 mod reader;
 mod replies;
 mod sandbox;
 mod secrets;
+mod self_test;
 mod serve;
 mod watchdog;
 mod work;
@@ -40,9 +40,10 @@ mod worker;
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory, Parser as _};
 use sealwright_driver_api::{DriverError, Token, TokenConfig};
 
 pub use key_files::KeyFiles;
@@ -50,6 +51,9 @@ pub use login_mark::LOGIN_MARK;
 pub use named::{Address, ObjectName};
 pub use sandbox::Sandbox;
 pub use secrets::{CREDENTIAL_MAX, Secret, Secrets};
+
+/// The bindings of TPMs and YubiKeys log every answer that is no success, also those that a driver expects and handles.
+const LOG_LEVELS: &str = "info,tss_esapi=off,yubikey=off";
 
 /// Opens the one token of a configuration. Called once per process, before any worker exists.
 pub type Open = fn(&TokenConfig, &Secrets) -> Result<Box<dyn Token>, DriverError>;
@@ -100,7 +104,7 @@ impl Driver {
     /// Parses the command line and does what it says; the whole life of the process.
     pub fn main(self) -> ExitCode {
         let args = args::Args::parse();
-        logging::start();
+        sealwright_logging::start(LOG_LEVELS);
         exit::at_every_panic();
         match self.run(&args) {
             Ok(code) => code,
@@ -115,13 +119,19 @@ impl Driver {
     }
 
     fn run(self, args: &args::Args) -> Result<ExitCode, HostError> {
-        let config = TokenConfig::read(&args.config)?;
+        if let args::Command::Manual(manual) = args.command() {
+            let command = <args::Args as CommandFactory>::command().name(self.program());
+            let printed = manual.run(command).map_err(HostError::Print);
+            return printed.map(|()| ExitCode::SUCCESS);
+        }
+        let file = args.config.as_deref().ok_or(HostError::NoConfig)?;
+        let config = TokenConfig::read(file)?;
         // The listener is taken first: the sandbox forbids nothing that is open already.
         let listener = match args.command() {
             args::Command::Serve => Some(listen::Listener::from_environment(&args.peer_uid)?),
             _ => None,
         };
-        let prepared = self.prepare(args, &config);
+        let prepared = self.prepare(args, file, &config);
         let secrets = Secrets::new(&config);
         match listener {
             // What is wrong from here on the daemon is told in `Hello`, or nobody would know why nothing signs.
@@ -132,7 +142,18 @@ impl Driver {
         }
     }
 
-    fn prepare(self, args: &args::Args, config: &TokenConfig) -> Result<(), DriverError> {
+    /// For the manual: the library names no binary.
+    fn program(self) -> &'static str {
+        // Never freed, in a process that prints a page and ends.
+        Box::leak(format!("sealwright-driver-{}", self.kind).into_boxed_str())
+    }
+
+    fn prepare(
+        self,
+        args: &args::Args,
+        file: &Path,
+        config: &TokenConfig,
+    ) -> Result<(), DriverError> {
         if config.kind != self.kind {
             return Err(DriverError::config(format!(
                 "kind = {:?}, but this program drives {:?}: start sealwright-driver-{0} or correct the kind",
@@ -140,16 +161,25 @@ impl Driver {
             )));
         }
         sandbox::prepare_state_dir(config)?;
-        match self.sandbox {
-            Some(paths) => sandbox::enter(config, &args.config, paths(config)?),
-            None => Ok(()),
+        let enforced = match self.sandbox {
+            Some(paths) => sandbox::enter(config, file, paths(config)?)?,
+            None => sandbox::Enforced::No,
+        };
+        if args.require_landlock && enforced == sandbox::Enforced::No {
+            return Err(DriverError::config(
+                "landlock does not confine this process: the kernel lacks it, or the unit's system-call filter forbids it; \
+                 leave --require-landlock out where that is known and accepted",
+            ));
         }
+        self_test::run(enforced)
     }
 }
 
 /// Why the process could not begin its work.
 #[derive(Debug, thiserror::Error)]
 enum HostError {
+    #[error("no configuration: name the token's with --config /etc/sealwright/tokens/NAME.toml")]
+    NoConfig,
     #[error(transparent)]
     Config(#[from] sealwright_driver_api::TokenConfigError),
     #[error("no listening socket: start this under its systemd socket unit or with sealwright-run")]

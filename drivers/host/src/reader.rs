@@ -191,6 +191,8 @@ impl From<Call> for Incoming {
             Call::Describe { key } => Self::Complete(Task::Describe(key)),
             Call::Generate { spec } => Self::Complete(Task::Generate(spec)),
             Call::Attest { key, nonce } => Self::Complete(Task::Attest(key, nonce)),
+            Call::Destroy { key, spki_sha256 } => Self::Complete(Task::Destroy(key, spki_sha256)),
+            Call::Activate { challenge } => Self::Complete(Task::Activate(challenge)),
             Call::Sign { key, scheme, input } => match input {
                 WireInput::Digest { hash, bytes } => {
                     sign(key, scheme, SignInput::Digest { hash, bytes })

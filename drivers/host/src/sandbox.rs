@@ -38,11 +38,26 @@ pub(crate) fn prepare_state_dir(config: &TokenConfig) -> Result<(), DriverError>
         })
 }
 
+/// Whether landlock confines the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Enforced {
+    /// It does, to the named paths.
+    Yes,
+    /// It does, but everything is named: the administrator did not say what the vendor's module writes to.
+    Everything,
+    /// It does not.
+    No,
+}
+
 /// Restricts this thread and every thread made later to the named paths.
 ///
 /// Best effort by kernel: rights an older kernel does not know stay open, and without landlock nothing is
 /// confined; the log says which. Rights are those of ABI 5 (device ioctls); the network is systemd's to forbid.
-pub(crate) fn enter(config: &TokenConfig, file: &Path, driver: Sandbox) -> Result<(), DriverError> {
+pub(crate) fn enter(
+    config: &TokenConfig,
+    file: &Path,
+    driver: Sandbox,
+) -> Result<Enforced, DriverError> {
     let mut read: Vec<PathBuf> = SYSTEM_READ.iter().map(PathBuf::from).collect();
     read.push(file.to_owned());
     read.extend(config.credential.clone());
@@ -53,11 +68,15 @@ pub(crate) fn enter(config: &TokenConfig, file: &Path, driver: Sandbox) -> Resul
     write.extend(driver.write);
     let status = restrict(&read, &write)
         .map_err(|error| DriverError::config(format!("landlock refuses the sandbox: {error}")))?;
-    match status {
+    match &status {
         RulesetStatus::FullyEnforced => tracing::debug!("landlock is fully enforced"),
         status => tracing::warn!("landlock is {status:?}: this kernel lacks part of it"),
     }
-    Ok(())
+    Ok(match status {
+        RulesetStatus::NotEnforced => Enforced::No,
+        _ if write.iter().any(|path| path == Path::new("/")) => Enforced::Everything,
+        _ => Enforced::Yes,
+    })
 }
 
 fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<RulesetStatus, landlock::RulesetError> {

@@ -80,11 +80,11 @@ impl Secrets {
     /// [`Secrets::login`].
     pub fn read(&self) -> Result<Secret, DriverError> {
         match &self.0.source {
+            // A unit may have other credentials, or none of them was found.
+            Source::Systemd(path) if !path.exists() => Err(nowhere()),
             Source::Systemd(path) => read_file(path, false),
             Source::File(path) => read_file(path, true),
-            Source::Nowhere => Err(DriverError::config(
-                "no credential: set `credential` to a file of mode 0600, or LoadCredential=pin:… in the unit",
-            )),
+            Source::Nowhere => Err(nowhere()),
         }
     }
 
@@ -147,6 +147,12 @@ impl Secrets {
         self.0.mark.check(&self.read()?, Some(u8::MAX))?;
         Ok("can be read, and no failed login with it is pending")
     }
+}
+
+fn nowhere() -> DriverError {
+    DriverError::config(
+        "no credential: give it with `sealwright token set-pin`, or in development set `credential` to a file of mode 0600",
+    )
 }
 
 fn read_file(path: &Path, bits_matter: bool) -> Result<Secret, DriverError> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealwright_driver_api::DriverError;
+use sealwright_driver_api::{DriverError, ErrorClass};
 use yubikey::mgm::MgmAlgorithmId;
 use yubikey::piv::{self, ManagementSlotId, SlotAlgorithmId, SlotId};
 use yubikey::{Error, MgmKey, YubiKey};
@@ -16,12 +16,17 @@ pub(crate) fn authenticate(card: &mut YubiKey, file: Option<&Path>) -> Result<()
         Some(path) => from_file(path, card)?,
         None => MgmKey::get_default(card).map_err(|e| fault("the factory's management key", e))?,
     };
-    let shown = card.authenticate(&key);
-    shown.map_err(|e| {
-        fault(
-            &format!("card {}: showing the management key", card.serial()),
-            e,
-        )
+    card.authenticate(&key).map_err(|error| {
+        let what = format!("card {}: showing the management key", card.serial());
+        match error {
+            // All that the crate tells, also of an answer that was lost. No tries are counted.
+            Error::AuthenticationError => DriverError::new(
+                ErrorClass::Auth,
+                error.name().unwrap_or_default(),
+                format!("{what}: it is another one, or the card's answer was lost"),
+            ),
+            error => fault(&what, error),
+        }
     })
 }
 

@@ -56,6 +56,8 @@ impl YubiKeyToken {
             needs_touch: settings.touch_policy != Touch::Never,
             can_generate: true,
             can_attest,
+            // A slot's key cannot be taken out; it ends when another one is made over it.
+            can_destroy: false,
             evidence: if can_attest {
                 EvidenceGrade::Attested
             } else {

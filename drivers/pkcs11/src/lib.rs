@@ -12,6 +12,7 @@ mod address;
 mod attest;
 mod connection;
 mod describe;
+mod destroy;
 mod fault;
 mod find;
 mod generate;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use cryptoki::mechanism::{MechanismInfo, MechanismType};
 use cryptoki::slot::Limit;
 use sealwright_driver_api::{
-    Attest, Descriptor, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
-    KeyDriver, KeySpec, KeyUri, Nonce, RawEvidence, Scheme, SignContext, SignRequest, Signature,
-    Token, TokenConfig,
+    Attest, Descriptor, Destroy, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
+    KeyDriver, KeySpec, KeyUri, Nonce, RawEvidence, Scheme, Sha256Digest, SignContext, SignRequest,
+    Signature, Token, TokenConfig,
 };
 
 use crate::KIND;
@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::attest::attest;
 use crate::connection::Connector;
 use crate::describe::describe;
+use crate::destroy::destroy;
 use crate::fault::Fault;
 use crate::generate::{Plan, check_free, generate};
 use crate::pool::{Lease, Pool};
@@ -120,8 +121,23 @@ impl KeyDriver for Worker {
         }
     }
 
+    fn destroyer(&mut self) -> Option<&mut dyn Destroy> {
+        if self.shared.descriptor.can_destroy {
+            Some(self)
+        } else {
+            None
+        }
+    }
+
     fn attester(&mut self) -> Option<&mut dyn Attest> {
         Some(self)
+    }
+}
+
+impl Destroy for Worker {
+    fn destroy(&mut self, key: &KeyUri, spki_sha256: &Sha256Digest) -> Result<(), DriverError> {
+        let address = self.address(key)?;
+        self.run(|lease| destroy(lease, key, &address, spki_sha256))
     }
 }
 
@@ -162,6 +178,7 @@ fn descriptor(lease: &Lease<'_>, config: &TokenConfig) -> Result<Descriptor, Fau
         can_generate: !info.write_protected() && makes_keys(lease),
         evidence: EvidenceGrade::Claimed,
         can_attest: true,
+        can_destroy: !info.write_protected(),
     })
 }
 

@@ -73,6 +73,10 @@ faults! {
     TouchTimeout = "touch-timeout",
     /// Takes its time, and all of it once it is cancelled.
     IgnoreCancel = "ignore-cancel",
+    /// Says that a key is destroyed, and keeps it.
+    KeepsDestroyed = "keeps-destroyed",
+    /// The process dies after it destroyed a key, before it answers.
+    CrashAfterDestroy = "crash-after-destroy",
     /// Evidence answers another nonce.
     OtherNonce = "other-nonce",
     /// Evidence is of another key.

@@ -89,6 +89,16 @@ impl Store {
         self.load(&path)
     }
 
+    /// Removes a key and its file.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), DriverError> {
+        let path = self.dir.join(name).with_extension("p8");
+        fs::remove_file(&path)
+            .and_then(|()| fs::File::open(&self.dir)?.sync_all())
+            .map_err(|e| file_error(&path, &e))?;
+        self.lock().remove(name);
+        Ok(())
+    }
+
     fn load(&self, path: &Path) -> Result<(), DriverError> {
         let der = fs::read(path).map_err(|e| file_error(path, &e))?;
         let key = SoftKey::from_pkcs8(&der)

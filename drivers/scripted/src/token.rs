@@ -33,6 +33,7 @@ pub fn open(config: &TokenConfig, _: &Secrets) -> Result<Box<dyn Token>, DriverE
         needs_touch: settings.needs_touch,
         can_generate: true,
         can_attest: true,
+        can_destroy: true,
         evidence: EvidenceGrade::None,
     };
     let identity = TokenIdentity {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_driver_api::{
-    Attest, Claims, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver,
-    KeySpec, KeyUri, Nonce, Progress, RawEvidence, SignContext, SignInput, SignRequest, Signature,
-    Statement, TokenIdentity,
+    Attest, Claims, Destroy, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
+    KeyDriver, KeySpec, KeyUri, Nonce, Progress, RawEvidence, Sha256Digest, SignContext, SignInput,
+    SignRequest, Signature, Statement, TokenIdentity,
 };
 
 use crate::fault::{Fault, Switch};
@@ -77,6 +77,10 @@ impl KeyDriver for Worker {
         Some(self)
     }
 
+    fn destroyer(&mut self) -> Option<&mut dyn Destroy> {
+        Some(self)
+    }
+
     fn attester(&mut self) -> Option<&mut dyn Attest> {
         Some(self)
     }
@@ -104,6 +108,24 @@ impl Attest for Worker {
                 key_gen_mechanism: None,
             }),
         })
+    }
+}
+
+impl Destroy for Worker {
+    fn destroy(&mut self, key: &KeyUri, spki_sha256: &Sha256Digest) -> Result<(), DriverError> {
+        self.present()?;
+        let (name, found) = self.store.find(key)?;
+        if Sha256Digest::of(&[found.spki()]) != *spki_sha256 {
+            return Err(DriverError::bad_request(format!("{key} is another key")));
+        }
+        let fault = self.switch.now();
+        if fault != Fault::KeepsDestroyed {
+            self.store.remove(&name)?;
+        }
+        if fault == Fault::CrashAfterDestroy {
+            std::process::exit(1);
+        }
+        Ok(())
     }
 }
 

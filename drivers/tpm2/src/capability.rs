@@ -47,6 +47,13 @@ pub(crate) fn model(context: &mut Context) -> Result<String, Fault> {
     Ok(letters(&parts))
 }
 
+/// Version of its firmware, as two words in hex: makers count in different ways.
+pub(crate) fn firmware(context: &mut Context) -> Result<String, Fault> {
+    let high = property(context, PropertyTag::FirmwareVersion1)?;
+    let low = property(context, PropertyTag::FirmwareVersion2)?;
+    Ok(format!("{high:08x}.{low:08x}"))
+}
+
 /// The schemes this TPM has. TPM2_TestParms judges algorithm, curve, hash and length together, which the lists
 /// of algorithms and curves do not.
 pub(crate) fn schemes(context: &mut Context) -> Result<Vec<Scheme>, Fault> {

@@ -90,6 +90,16 @@ impl Device {
         Ok(handle)
     }
 
+    /// Empties every slot but the storage root key's, for work that needs two.
+    pub(crate) fn make_all_room(&mut self) -> Result<(), Fault> {
+        self.loaded.clear(&mut self.context)
+    }
+
+    /// The session that keeps auth values off the bus.
+    pub(crate) fn session(&self) -> AuthSession {
+        self.session
+    }
+
     /// Signs a digest. The auth value is set each time, because it is lost with the handle.
     pub(crate) fn sign(
         &mut self,

@@ -49,6 +49,16 @@ impl Loaded {
         Ok(())
     }
 
+    /// Flushes all of them.
+    pub(crate) fn clear(&mut self, context: &mut Context) -> Result<(), Fault> {
+        while let Some((_, key)) = self.keys.pop() {
+            context
+                .flush_context(key.into())
+                .map_err(|e| Fault::new("flushing a key", e))?;
+        }
+        Ok(())
+    }
+
     /// Remembers a key that was loaded after [`Loaded::make_room`].
     pub(crate) fn add(&mut self, blob: Blob, handle: KeyHandle) {
         self.keys.push((blob, handle));

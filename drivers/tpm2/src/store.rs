@@ -34,4 +34,9 @@ impl KeyStore {
         })?;
         self.0.add(object, pem.as_bytes())
     }
+
+    /// Overwrites and removes a key's file, and returns once that is on disk.
+    pub(crate) fn remove(&self, object: &ObjectName) -> Result<(), DriverError> {
+        self.0.remove(object)
+    }
 }

@@ -30,6 +30,24 @@ pub(crate) fn storage_root_key() -> Result<Public> {
     ecc(attributes, parameters)
 }
 
+/// The attestation key: restricted, so it signs what the TPM itself says and nothing else. A primary key, which the TPM
+/// makes into the same one each time until its endorsement seed changes.
+pub(crate) fn attestation_key() -> Result<Public> {
+    let attributes = protected()
+        .with_restricted(true)
+        .with_sign_encrypt(true)
+        .build()?;
+    ecc(
+        attributes,
+        PublicEccParameters::new(
+            SymmetricDefinitionObject::Null,
+            EccScheme::EcDsa(SHA256),
+            EccCurve::NistP256,
+            KeyDerivationFunctionScheme::Null,
+        ),
+    )
+}
+
 /// A signing key for `scheme`; `rsa_bits` counts for RSA only. The scheme is part of the key, so that the TPM
 /// itself refuses every other one. Not restricted: a restricted key signs only what the TPM has hashed itself.
 pub(crate) fn key(scheme: Scheme, rsa_bits: u16) -> Option<Public> {

@@ -9,6 +9,7 @@ use sealwright_driver_api::{
 use sealwright_driver_host::Address;
 
 use crate::KIND;
+use crate::attest;
 use crate::auth::Credential;
 use crate::capability;
 use crate::device::Device;
@@ -61,6 +62,7 @@ impl Tpm {
 
 fn describe(config: &TokenConfig, device: &mut Device) -> Result<Descriptor, Fault> {
     let context = device.context();
+    let can_attest = attest::ek_certificate(context)?.is_some();
     Ok(Descriptor {
         kind: KIND.to_owned(),
         label: config.label.clone(),
@@ -73,8 +75,13 @@ fn describe(config: &TokenConfig, device: &mut Device) -> Result<Descriptor, Fau
         max_message: config.max_message,
         needs_touch: false,
         can_generate: true,
-        can_attest: false,
-        evidence: EvidenceGrade::Claimed,
+        can_attest,
+        can_destroy: true,
+        evidence: if can_attest {
+            EvidenceGrade::Attested
+        } else {
+            EvidenceGrade::Claimed
+        },
     })
 }
 

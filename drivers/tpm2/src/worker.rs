@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use sealwright_driver_api::{
-    DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver, KeySpec, KeyUri,
-    SignContext, SignInput, SignRequest, Signature,
+    Attest, Challenge, Destroy, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
+    KeyDriver, KeySpec, KeyUri, Nonce, RawEvidence, Sha256Digest, SignContext, SignInput,
+    SignRequest, Signature, TokenIdentity,
 };
 
 use sealwright_driver_host::ObjectName;
 
+use crate::KIND;
+use crate::attest;
 use crate::blob::Blob;
 use crate::capability;
 use crate::device::Device;
@@ -73,6 +76,21 @@ impl Worker {
         Ok((object, blob, key))
     }
 
+    fn identity(&mut self) -> Result<TokenIdentity, DriverError> {
+        let address = self.shared.address.clone();
+        self.with_device(|device| {
+            let context = device.context();
+            Ok(TokenIdentity {
+                kind: KIND.to_owned(),
+                label: address.label.clone(),
+                serial: address.serial.clone(),
+                manufacturer: capability::manufacturer(context)?,
+                model: capability::model(context)?,
+                firmware: capability::firmware(context)?,
+            })
+        })
+    }
+
     /// A key is described only after the TPM took it: a file alone proves nothing.
     fn describe_object(&mut self, uri: &KeyUri) -> Result<KeyDescription, DriverError> {
         let (object, blob, key) = self.key(uri)?;
@@ -117,6 +135,48 @@ impl KeyDriver for Worker {
 
     fn generator(&mut self) -> Option<&mut dyn Generate> {
         Some(self)
+    }
+
+    fn destroyer(&mut self) -> Option<&mut dyn Destroy> {
+        Some(self)
+    }
+
+    fn attester(&mut self) -> Option<&mut dyn Attest> {
+        Some(self)
+    }
+}
+
+impl Destroy for Worker {
+    /// Without its file no TPM can load the key again; copies of the file are the operator's to find.
+    fn destroy(&mut self, uri: &KeyUri, spki_sha256: &Sha256Digest) -> Result<(), DriverError> {
+        let (object, _, key) = self.key(uri)?;
+        if Sha256Digest::of(&[&key.spki_der]) != *spki_sha256 {
+            let error = DriverError::bad_request("it is another key than the one to be destroyed");
+            return Err(about(&object, error));
+        }
+        self.shared.store.remove(&object)?;
+        // It may be loaded.
+        self.with_device(Device::make_all_room)
+    }
+}
+
+impl Attest for Worker {
+    fn attest(&mut self, uri: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError> {
+        let (object, blob, key) = self.key(uri)?;
+        let auth = self.shared.credential.key_auth(&object)?;
+        let statement = self
+            .with_device(|device| attest::certify(device, &blob, auth.clone(), nonce))
+            .map_err(|error| about(&object, error))?;
+        Ok(RawEvidence {
+            nonce: *nonce,
+            token: self.identity()?,
+            spki_der: key.spki_der,
+            statement,
+        })
+    }
+
+    fn activate(&mut self, challenge: &Challenge) -> Result<Vec<u8>, DriverError> {
+        self.with_device(|device| attest::activate(device, challenge))
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use sealwright_core::identity::{PeerCred, Principal, Role};
 use sealwright_core::key::Purpose;
 use sealwright_core::name::KeyName;
-use sealwright_core::permit::{Action, Answer, PolicyEngine as _, Question, Resource, SignFacts};
+use sealwright_core::permit::{
+    Action, Answer, PolicyEngine as _, Question, ReceiptFacts, Resource, Shown, SignFacts,
+};
 use sealwright_core::statement::Subject;
 use sealwright_core::time::Timestamp;
 use sealwright_policy::CedarPolicy;
@@ -60,6 +62,18 @@ pub(crate) fn facts(subjects: &[Subject]) -> SignFacts<'_> {
         predicate_known: true,
         subjects,
         payload_len: 1000,
+        receipt: None,
+    }
+}
+
+pub(crate) fn receipt_facts<'a>(receipt_type: &'a str, groups: &'a [&'a str]) -> SignFacts<'a> {
+    SignFacts {
+        receipt: Some(ReceiptFacts {
+            receipt_type,
+            metric_groups: groups,
+            follows: None,
+        }),
+        ..facts(&[])
     }
 }
 
@@ -80,6 +94,7 @@ pub(crate) fn question<'a>(
         action,
         resource,
         sign,
+        token: Shown::Nothing,
         now: Timestamp::from_unix_millis(1_795_593_600_123),
     }
 }

@@ -5,7 +5,7 @@
 //! waits for ever, so the proxy gives up in its place.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -32,6 +32,7 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Proxy {
     port: u16,
+    seen: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,14 +43,16 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port for the proxy");
         let port = listener.local_addr().expect("its port").port();
         let ended = Arc::new(AtomicBool::new(false));
-        let (plan, end) = (plan.clone(), Arc::clone(&ended));
+        let seen = Arc::new(AtomicBool::new(false));
+        let (plan, sight, end) = (plan.clone(), Arc::clone(&seen), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
             // Ends with one of its two ends; whoever held the other one sees that.
-            let _ = carry(&listener, reader, &plan, &end);
+            let _ = carry(&listener, reader, &plan, (&sight, &end));
             end.store(true, Ordering::Release);
         });
         Self {
             port,
+            seen,
             ended,
             thread: Some(thread),
         }
@@ -58,6 +61,11 @@ impl Proxy {
     /// Where the card has to connect to.
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether the reader has had an answer to a reset.
+    pub(super) fn has_been_seen(&self) -> bool {
+        self.seen.load(Ordering::Acquire)
     }
 
     /// Whether the card is not in the reader any more.
@@ -73,13 +81,19 @@ impl Drop for Proxy {
     }
 }
 
-fn carry(listener: &TcpListener, reader: u16, plan: &Plan, end: &AtomicBool) -> io::Result<()> {
+fn carry(
+    listener: &TcpListener,
+    reader: u16,
+    plan: &Plan,
+    (seen, end): (&AtomicBool, &AtomicBool),
+) -> io::Result<()> {
     let card = accept(listener, end)?;
     let reader = TcpStream::connect(("127.0.0.1", reader))?;
     let mut wire = Wire {
         card,
         reader,
         plan,
+        seen,
         asked: None,
         silent_since: None,
     };
@@ -119,6 +133,7 @@ struct Wire<'a> {
     card: TcpStream,
     reader: TcpStream,
     plan: &'a Plan,
+    seen: &'a AtomicBool,
     asked: Option<Asked>,
     silent_since: Option<Instant>,
 }
@@ -129,7 +144,7 @@ impl Wire<'_> {
             .silent_since
             .is_some_and(|since| since.elapsed() > PATIENCE)
         {
-            return self.reader.shutdown(Shutdown::Both);
+            return Err(io::ErrorKind::TimedOut.into());
         }
         let [from_reader, from_card] = self.readable()?;
         if from_reader {
@@ -150,7 +165,9 @@ impl Wire<'_> {
 
     fn answer(&mut self, answer: &[u8]) -> io::Result<()> {
         if self.asked.take() == Some(Asked::Reset) {
-            return send(&mut self.reader, answer);
+            send(&mut self.reader, answer)?;
+            self.seen.store(true, Ordering::Release);
+            return Ok(());
         }
         if self.is_removed_now() {
             return Err(io::ErrorKind::ConnectionAborted.into());

@@ -29,6 +29,7 @@ pub struct Builder {
     log_token: TokenSpec,
     policy: String,
     limits: String,
+    monitor: String,
     more: String,
     files: Vec<(String, String)>,
     segment_bytes: u64,
@@ -46,6 +47,7 @@ impl Default for Builder {
             log_token: TokenSpec::scripted(LOG),
             policy: DEFAULT_POLICY.to_owned(),
             limits: String::new(),
+            monitor: String::new(),
             more: String::new(),
             files: Vec::new(),
             segment_bytes: 4 << 20,
@@ -85,6 +87,14 @@ impl Builder {
     pub fn limit(mut self, line: &str) -> Self {
         self.limits.push_str(line);
         self.limits.push('\n');
+        self
+    }
+
+    /// With a line under `[monitor]`.
+    #[must_use]
+    pub fn monitor_line(mut self, line: &str) -> Self {
+        self.monitor.push_str(line);
+        self.monitor.push('\n');
         self
     }
 
@@ -217,6 +227,7 @@ impl Builder {
     fn config_text(&self) -> String {
         let Self {
             limits,
+            monitor,
             more,
             segment_bytes,
             low_water_bytes,
@@ -225,7 +236,7 @@ impl Builder {
         } = self;
         format!(
             "[api]\nsocket = '../run/api.sock'\ncertificate = 'tls/server.pem'\nkey = 'tls/server.key'\n\
-             [monitor]\nsocket = '../run/monitor.sock'\n\
+             [monitor]\nsocket = '../run/monitor.sock'\n{monitor}\
              [state]\ndir = '../state'\nsegment_bytes = {segment_bytes}\nlow_water_bytes = {low_water_bytes}\n\
              [log]\ncheckpoint_interval_ms = {checkpoint_interval_ms}\n\
              [limits]\n{limits}\

@@ -43,7 +43,13 @@ impl Device {
                 own(softhsm.dir(), uid);
                 Self::SoftHsm(softhsm)
             }
-            Kind::Swtpm => Self::Swtpm(Swtpm::start(), "unknown".to_owned()),
+            Kind::Swtpm => {
+                let tpm = spec
+                    .maker
+                    .as_ref()
+                    .map_or_else(Swtpm::start, Swtpm::made_by);
+                Self::Swtpm(tpm, "unknown".to_owned())
+            }
             Kind::Piv => {
                 let reader = VirtualReader::start();
                 let card = reader.insert(PIV_SERIAL.parse().expect("a number"));

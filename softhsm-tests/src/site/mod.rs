@@ -181,7 +181,8 @@ impl Site {
             }
             self.monitor("/readyz")
                 .ok()
-                .filter(|answer| answer.status == 200)
+                .filter(|answer| answer.status == 200)?;
+            self.every_token_serves().then_some(())
         };
         wait_for("sealwrightd to be ready", SOON, ready);
     }

@@ -1,5 +1,7 @@
 //! What a token of a site shall be.
 
+use crate::swtpm::TpmMaker;
+
 /// Where a PIV card's keys lie, in the order in which they were asked for.
 pub(super) const SLOTS: [&str; 4] = ["9c", "9a", "9d", "82"];
 
@@ -20,6 +22,7 @@ pub struct TokenSpec {
     pub(super) keys: Vec<KeySpec>,
     pub(super) sessions: u16,
     pub(super) delay_ms: u32,
+    pub(super) maker: Option<TpmMaker>,
 }
 
 /// What is behind a driver.
@@ -61,6 +64,7 @@ impl TokenSpec {
             keys: Vec::new(),
             sessions: 2,
             delay_ms: 0,
+            maker: None,
         }
     }
 
@@ -74,6 +78,15 @@ impl TokenSpec {
     #[must_use]
     pub fn swtpm(name: &str) -> Self {
         Self::new(name, Kind::Swtpm)
+    }
+
+    /// A software TPM with a certificate of its maker's.
+    #[must_use]
+    pub fn swtpm_by(name: &str, maker: &TpmMaker) -> Self {
+        Self {
+            maker: Some(maker.clone()),
+            ..Self::swtpm(name)
+        }
     }
 
     /// A virtual YubiKey; it holds four keys at most.

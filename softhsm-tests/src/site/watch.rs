@@ -103,6 +103,15 @@ impl Site {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// Whether no token is on its way or out of service; one that is only suspect serves.
+    #[must_use]
+    pub fn every_token_serves(&self) -> bool {
+        let health = self.monitor("/healthz").map(|answer| answer.text());
+        let is_about_token =
+            |line: &str| line.starts_with("token ") && !line.contains("marked suspect");
+        health.is_ok_and(|health| !health.lines().any(is_about_token))
+    }
+
     /// What the monitor's socket answers.
     pub fn monitor(&self, path: &str) -> io::Result<Response> {
         let mut stream = UnixStream::connect(self.path("run/monitor.sock"))?;

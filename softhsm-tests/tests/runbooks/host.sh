@@ -7,7 +7,7 @@ for dir in etc var/lib run srv; do
     mount -t overlay overlay -o "lowerdir=/$dir,upperdir=$HOME_DIR/over/$dir/upper,workdir=$HOME_DIR/over/$dir/work" "/$dir"
 done
 mkdir "$HOME_DIR/bin" "$HOME_DIR/work"
-cp "$BINARIES"/sealwright{,d,-run,-driver-pkcs11} "$HOME_DIR/bin/"
+cp "$BINARIES"/sealwright{,d,-run,-driver-pkcs11,-driver-tpm2} "$HOME_DIR/bin/"
 export PATH=$HOME_DIR/bin:$PATH
 trap 'kill $(cat "$HOME_DIR"/*.pid) 2>/dev/null || true' EXIT
 cd "$HOME_DIR/work"
@@ -27,6 +27,21 @@ umask 000
 echo '{"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}' >sbom.cdx.json
 echo artifact >artifact
 
+# --- another token, with its maker's certificate -------------------------------------------------------------
+mkdir "$HOME_DIR/tpm" "$HOME_DIR/maker"
+printf 'statedir = %s\nsigningkey = %s\nissuercert = %s\ncertserial = %s\n' "$HOME_DIR/maker" \
+    "$HOME_DIR/maker/key.pem" "$HOME_DIR/maker/cert.pem" "$HOME_DIR/maker/serial" >"$HOME_DIR/maker/ca.conf"
+: >"$HOME_DIR/maker/options"
+printf 'create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = %s\ncreate_certs_tool_options = %s\n' \
+    "$HOME_DIR/maker/ca.conf" "$HOME_DIR/maker/options" >"$HOME_DIR/maker/setup.conf"
+swtpm_setup --tpm2 --tpmstate "$HOME_DIR/tpm" --create-ek-cert --pcr-banks sha256 \
+    --config "$HOME_DIR/maker/setup.conf" >"$HOME_DIR/swtpm.log" 2>&1
+export MAKERS=$HOME_DIR/maker/cert.pem
+swtpm socket --tpm2 --tpmstate "dir=$HOME_DIR/tpm" --flags not-need-init,startup-clear --daemon \
+    --pid "file=$HOME_DIR/swtpm.pid" --server "type=tcp,port=$TPM_PORT,disconnect" \
+    --ctrl "type=tcp,port=$((TPM_PORT + 1))"
+export TCTI=swtpm:host=127.0.0.1,port=$TPM_PORT
+
 # --- stand-ins -------------------------------------------------------------------------------------------
 as_user() { # USER PROGRAM ARGS
     setsid setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}" >>"$HOME_DIR/$1.log" 2>&1 &
@@ -37,6 +52,13 @@ systemctl() {
     local verb=$1 unit
     for unit in "${@:2}"; do
         case $verb:$unit in
+        start:sealwright-driver-tpm2@tpm.socket)
+            setsid sealwright-run --socket /run/sealwright/tpm.sock --owner "0:$(id -g sealwright)" \
+                --user "$(id -u sealwright-tpm):$(id -g sealwright-tpm)" --env TSS2_LOG=all+NONE -- \
+                "$HOME_DIR/bin/sealwright-driver-tpm2" --config /etc/sealwright/tokens/tpm.toml \
+                --peer-uid "$(id -u sealwright)" >>"$HOME_DIR/driver.log" 2>&1 &
+            echo $! >"$HOME_DIR/tpm-driver.pid"
+            ;;
         start:*.socket)
             [ -S /run/sealwright/hsm.sock ] && continue
             setsid sealwright-run --socket /run/sealwright/hsm.sock --owner "0:$(id -g sealwright)" \
@@ -54,6 +76,13 @@ systemctl() {
             kill "$(tail -1 "$HOME_DIR/sealwright.pid")"
             while daemon_runs; do sleep 0.05; done
             ;;
+        stop:*.socket)
+            # It takes its driver along.
+            kill "$(<"$HOME_DIR/driver.pid")"
+            while kill -0 "$(<"$HOME_DIR/driver.pid")" 2>/dev/null; do sleep 0.05; done
+            rm -f /run/sealwright/hsm.sock
+            ;;
+        stop:sealwright-driver-*.service) ;;
         reload:sealwrightd*) kill -HUP "$(tail -1 "$HOME_DIR/sealwright.pid")" ;;
         *) echo "systemctl $verb $unit: no such unit" >&2; return 1 ;;
         esac

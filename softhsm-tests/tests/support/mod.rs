@@ -1,6 +1,8 @@
 //! What a relying party does: verify envelopes and log proofs with nothing but public keys.
 #![allow(clippy::unwrap_used, dead_code)] // each test file uses its part
 
+pub mod tokens;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealwright_core::dsse::{Envelope, Options, TrustedKey, VerifiedPayload};

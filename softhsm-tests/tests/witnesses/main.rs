@@ -404,6 +404,43 @@ fn with_anchor_warn_status_and_log_say_so_and_signing_goes_on() {
 }
 
 #[test]
+fn a_proof_that_is_waited_for_has_the_quorum_where_the_log_is_anchored() {
+    let setting = Setting::new(2, 2, "anchor = 'warn'\n");
+    let sign = |query: &str| {
+        let answer = setting.site.client().sign(query, &statement("a")).ok();
+        (answer.record().unwrap(), answer.json())
+    };
+    // Nobody goes to the witnesses.
+    let (index, alone) = sign("key=release&proof=wait&timeout_ms=4000");
+    assert!(alone["signed"]["payload"].is_string(), "{alone}");
+    assert_eq!(alone["no_proof_code"], "not_witnessed", "{alone}");
+    let path = format!("/v1/log/proof/{index}");
+    let cosigned = |proof: &str| {
+        let (_, note) = proof.split_once("\n\n").unwrap();
+        Note::parse(note).unwrap().signatures().len() - 1
+    };
+    let unwaited = setting.site.client().get(&path).ok().text();
+    assert_eq!(
+        cosigned(&unwaited),
+        0,
+        "who does not wait gets what there is"
+    );
+
+    let urls: Vec<_> = setting
+        .witnesses
+        .iter()
+        .map(setting::Witness::url)
+        .collect();
+    let log = setting.site.path("logs/courier.log");
+    let mut courier = Process::start(setting.courier(&urls), None, &log).unwrap();
+    let (_, together) = sign("key=release&proof=wait");
+    assert_eq!(cosigned(together["proof"].as_str().unwrap()), 2);
+    let waited = setting.site.client().get(&format!("{path}?wait=true"));
+    assert_eq!(cosigned(&waited.ok().text()), 2);
+    assert!(courier.stop().success(), "{}", courier.log());
+}
+
+#[test]
 fn a_consistency_proof_leads_from_every_checkpoint_to_the_newest() {
     let setting = Setting::new(1, 1, "");
     let checkpoint = || -> Checkpoint {

@@ -96,6 +96,20 @@ fn params(params: &Params) -> Vec<(&'static str, String)> {
         Params::Policy { digest } => {
             vec![("to activate", format!("the policy with SHA-256 {digest}"))]
         }
+        Params::Thaw { scope } => vec![("to thaw", scope.to_string())],
+        Params::AcceptClock { expected, reason } => {
+            let expected = expected.map_or_else(String::new, |time| time.to_string());
+            vec![
+                ("to believe", "the host's clock".to_owned()),
+                ("it should be", expected),
+                ("because", reason.clone()),
+            ]
+        }
+        Params::Erase { of, before, reason } => vec![
+            ("to ERASE", format!("records of tenant {of}")),
+            ("before", before.to_string()),
+            ("because", reason.clone()),
+        ],
         Params::Sign {
             keys,
             payload_type,

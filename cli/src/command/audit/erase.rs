@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sealwright_client::{Client, Erasing};
+use sealwright_client::{Client, Erasing, Gate};
 use serde::Serialize;
 
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::gate::Approvals;
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
+    approvals: Approvals,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -46,10 +49,14 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
         before,
         reason,
         no_wait,
+        approvals,
         connection,
     } = args;
     let erased = connection.run(async |mut client| {
-        let erasing = client.erase(&tenant, &before, &reason).await?;
+        let call = async |client: &mut Client, gate: &Gate| {
+            client.erase(&tenant, &before, &reason, gate).await
+        };
+        let erasing = approvals.pass(&mut client, call).await?;
         if !no_wait {
             wait(&mut client, &erasing, output).await?;
         }

@@ -10,6 +10,7 @@ use sealwright_core::tlog::exported::{CHECKPOINT, bundles};
 use sealwright_core::tlog::tile::new_tiles;
 use sealwright_core::tlog::{Policy, VerifierKey};
 
+use super::{pages, view};
 use crate::connect::Connection;
 use crate::exported::{Checked, Folder, LOG_KEY, RECORDS, is_of};
 use crate::failure::Failure;
@@ -17,17 +18,20 @@ use crate::files::{self, FileError};
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// Records on one page.
-const PAGE: usize = 1000;
-
 /// Copy the log up to its newest checkpoint to a folder, and check the copy.
 ///
 /// `sealwright verify --log DIR --policy FILE` checks it again anywhere, offline. A folder that holds an older
 /// copy of the same log is brought up to date: only what is new is fetched.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder.
+    /// The folder; with another format than tiles a file, `-` is stdout.
     dir: PathBuf,
+    /// What is written: the log itself, or a view of its records for other programs, an event to a line.
+    #[arg(long = "as", value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// First record of a view.
+    #[arg(long, value_name = "INDEX", default_value_t)]
+    from: u64,
     /// Records of this tenant [default: your own]; may be repeated.
     #[arg(long = "tenant", value_name = "TENANT")]
     tenants: Vec<String>,
@@ -38,18 +42,55 @@ pub(crate) struct Args {
     connection: Connection,
 }
 
+/// What an export is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// C2SP tlog-tiles, with the records beside it.
+    #[default]
+    Tiles,
+    /// CloudEvents 1.0, JSON lines.
+    Cloudevents,
+    /// OpenTelemetry log records, OTLP/JSON lines.
+    Otel,
+}
+
 pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
     let Args {
         dir,
+        format,
+        from,
         tenants,
         leaves_only,
         connection,
     } = args;
+    let form: view::Form = match format {
+        Format::Tiles if from > 0 => {
+            let why = "--from goes with --as cloudevents or otel: a copy of the log is whole";
+            return Err(Failure::Local(why.to_owned()));
+        }
+        Format::Tiles => return copy(dir, &tenants, leaves_only, connection, output),
+        _ if leaves_only => {
+            let why = "--leaves-only goes with --as tiles: a view is made of records";
+            return Err(Failure::Local(why.to_owned()));
+        }
+        Format::Cloudevents => view::cloudevents,
+        Format::Otel => view::otel,
+    };
+    view::run(form, &dir, from, &tenants, connection, output)
+}
+
+fn copy(
+    dir: PathBuf,
+    tenants: &[String],
+    leaves_only: bool,
+    connection: Connection,
+    output: Output,
+) -> Result<(), Failure> {
     let policy = connection.run(async |client| {
         let mut export = Export::begin(client, dir.clone(), output).await?;
         export.tree().await?;
         if !leaves_only {
-            export.records(&tenants).await?;
+            export.records(tenants).await?;
         }
         export.end()
     })?;
@@ -156,28 +197,19 @@ impl Export {
         tenant: Option<String>,
         file: &mut impl std::io::Write,
     ) -> Result<(), Failure> {
-        let mut query = RecordQuery {
+        let query = RecordQuery {
             tenant,
-            limit: Some(PAGE),
             ..RecordQuery::default()
         };
-        loop {
-            let page = self.client.records(&query).await?;
-            for view in &page.records {
-                if view.index >= self.size || !self.seen.insert(view.index) {
-                    continue;
-                }
-                let line = serde_json::to_string(view).map_err(Failure::local)?;
-                writeln!(file, "{line}").map_err(Failure::local)?;
+        let (size, seen, progress) = (self.size, &mut self.seen, &mut self.progress);
+        pages::each(&mut self.client, query, size, progress, &mut |view| {
+            if !seen.insert(view.index) {
+                return Ok(());
             }
-            match page.next.filter(|next| *next < self.size) {
-                Some(next) => query.from = Some(next),
-                None => return Ok(()),
-            }
-            let done = usize::try_from(query.from.unwrap_or(0)).unwrap_or(usize::MAX);
-            let all = usize::try_from(self.size).unwrap_or(usize::MAX);
-            self.progress.show("records", done, all);
-        }
+            let line = serde_json::to_string(view).map_err(Failure::local)?;
+            writeln!(file, "{line}").map_err(Failure::local)
+        })
+        .await
     }
 
     /// Puts the checkpoint in its place; the policy that the copy is checked with.

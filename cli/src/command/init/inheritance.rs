@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::key::KeyState;
-use sealwright_core::record::{FreezeInherited, KeyInherited};
+use sealwright_core::record::{FreezeInherited, HoldInherited, KeyInherited};
 use sealwright_core::shard::{Inheritance, Shard};
 
 use crate::driver::token_config;
@@ -17,7 +17,13 @@ pub(super) fn note(
     policy_digest: Sha256Digest,
     notes: &mut Vec<String>,
 ) {
-    let (old, Inheritance { keys, freezes, .. }) = (&shard.predecessor, &shard.inheritance);
+    let old = &shard.predecessor;
+    let Inheritance {
+        keys,
+        freezes,
+        holds,
+        ..
+    } = &shard.inheritance;
     let (origin, size, versions) = (&old.origin, old.size, keys.len());
     notes.push(format!(
         "{versions} key versions come from {origin}, which ended with {size} records"
@@ -32,6 +38,13 @@ pub(super) fn note(
     notes.extend(freezes.iter().map(|freeze| {
         let FreezeInherited { scope, since, .. } = freeze;
         format!("{scope} stays frozen, since {since}: `sealwright thaw` ends that")
+    }));
+    notes.extend(holds.iter().map(|hold| {
+        let HoldInherited { tenant, name, .. } = hold;
+        format!(
+            "tenant {tenant} stays on hold {name:?}; what {origin} recorded of it lies in the old state directory and \
+             its archive: keep both"
+        )
     }));
     if shard.policy_digest.is_some_and(|old| old != policy_digest) {
         notes.push("the policy is not the one that was in force at the old log's end".to_owned());

@@ -20,6 +20,8 @@ struct Judged {
     /// Whether the nonce was the one that was asked with.
     fresh: bool,
     token: TokenIdentity,
+    /// Whether the word of the daemon that asked is needed for which device it was: the device has answered its challenge.
+    challenged_by_daemon: bool,
     #[serde(flatten)]
     finding: Finding,
     /// When the key wants PIN and touch, where its card tells.
@@ -53,6 +55,7 @@ pub(super) fn run(args: &Args, file: &Path, output: Output) -> Result<(), Failur
     let not_good = |error| Failure::NotGood(format!("{}: {error}", file.display()));
     let document = Document::parse(&bytes).map_err(not_good)?;
     let finding = document.verify(key, args.nonce, &roots).map_err(not_good)?;
+    let challenged = document.activation([0; 96]).map_err(not_good)?.is_some();
     let judged = Judged {
         spki_sha256: key,
         evidence_sha256: Sha256Digest::of(&[&bytes]),
@@ -60,6 +63,7 @@ pub(super) fn run(args: &Args, file: &Path, output: Output) -> Result<(), Failur
         fresh: args.nonce.is_some(),
         policies: Policies::of(&document.statement),
         token: document.token,
+        challenged_by_daemon: challenged,
         finding,
     };
     output.answer(&judged, || text(file, &judged))
@@ -82,6 +86,12 @@ fn text(file: &Path, judged: &Judged) -> String {
     } else {
         "its age is not known: no --nonce was given"
     };
+    let proved = if judged.challenged_by_daemon {
+        "\nthat the certified device is the one that signed was proved to the daemon that asked, by a challenge; its record \
+         says so, this file does not"
+    } else {
+        ""
+    };
     let token = &judged.token;
     let policies = judged
         .policies
@@ -94,7 +104,7 @@ fn text(file: &Path, judged: &Judged) -> String {
             format!("\nit wants the PIN: {pin_policy}; a touch: {touch_policy}")
         });
     format!(
-        "{}: {}{policies}\ntoken {} {}, {} {}, firmware {}, as it says itself; {age}\nSHA-256 {}, to be compared with the key's record",
+        "{}: {}{policies}\ntoken {} {}, {} {}, firmware {}, as it says itself; {age}{proved}\nSHA-256 {}, to be compared with the key's record",
         file.display(),
         judged.finding,
         printable(&token.label),

@@ -18,7 +18,10 @@ use crate::failure::Failure;
 use crate::files;
 
 /// Reads a `PUBLIC KEY` PEM file.
-pub(super) fn trusted(path: &Path, scheme: Option<Scheme>) -> Result<TrustedKey, Failure> {
+pub(in crate::command) fn trusted(
+    path: &Path,
+    scheme: Option<Scheme>,
+) -> Result<TrustedKey, Failure> {
     let bad = |reason: &dyn Display| Failure::Local(format!("{}: {reason}", path.display()));
     let text = files::read_text(path)?;
     let decoded = pem::decode_vec(text.as_bytes());

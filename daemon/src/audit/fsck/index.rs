@@ -10,7 +10,8 @@ use crate::panics::caught;
 
 use super::{Finding, Report, Scope};
 use crate::audit::index_keeper::open_sled;
-use crate::audit::index_rows::{BLOCK, Rows, mark_value, marked};
+use crate::audit::index_rows::{BLOCK, KeyValue, Rows, mark_value, marked};
+use crate::audit::index_subjects::Tails;
 
 /// A copy of the index, and what ought to be in it.
 pub(super) struct IndexCopy {
@@ -22,6 +23,7 @@ pub(super) struct IndexCopy {
     mark_found: bool,
     /// Rows of the block that is being read.
     rows: Rows,
+    tails: Tails,
     expected: usize,
     finding: Option<String>,
     // Removed when everything else is dropped.
@@ -56,6 +58,7 @@ impl IndexCopy {
                 mark,
                 mark_found: false,
                 rows: Rows::default(),
+                tails: Tails::default(),
                 expected: 1,
                 finding: None,
                 _copy: copy,
@@ -73,10 +76,18 @@ impl IndexCopy {
             return;
         }
         self.rows.add(index, kept);
-        if (index + 1).is_multiple_of(BLOCK) || index + 1 == self.applied {
-            let rows = std::mem::take(&mut self.rows);
-            self.finding = self.compare(rows, index).err();
+        let is_last = index + 1 == self.applied;
+        if !is_last && !(index + 1).is_multiple_of(BLOCK) {
+            return;
         }
+        let block = format!("records {} to {index}", index / BLOCK * BLOCK);
+        let rows = std::mem::take(&mut self.rows).into_rows(&mut self.tails);
+        let mut compared = self.compare(rows, &block);
+        if is_last && compared.is_ok() {
+            let rest = std::mem::take(&mut self.tails).into_rows();
+            compared = self.compare(rest, &block);
+        }
+        self.finding = compared.err();
     }
 
     /// The journal's batch ended.
@@ -84,9 +95,8 @@ impl IndexCopy {
         self.mark_found |= chain.index == self.applied && self.mark == mark_value(chain);
     }
 
-    fn compare(&mut self, rows: Rows, index: u64) -> Result<(), String> {
-        let block = format!("records {} to {index}", index / BLOCK * BLOCK);
-        for (key, value) in rows.into_rows() {
+    fn compare(&mut self, rows: impl Iterator<Item = KeyValue>, block: &str) -> Result<(), String> {
+        for (key, value) in rows {
             self.expected += 1;
             match self.db.get(&key) {
                 Ok(Some(found)) if found == value => {}

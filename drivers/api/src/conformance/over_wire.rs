@@ -139,6 +139,14 @@ fn call_of(task: &Task) -> (Call, &[u8]) {
             let (key, nonce) = (key.clone(), *nonce);
             (Call::Attest { key, nonce }, &[])
         }
+        Task::Destroy(key, spki_sha256) => {
+            let (key, spki_sha256) = (key.clone(), *spki_sha256);
+            (Call::Destroy { key, spki_sha256 }, &[])
+        }
+        Task::Activate(challenge) => {
+            let challenge = challenge.clone();
+            (Call::Activate { challenge }, &[])
+        }
         Task::Sign(SignRequest { key, scheme, input }) => {
             let (input, message): (_, &[u8]) = match input {
                 SignInput::Digest { hash, bytes } => (

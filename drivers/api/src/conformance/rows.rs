@@ -8,7 +8,8 @@ use super::run::{Outcome, Run, Unmet, ensure, key_of, sign_task, verified};
 use super::{Event, Failure, Reaction, SLACK};
 use crate::wire::Answer;
 use crate::{
-    DriverError, ErrorClass, HashAlg, KeyUri, Nonce, Progress, Scheme, SignInput, SignRequest, Task,
+    DriverError, ErrorClass, HashAlg, KeyUri, Nonce, Progress, Scheme, Sha256Digest, SignInput,
+    SignRequest, Task,
 };
 
 /// A rule's check.
@@ -60,6 +61,10 @@ pub(super) const ROWS: &[(&str, Check)] = &[
     (
         "evidence is of the key and the nonce that were asked for",
         attest,
+    ),
+    (
+        "a key is destroyed only by its fingerprint, and is gone then",
+        destroy,
     ),
     ("after the device was away it works again", replug),
 ];
@@ -402,6 +407,34 @@ fn attest(run: &mut Run<'_>) -> Outcome {
     }
     let missing = Task::Attest(expect.missing.clone(), Nonce::default());
     run.refused(&missing, &[ErrorClass::KeyMissing])
+}
+
+fn destroy(run: &mut Run<'_>) -> Outcome {
+    if !run.descriptor()?.can_destroy {
+        let (first, _) = run.any_key()?;
+        let task = Task::Destroy(first, Sha256Digest::default());
+        return run.refused(&task, &[ErrorClass::Unsupported]);
+    }
+    let expect = run.expect;
+    let missing = Task::Destroy(expect.missing.clone(), Sha256Digest::default());
+    run.refused(&missing, &[ErrorClass::KeyMissing])?;
+    // Those that were made for the rows above; the others are the tester's.
+    for spec in &expect.generate {
+        let fingerprint = Sha256Digest::of(&[&run.describe(&spec.uri)?.spki_der]);
+        let other = Task::Destroy(spec.uri.clone(), Sha256Digest::default());
+        run.refused(&other, &[ErrorClass::BadRequest])?;
+        run.sign(&spec.uri, spec.scheme, b"still there")?;
+        match run.ask(&Task::Destroy(spec.uri.clone(), fingerprint))? {
+            Answer::Destroyed => {}
+            other => return Err(Unmet::Broken(format!("the answer is {other:?}"))),
+        }
+        run.refused(&Task::Describe(spec.uri.clone()), &[ErrorClass::KeyMissing])?;
+        run.refused(
+            &sign_task(&spec.uri, spec.scheme, b"m"),
+            &[ErrorClass::KeyMissing],
+        )?;
+    }
+    Ok(())
 }
 
 fn replug(run: &mut Run<'_>) -> Outcome {

@@ -1,0 +1,15 @@
+# A fresh host, from the package to the first signature.
+it the_package_installs_without_a_question install_package /story/old.deb
+it installing_starts_nothing_that_signs_and_leaves_no_failed_unit no_unit_failed
+it without_a_log_the_daemon_waits_and_does_not_fail is "$(state sealwrightd.service ActiveState)" inactive
+it udevd_knows_the_groups_of_the_rules refused journal_says systemd-udevd.service sealwright
+it every_unit_is_understood_without_a_warning units_are_understood
+make_token hsm 1234567
+it a_driver_without_a_pin_says_how_to_give_one says 'sealwright token set-pin' sealwright-driver-pkcs11 --config /etc/sealwright/tokens/hsm.toml check
+it a_pin_is_kept_encrypted_for_this_host set_pin
+it the_log_is_begun_with_a_key_of_the_token make_log
+it daemon_and_driver_sockets_start start_all
+it the_daemon_is_ready soon sealwright_is_ready
+it a_key_is_made_and_enrolled make_key
+it the_packages_own_sbom_is_signed_and_verifies sign_and_verify
+it no_unit_has_failed_by_then no_unit_failed
