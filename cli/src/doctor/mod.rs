@@ -3,8 +3,8 @@
 //! A check looks at one thing and finds at most what is wrong with that thing; what depends on it is left
 //! out, so that one cause gives one finding.
 
-mod cards;
 pub(crate) mod bundle;
+mod cards;
 mod daemon;
 mod holders;
 mod live;

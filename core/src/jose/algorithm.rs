@@ -42,7 +42,9 @@ mod tests {
             assert_eq!(scheme_of(name_of(scheme)), Ok(scheme));
         }
         let assertion = Scheme::WebAuthnP256Sha256.as_str();
-        for name in [assertion, "none", "None", "HS256", "es256", "ES512", "RS1", ""] {
+        for name in [
+            assertion, "none", "None", "HS256", "es256", "ES512", "RS1", "",
+        ] {
             assert_eq!(scheme_of(name), Err(UnknownAlgorithm(name.to_owned())));
         }
     }

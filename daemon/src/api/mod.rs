@@ -76,8 +76,8 @@ pub async fn handle(
 }
 
 async fn answer(
-    daemon: &Daemon,
-    peer: &Peer,
+    daemon: &Arc<Daemon>,
+    peer: &Arc<Peer>,
     request: Request<Incoming>,
     request_id: &str,
 ) -> Answer {
