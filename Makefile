@@ -19,9 +19,9 @@ test:            ## every test
 test-vectors:    ## the vectors in $$SEALWRIGHT_VECTORS
 	@scripts/vectors
 
-test-faults:     ## a card on a bad wire: each fault at each answer, a thousand signatures
+test-faults:     ## devices on a bad wire: each fault at each answer, a thousand signatures
 	@scripts/setup test
-	@SEALWRIGHT_FAULTS=long scripts/test --test faults --test card_faults -- --nocapture
+	@SEALWRIGHT_FAULTS=long scripts/test --test faults --test card_faults --test security_key_faults -- --nocapture
 
 test-hw:         ## a real YubiKey; opt in with HW=1, see docs/hardware.md
 	@scripts/test-hw

@@ -164,5 +164,7 @@ fn judge(subject: &Subject, points: &[Point], figures: &mut Figures) {
                 figures.add(&aims::PIV_C1, one.ratio(&one.daemon));
             }
         }
+        // It signs a few times a second: nothing that we add could show.
+        Kind::Fido2 => {}
     }
 }

@@ -1,15 +1,16 @@
 //! Asking a driver binary about its token, without a daemon.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::uri::KeyUri;
 use sealwright_driver_api::TokenConfig;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::credential;
 use crate::failure::Failure;
@@ -62,6 +63,14 @@ pub(crate) struct DriverKey {
     pub(crate) schemes: Vec<Scheme>,
 }
 
+/// A signature of an approval.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Approved {
+    pub(crate) scheme: Scheme,
+    /// Base64.
+    pub(crate) signature: String,
+}
+
 /// What `check` found.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Report {
@@ -108,6 +117,21 @@ impl DriverProgram {
         self.key(&["generate", "--scheme", scheme.as_str(), &uri.to_string()])
     }
 
+    /// Has a key sign an approver's word, which may take a touch.
+    pub(crate) fn approve(&self, uri: &KeyUri, statement: &[u8]) -> Result<Approved, DriverError> {
+        let mut command = self.command(&["approve", &uri.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let spawned = command.stderr(Stdio::piped()).spawn();
+        let mut child = spawned.map_err(|source| self.not_run(source))?;
+        // A driver that ends before it has read says why on its standard error.
+        let _ = child
+            .stdin
+            .take()
+            .map(|mut input| input.write_all(statement));
+        let output = child.wait_with_output();
+        self.answer(&output.map_err(|source| self.not_run(source))?)
+    }
+
     /// Looks for what would keep the token from signing.
     pub(crate) fn check(&self) -> Result<Report, DriverError> {
         let output = self.run(&["check"])?;
@@ -116,9 +140,12 @@ impl DriverProgram {
     }
 
     fn key(&self, args: &[&str]) -> Result<DriverKey, DriverError> {
-        let output = self.run(args)?;
+        self.answer(&self.run(args)?)
+    }
+
+    fn answer<T: DeserializeOwned>(&self, output: &Output) -> Result<T, DriverError> {
         if !output.status.success() {
-            return Err(self.failed(&output));
+            return Err(self.failed(output));
         }
         serde_json::from_slice(&output.stdout).map_err(|e| DriverError::Answer {
             path: self.path.clone(),
@@ -127,18 +154,27 @@ impl DriverProgram {
     }
 
     fn run(&self, args: &[&str]) -> Result<Output, DriverError> {
+        let output = self.command(args).output();
+        output.map_err(|source| self.not_run(source))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         // A configuration that cannot be read is the driver's to complain about.
         let token = TokenConfig::read(&self.config).ok();
         let unit = token.and_then(|token| credential::as_unit(&token, self.user, &self.path));
         let mut command = unit.unwrap_or_else(|| self.directly());
         command.arg("--config").arg(&self.config).args(args);
-        command.output().map_err(|source| match source.kind() {
+        command
+    }
+
+    fn not_run(&self, source: std::io::Error) -> DriverError {
+        match source.kind() {
             ErrorKind::NotFound => DriverError::NotFound(self.path.display().to_string()),
             _ => DriverError::Run {
                 path: self.path.clone(),
                 source,
             },
-        })
+        }
     }
 
     fn directly(&self) -> Command {

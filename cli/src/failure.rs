@@ -67,6 +67,9 @@ fn client_code(error: &ClientError) -> u8 {
         | ClientError::Broken { .. }
         | ClientError::Timeout { .. } => 4,
         ClientError::Waits(_) => 6,
-        ClientError::Api(_) | ClientError::TooLarge | ClientError::Unexpected(_) => 5,
+        ClientError::Api(_)
+        | ClientError::Working(_)
+        | ClientError::TooLarge
+        | ClientError::Unexpected(_) => 5,
     }
 }

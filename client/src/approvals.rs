@@ -96,6 +96,15 @@ impl Gate {
     }
 }
 
+/// Reads a certificate and those that follow it, PEM, as DER.
+///
+/// # Errors
+/// [`ClientError::Pem`]
+pub fn certificate_chain(path: &Path) -> Result<Vec<Vec<u8>>, ClientError> {
+    let chain = certificates(path)?;
+    Ok(chain.iter().map(|der| der.to_vec()).collect())
+}
+
 /// A certificate's key, to sign approvals with: the one that the holder connects with.
 #[derive(Debug)]
 pub struct CertificateKey {

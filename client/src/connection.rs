@@ -289,6 +289,9 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answer, Failu
 }
 
 fn waits(body: &[u8]) -> ClientError {
+    if let Ok(working) = serde_json::from_slice(body) {
+        return ClientError::Working(Box::new(working));
+    }
     match serde_json::from_slice(body) {
         Ok(operation) => ClientError::Waits(Box::new(operation)),
         Err(e) => ClientError::Unexpected(format!("202 without an operation: {e}")),

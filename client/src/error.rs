@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::approvals::Operation;
 use crate::connection::RESPONSE_MAX;
 use crate::settings::{SERVER_NAME, SettingsError};
+use crate::sign::Working;
 
 /// The daemon's refusal (RFC 9457 `application/problem+json`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
@@ -108,6 +109,9 @@ pub enum ClientError {
         missing = .0.missing, operation = .0.operation
     )]
     Waits(Box<Operation>),
+    /// It goes on without this connection; [`crate::Client::sign`] asks until it is answered.
+    #[error("the daemon is still at work on request {id}", id = .0.operation)]
+    Working(Box<Working>),
     /// The answer is larger than [`RESPONSE_MAX`].
     #[error("the answer is larger than {RESPONSE_MAX} bytes")]
     TooLarge,

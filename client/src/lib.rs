@@ -28,13 +28,13 @@ mod tls;
 mod token;
 mod types;
 
-pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated};
+pub use approvals::{CertificateKey, Gate, Granted, Operation, PolicyActivated, certificate_chain};
 pub use connection::{Client, RESPONSE_MAX};
 pub use erasure::{Erasing, Hold, HoldChanged, Retention};
 pub use error::{ApiError, ClientError};
 pub use receipts::{ReceiptLink, ShownReceipt};
 pub use settings::{DEFAULT_SOCKET, SERVER_NAME, Settings, SettingsError};
-pub use sign::{Format, SignRequest, Signed};
+pub use sign::{Format, SignRequest, Signed, Working};
 pub use token::TokenFiles;
 pub use types::{
     AnchorStatus, Approvals, ArchivedBody, Attested, ClockAccepted, CosignaturesTaken, Crl,

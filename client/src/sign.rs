@@ -8,6 +8,7 @@ use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::statement::PAYLOAD_TYPE;
+use serde::Deserialize;
 
 use crate::connection::{Answer, Client};
 use crate::error::ClientError;
@@ -48,6 +49,17 @@ pub struct SignRequest<'a> {
     pub operation: Option<u64>,
     /// How long the daemon may take; its own default where none is given.
     pub timeout: Option<Duration>,
+    /// Told once if it takes more than a moment, because somebody has to touch a key.
+    pub on_wait: Option<fn(&Working)>,
+}
+
+/// A request at which the daemon is still at work.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Working {
+    /// Its id.
+    pub operation: String,
+    /// Keys that have to be touched for it.
+    pub touch: Vec<String>,
 }
 
 impl<'a> SignRequest<'a> {
@@ -61,6 +73,7 @@ impl<'a> SignRequest<'a> {
             idempotency_key: None,
             operation: None,
             timeout: None,
+            on_wait: None,
         }
     }
 }
@@ -83,7 +96,27 @@ pub struct Signed {
 impl Client {
     /// Signs a payload.
     pub async fn sign(&mut self, request: SignRequest<'_>) -> Result<Signed, ClientError> {
-        signed(self.send(http_request(request)?).await?)
+        let on_wait = request.on_wait;
+        match (self.send(http_request(request)?).await, on_wait) {
+            (Err(ClientError::Working(working)), Some(tell)) => {
+                tell(&working);
+                signed(self.answer_to(&working.operation).await?)
+            }
+            (answer, _) => signed(answer?),
+        }
+    }
+
+    /// The answer to a request that the daemon is still at work at.
+    async fn answer_to(&mut self, id: &str) -> Result<Answer, ClientError> {
+        loop {
+            let request = Request::get(format!("/v1/operations/{id}?wait=true"));
+            let request = request.body(Full::default());
+            let request = request.map_err(|e| ClientError::Request(e.to_string()))?;
+            match self.send(request).await {
+                Err(ClientError::Working(_)) => {}
+                answer => return answer,
+            }
+        }
     }
 }
 
@@ -126,6 +159,9 @@ fn http_request(request: SignRequest<'_>) -> Result<Request<Full<Bytes>>, Client
         .header(CONTENT_TYPE, request.payload_type);
     if let Some(key) = request.idempotency_key {
         builder = builder.header("Idempotency-Key", key);
+    }
+    if request.on_wait.is_some() {
+        builder = builder.header("Prefer", "respond-async, wait=1");
     }
     builder
         .body(Full::new(request.payload))

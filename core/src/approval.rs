@@ -11,7 +11,7 @@ mod request;
 
 pub use error::ApprovalError;
 pub use file::{
-    ApprovalFile, BadApproval, CERTIFICATES_MAX, FILE_MAX, PREDICATE_TYPE, Predicate, Verdict,
-    encode, statement,
+    ApprovalFile, BadApproval, CERTIFICATES_MAX, FIDO2_SCHEME, FILE_MAX, PREDICATE_TYPE, Predicate,
+    Verdict, encode, read_statement, statement,
 };
 pub use request::{BadRequest, NONCE_LEN, Params, REQUEST_MAX, Request, Requester, SigningKey};

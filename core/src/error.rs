@@ -117,6 +117,8 @@ codes! {
     PayloadTooLarge = "payload_too_large", 413, "The body is larger than the daemon's limit";
     /// The message is larger than what the key's device takes whole.
     MessageTooLarge = "message_too_large", 413, "This key signs whole messages only up to its limit; use a key with a prehash scheme such as ecdsa-p256-sha256";
+    /// A FIDO2 key's signature in a Sigstore bundle.
+    SchemeNotInBundles = "scheme_not_in_bundles", 422, "The key's signatures are accepted by no Sigstore client; take format=dsse";
     /// The body arrived too slowly.
     BodyTimeout = "body_timeout", 408, "The body did not arrive in time";
     /// The daemon's memory for bodies is in use.

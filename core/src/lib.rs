@@ -45,4 +45,5 @@ pub mod trust;
 pub mod uri;
 pub mod verdict;
 pub mod verify;
+pub mod webauthn;
 mod x509;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Sha256, Sha384};
 
+use crate::webauthn::Demand;
+
 /// A named scheme fixes key type, hash and padding: a caller never signs "a digest under a guess".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scheme {
@@ -24,6 +26,12 @@ pub enum Scheme {
     /// Pure Ed25519: signs the whole message, so the message has to reach the token.
     #[serde(rename = "ed25519")]
     Ed25519,
+    /// ES256 of a FIDO2 key that somebody touched: signs what [`crate::webauthn`] says, for our relying party.
+    #[serde(rename = "webauthn-p256-sha256")]
+    WebAuthnP256Sha256,
+    /// The same of a key that was also shown a PIN or a finger.
+    #[serde(rename = "webauthn-p256-sha256-uv")]
+    WebAuthnP256Sha256Uv,
 }
 
 /// The hash a scheme applies to the message before the device sees it.
@@ -61,7 +69,18 @@ impl HashAlg {
 
 impl Scheme {
     /// Every scheme, in the order documents list them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPssSha256,
+        Self::Ed25519,
+        Self::WebAuthnP256Sha256,
+        Self::WebAuthnP256Sha256Uv,
+    ];
+
+    /// Those whose signatures are plain ones.
+    pub const PLAIN: [Self; 5] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
         Self::RsaPkcs1Sha256,
@@ -76,16 +95,30 @@ impl Scheme {
                 Some(HashAlg::Sha256)
             }
             Self::EcdsaP384Sha384 => Some(HashAlg::Sha384),
-            Self::Ed25519 => None,
+            // The library that speaks to FIDO2 keys hashes by itself, and takes no digest.
+            Self::Ed25519 | Self::WebAuthnP256Sha256 | Self::WebAuthnP256Sha256Uv => None,
         }
     }
 
-    /// Length in bytes of a raw signature (ECDSA: r‖s at fixed width); `None` for RSA, where the modulus decides.
+    /// What an assertion has to say of the person at the key; `None` where the scheme's signatures are plain ones.
+    pub const fn assertion(self) -> Option<Demand> {
+        match self {
+            Self::WebAuthnP256Sha256 => Some(Demand::Presence),
+            Self::WebAuthnP256Sha256Uv => Some(Demand::Verification),
+            _ => None,
+        }
+    }
+
+    /// Length in bytes of a raw signature (ECDSA: r‖s at fixed width); `None` for RSA, where the modulus decides,
+    /// and for assertions, which have no raw form.
     pub const fn raw_signature_len(self) -> Option<usize> {
         match self {
             Self::EcdsaP256Sha256 | Self::Ed25519 => Some(64),
             Self::EcdsaP384Sha384 => Some(96),
-            Self::RsaPkcs1Sha256 | Self::RsaPssSha256 => None,
+            Self::RsaPkcs1Sha256
+            | Self::RsaPssSha256
+            | Self::WebAuthnP256Sha256
+            | Self::WebAuthnP256Sha256Uv => None,
         }
     }
 
@@ -97,6 +130,8 @@ impl Scheme {
             Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
             Self::RsaPssSha256 => "rsa-pss-sha256",
             Self::Ed25519 => "ed25519",
+            Self::WebAuthnP256Sha256 => "webauthn-p256-sha256",
+            Self::WebAuthnP256Sha256Uv => "webauthn-p256-sha256-uv",
         }
     }
 }
@@ -110,7 +145,7 @@ impl fmt::Display for Scheme {
 /// The text names no scheme.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no signature scheme is called {0:?}; known: ecdsa-p256-sha256, ecdsa-p384-sha384, rsa-pkcs1-sha256, rsa-pss-sha256, ed25519"
+    "no signature scheme is called {0:?}; known: ecdsa-p256-sha256, ecdsa-p384-sha384, rsa-pkcs1-sha256, rsa-pss-sha256, ed25519, webauthn-p256-sha256, webauthn-p256-sha256-uv"
 )]
 pub struct UnknownScheme(pub String);
 
@@ -128,6 +163,12 @@ impl FromStr for Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_plain_schemes_are_those_without_assertions() {
+        let plain = Scheme::ALL.into_iter().filter(|s| s.assertion().is_none());
+        assert!(plain.eq(Scheme::PLAIN));
+    }
 
     #[test]
     fn every_scheme_is_spelled_the_same_in_text_and_json() {

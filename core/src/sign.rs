@@ -13,6 +13,7 @@ use crate::permit::Permit;
 use crate::scheme::{HashAlg, Scheme};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::uri::KeyUri;
+use crate::webauthn::{Assertion, AssertionError, Demand, RP_ID};
 
 /// What reaches the device: a digest under the scheme's hash, or the whole message (Ed25519).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,7 +193,7 @@ pub struct Unverified {
 }
 
 /// The device's answer is no signature of the enrolled key over the permitted message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
     /// Wrong number of bytes for the scheme.
     #[error("the token returned a signature of {got} bytes, the scheme has {want}")]
@@ -205,6 +206,12 @@ pub enum BadSignature {
     /// A WebAuthn assertion where a plain signature is needed.
     #[error("the token returned a WebAuthn assertion, which no DSSE verifier accepts")]
     WebAuthn,
+    /// Something else where the scheme has an assertion.
+    #[error("the token returned no WebAuthn assertion, which is all that this scheme has")]
+    NoAssertion,
+    /// An assertion that does not say what the scheme demands.
+    #[error("the token returned an assertion of no use: {0}")]
+    Assertion(#[from] AssertionError),
     /// It does not verify.
     #[error("the token returned a signature that the enrolled public key does not accept")]
     DoesNotVerify,
@@ -217,28 +224,71 @@ impl Unverified {
         verifier: &dyn Verifier,
     ) -> Result<VerifiedSignature, (BadSignature, Permit)> {
         let ToBeSigned { permit, input } = self.to_be_signed;
-        let raw = match self.signature {
-            Signature::Raw(raw) => raw,
-            Signature::WebAuthn { .. } => return Err((BadSignature::WebAuthn, permit)),
-        };
         let scheme = permit.scheme();
-        if let Some(want) = scheme.raw_signature_len().filter(|want| *want != raw.len()) {
-            return Err((
-                BadSignature::Length {
-                    got: raw.len(),
-                    want,
+        let encoded = match (self.signature, scheme.assertion()) {
+            (Signature::Raw(raw), None) => verify_raw(verifier, &permit, &input, raw),
+            (
+                Signature::WebAuthn {
+                    signature,
+                    authenticator_data,
                 },
-                permit,
-            ));
-        }
-        if !verifier.verifies(permit.spki().der(), scheme, &input, &raw) {
-            return Err((BadSignature::DoesNotVerify, permit));
-        }
-        match crate::verify::encode_raw(scheme, raw) {
+                Some(demand),
+            ) => {
+                let assertion = Assertion {
+                    authenticator_data,
+                    signature,
+                };
+                verify_assertion(verifier, &permit, &input, (&assertion, demand))
+            }
+            (Signature::Raw(_), Some(_)) => Err(BadSignature::NoAssertion),
+            (Signature::WebAuthn { .. }, None) => Err(BadSignature::WebAuthn),
+        };
+        match encoded {
             Ok(encoded) => Ok(VerifiedSignature { permit, encoded }),
-            Err(_) => Err((BadSignature::DoesNotVerify, permit)),
+            Err(bad) => Err((bad, permit)),
         }
     }
+}
+
+fn verify_raw(
+    verifier: &dyn Verifier,
+    permit: &Permit,
+    input: &SignInput,
+    raw: Vec<u8>,
+) -> Result<Vec<u8>, BadSignature> {
+    let scheme = permit.scheme();
+    let (got, want) = (raw.len(), scheme.raw_signature_len().unwrap_or(raw.len()));
+    if got != want {
+        return Err(BadSignature::Length { got, want });
+    }
+    if !verifier.verifies(permit.spki().der(), scheme, input, &raw) {
+        return Err(BadSignature::DoesNotVerify);
+    }
+    crate::verify::encode_raw(scheme, raw).map_err(|_| BadSignature::DoesNotVerify)
+}
+
+/// The six steps of [`crate::webauthn`].
+fn verify_assertion(
+    verifier: &dyn Verifier,
+    permit: &Permit,
+    input: &SignInput,
+    (assertion, demand): (&Assertion, Demand),
+) -> Result<Vec<u8>, BadSignature> {
+    let SignInput::Message(message) = input else {
+        return Err(BadSignature::NoAssertion);
+    };
+    assertion.check(RP_ID, demand)?;
+    let signed = SignInput::Digest {
+        hash: HashAlg::Sha256,
+        bytes: assertion.signed_sha256(&[message]).0.to_vec(),
+    };
+    let inner = Scheme::EcdsaP256Sha256;
+    let raw = crate::verify::der_to_raw(inner, &assertion.signature);
+    let raw = raw.map_err(|_| BadSignature::DoesNotVerify)?;
+    if !verifier.verifies(permit.spki().der(), inner, &signed, &raw) {
+        return Err(BadSignature::DoesNotVerify);
+    }
+    Ok(assertion.to_bytes()?)
 }
 
 /// A signature that the enrolled key accepted, in the encoding envelopes carry (ECDSA: DER).

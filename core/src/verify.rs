@@ -17,6 +17,7 @@ use signature::hazmat::PrehashVerifier as _;
 
 use crate::scheme::{HashAlg, Scheme};
 use crate::sign::{SignInput, Verifier};
+use crate::webauthn::{Assertion, AssertionError, Demand, RP_ID};
 
 pub use encoding::{EncodingError, der_to_raw, encode_raw, raw_to_der};
 pub use key::{KeyError, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, default_scheme, schemes_of};
@@ -47,9 +48,12 @@ pub enum VerifyError {
         /// Bytes of the hash.
         want: usize,
     },
-    /// Ed25519 needs the message.
-    #[error("ed25519 signs the message itself; a digest is not enough to verify it")]
+    /// Ed25519 and FIDO2 keys need the message.
+    #[error("keys of this scheme sign the message itself; a digest is not enough to verify it")]
     NeedsMessage,
+    /// What a FIDO2 key says with its signature is not what the scheme demands.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
     /// Well-formed, but not by this key over this message.
     #[error("the signature does not verify under the public key")]
     Mismatch,
@@ -138,6 +142,9 @@ impl PublicKey {
         signature: &[u8],
         form: EcdsaForm,
     ) -> Result<(), VerifyError> {
+        if let Some(demand) = scheme.assertion() {
+            return self.verify_assertion(scheme, demand, message_parts, signature);
+        }
         match (self, scheme.prehash()) {
             (_, Some(hash)) => {
                 self.verify_prehashed(scheme, &hash.digest(message_parts), signature, form)
@@ -177,6 +184,23 @@ impl PublicKey {
             (Self::Rsa(key), Scheme::RsaPssSha256) => verify_pss(key, digest, signature),
             _ => Err(self.other_scheme(scheme)),
         }
+    }
+
+    /// The six steps of [`crate::webauthn`].
+    fn verify_assertion(
+        &self,
+        scheme: Scheme,
+        demand: Demand,
+        message_parts: &[&[u8]],
+        signature: &[u8],
+    ) -> Result<(), VerifyError> {
+        let Self::P256(_) = self else {
+            return Err(self.other_scheme(scheme));
+        };
+        let assertion = Assertion::from_bytes(signature)?;
+        assertion.check(RP_ID, demand)?;
+        let digest = assertion.signed_sha256(message_parts);
+        self.verify_ecdsa(&digest.0, &assertion.signature, EcdsaForm::Der)
     }
 
     fn verify_ecdsa(

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _, SanType, SigningKey as _};
 use sealwright_core::approval::{
-    self, ApprovalError, ApprovalFile, BadApproval, CERTIFICATES_MAX, FILE_MAX, NONCE_LEN, Params,
-    Predicate, Request, Requester, Verdict,
+    self, ApprovalError, ApprovalFile, BadApproval, CERTIFICATES_MAX, FIDO2_SCHEME, FILE_MAX,
+    NONCE_LEN, Params, Predicate, Request, Requester, Verdict,
 };
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::dsse::{Pae, encode_envelope};
@@ -28,6 +28,7 @@ use sealwright_core::state::approvals::{ENDED_MAX, OPEN_MAX, OPEN_OF_ONE_MAX, St
 use sealwright_core::state::{State, StateError};
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::time::Timestamp;
+use sealwright_core::webauthn::{Assertion, RP_ID};
 
 const OP: &str = "spiffe://test/op";
 const ANN: &str = "spiffe://test/ann";
@@ -95,10 +96,29 @@ impl Person {
         String::from_utf8(envelope).unwrap()
     }
 
+    /// As a FIDO2 key with the same private half would sign a statement.
+    fn assert(&self, flags: u8, statement: &[u8]) -> String {
+        let pae = Pae {
+            payload_type: PAYLOAD_TYPE,
+            payload: statement,
+        };
+        let party = Sha256Digest::of(&[RP_ID.as_bytes()]);
+        let authenticator_data = [&party.0[..], &[flags, 0, 0, 0, 1]].concat();
+        let hash = Sha256Digest::of(&[&pae.to_vec()]);
+        let signed = [&authenticator_data[..], &hash.0].concat();
+        let assertion = Assertion {
+            signature: self.key.sign(&signed).unwrap(),
+            authenticator_data,
+        };
+        let signature = assertion.to_bytes().unwrap();
+        let envelope = encode_envelope(PAYLOAD_TYPE, statement, &[("", &signature)]);
+        String::from_utf8(envelope).unwrap()
+    }
+
     fn says(&self, request: Sha256Digest, predicate: &Predicate) -> String {
         let statement = approval::statement(request, predicate).unwrap();
         let envelope = self.sign(PAYLOAD_TYPE, &statement);
-        approval::encode(&envelope, &[&self.certificate])
+        approval::encode(&envelope, &[&self.certificate], None)
     }
 
     fn requester(&self) -> Requester {
@@ -744,6 +764,33 @@ fn an_approval_stays_used_where_the_body_of_its_signature_is_gone() {
 }
 
 #[test]
+fn a_fido2_key_approves_by_an_assertion_for_which_its_pin_was_shown() {
+    let ann = Person::new(ANN);
+    let digest = Sha256Digest([1; 32]);
+    let statement = approval::statement(digest, &ann.predicate(Verdict::Granted)).unwrap();
+    let asserted = |flags: u8, scheme: Scheme| {
+        let envelope = ann.assert(flags, &statement);
+        approval::encode(&envelope, &[&ann.certificate], Some(scheme))
+    };
+    let verify = |text: &str| ApprovalFile::verify(text.as_bytes());
+    let file = verify(&asserted(0x05, FIDO2_SCHEME)).unwrap();
+    assert_eq!(file.request, digest);
+    let touched = verify(&asserted(0x01, FIDO2_SCHEME)).unwrap_err();
+    assert!(matches!(touched, BadApproval::Signature(_)), "{touched}");
+    for scheme in [Scheme::WebAuthnP256Sha256, Scheme::EcdsaP256Sha256] {
+        let refused = verify(&asserted(0x05, scheme)).unwrap_err();
+        assert!(matches!(refused, BadApproval::Scheme(_)), "{refused}");
+    }
+    let unsaid = approval::encode(&ann.assert(0x05, &statement), &[&ann.certificate], None);
+    let refused = verify(&unsaid).unwrap_err();
+    assert!(matches!(refused, BadApproval::Signature(_)), "{refused}");
+    let plain = ann.sign(PAYLOAD_TYPE, &statement);
+    let plain = approval::encode(&plain, &[&ann.certificate], Some(FIDO2_SCHEME));
+    let refused = verify(&plain).unwrap_err();
+    assert!(matches!(refused, BadApproval::Signature(_)), "{refused}");
+}
+
+#[test]
 fn a_file_that_is_not_what_it_says_is_no_approval() {
     let (ann, ben) = (Person::new(ANN), Person::new(BEN));
     let digest = Sha256Digest([1; 32]);
@@ -754,7 +801,8 @@ fn a_file_that_is_not_what_it_says_is_no_approval() {
         (digest, ann.predicate(Verdict::Granted))
     );
     let bad = |text: &str| ApprovalFile::verify(text.as_bytes()).unwrap_err();
-    let wrap = |envelope: &str, certificates: &[&Vec<u8>]| approval::encode(envelope, certificates);
+    let wrap =
+        |envelope: &str, certificates: &[&Vec<u8>]| approval::encode(envelope, certificates, None);
     let statement = approval::statement(digest, &ann.predicate(Verdict::Granted)).unwrap();
     let envelope = ann.sign(PAYLOAD_TYPE, &statement);
     let error = bad(&wrap(&envelope, &[&ben.certificate]));

@@ -36,6 +36,7 @@ use crate::deny::DenyHolder;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept;
+use crate::later::Later;
 use crate::metrics::Metrics;
 use crate::policy::PolicyHolder;
 use crate::receipts;
@@ -86,6 +87,8 @@ pub struct Daemon {
     pub budget: Budget,
     /// Answers by Idempotency-Key.
     pub retries: Retries,
+    /// Answers that come later.
+    pub later: Later,
     /// Denials per principal.
     pub denials: Denials,
     /// Whether the tokens still sign.

@@ -26,6 +26,7 @@ pub mod health;
 pub mod http;
 pub mod kept;
 pub mod kept_policy;
+pub mod later;
 pub mod listen;
 pub mod log_proof;
 pub mod metrics;

@@ -492,10 +492,29 @@ fn authorise(
         draft.scheme = Some(first.scheme());
     }
     draft.once = permits.iter().any(|permit| permit.demands().once);
+    check_format(received.format, &permits)?;
     // Looked at once more where it is recorded; here it spares the device.
     let place = |state: &State| state.check_receipt(draft);
     daemon.journal.with_state(place).map_err(StateError::from)?;
     Ok(permits)
+}
+
+/// A bundle says to every Sigstore client that it holds a plain signature. Asked before anybody approves or touches.
+fn check_format(format: Format, permits: &[Permit]) -> Result<(), Refusal> {
+    let mut permits = permits.iter();
+    let assertion = permits.find(|permit| permit.scheme().assertion().is_some());
+    match (format, assertion) {
+        (Format::Bundle, Some(permit)) => {
+            let detail = format!(
+                "{} is a FIDO2 key: it signs authenticator data around the message ({}), and no Sigstore or cosign client accepts that; take format=dsse, and verify with `sealwright verify --scheme {}`",
+                permit.key(),
+                permit.scheme(),
+                permit.scheme()
+            );
+            Err(Refusal::bad_input(Code::SchemeNotInBundles, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where policy asks for approvals, the operation has them, or the caller is told which one to wait for. What they were used for

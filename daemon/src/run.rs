@@ -32,6 +32,7 @@ use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
 use crate::kept::Folder;
 use crate::kept_policy;
+use crate::later::Later;
 use crate::metrics::Metrics;
 use crate::policy::{ActivationError, PolicyHolder};
 use crate::receipts;
@@ -278,6 +279,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         tokens,
         budget: Budget::new(config.limits.body_budget),
         retries: Retries::default(),
+        later: Later::default(),
         denials: Denials::new(config.limits.denials_per_minute),
         checkpoints,
         store: audit.checkpoints,

@@ -19,7 +19,10 @@ impl Verifier for AwsLcVerifier {
         input: &SignInput,
         signature: &[u8],
     ) -> bool {
-        let Ok(key) = ParsedPublicKey::new(algorithm(scheme), spki_der) else {
+        let Some(algorithm) = algorithm(scheme) else {
+            return false;
+        };
+        let Ok(key) = ParsedPublicKey::new(algorithm, spki_der) else {
             return false;
         };
         match input {
@@ -37,14 +40,16 @@ impl Verifier for AwsLcVerifier {
     }
 }
 
-fn algorithm(scheme: Scheme) -> &'static dyn VerificationAlgorithm {
-    match scheme {
+/// `None` for assertions: `core` takes them apart, and asks for the plain signature in them.
+fn algorithm(scheme: Scheme) -> Option<&'static dyn VerificationAlgorithm> {
+    Some(match scheme {
         Scheme::EcdsaP256Sha256 => &ECDSA_P256_SHA256_FIXED,
         Scheme::EcdsaP384Sha384 => &ECDSA_P384_SHA384_FIXED,
         Scheme::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
         Scheme::RsaPssSha256 => &RSA_PSS_2048_8192_SHA256,
         Scheme::Ed25519 => &ED25519,
-    }
+        Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => return None,
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +85,7 @@ mod tests {
             Scheme::EcdsaP384Sha384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
             Scheme::RsaPkcs1Sha256 => rsa(&RSA_PKCS1_SHA256),
             Scheme::RsaPssSha256 => rsa(&RSA_PSS_SHA256),
-            Scheme::Ed25519 => {
+            _ => {
                 let pair = Ed25519KeyPair::generate().unwrap();
                 let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
                 (spki, pair.sign(message).as_ref().to_vec())
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn it_accepts_what_the_key_signed_and_nothing_else_as_does_the_second_verifier() {
-        for scheme in Scheme::ALL {
+        for scheme in Scheme::PLAIN {
             let (spki, signature) = signed(scheme, b"message");
             let input = SignInput::of(scheme, &[b"mess", b"age"]);
             assert!(

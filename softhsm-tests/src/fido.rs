@@ -4,6 +4,7 @@
 mod proxy;
 
 use std::fs;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use crate::fault::Faults;
 pub const AAGUID: [u8; 16] = *b"sealwright-test!";
 /// Where a certificate names the AAGUID: id-fido-gen-ce-aaguid.
 const AAGUID_OID: [u64; 10] = [1, 3, 6, 1, 4, 1, 45724, 1, 1, 4];
+/// What programs see the keys through.
+const SHIM: &str = "libhidshim.so";
 /// A key that is not there or does not wait after this time never will.
 const KEY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -55,6 +58,9 @@ impl VirtualKeys {
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder for virtual keys");
+        // Beside the keys, where a driver that is another user can read it.
+        let shim = folder.path().join(SHIM);
+        fs::copy(fixture(SHIM), shim).expect("the shim");
         Self {
             folder,
             maker: Maker::new(),
@@ -90,11 +96,37 @@ impl VirtualKeys {
         key
     }
 
+    /// Where they are: a sandboxed program has to be able to read it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives a key that has none its PIN, with `fido2-token`, which asks on a terminal only.
+    pub fn set_pin(&self, key: &VirtualKey, pin: &str) {
+        let ask = format!("fido2-token -S {}", key.node());
+        let mut asking = self
+            .command("script")
+            .args(["--quiet", "--return", "--command", &ask, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script(1) starts");
+        let (mut typed, mut shown) = (asking.stdin.take(), asking.stdout.take());
+        for prompt in ["Enter new PIN", "Enter the same PIN again"] {
+            await_text(shown.as_mut().expect("its output"), prompt);
+            let typed = typed.as_mut().expect("its input");
+            writeln!(typed, "{pin}").expect("a terminal that takes the PIN");
+        }
+        let status = asking.wait().expect("fido2-token ends");
+        assert!(status.success(), "fido2-token -S: {status}");
+    }
+
     /// What makes a program see these keys and no others: variables for its environment.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
         [
-            ("LD_PRELOAD", fixture("libhidshim.so")),
+            ("LD_PRELOAD", self.folder.path().join(SHIM)),
             ("VIRTUAL_HID", self.folder.path().to_owned()),
         ]
     }
@@ -230,6 +262,21 @@ fn scalar(key: &KeyPair) -> [u8; 32] {
         .position(|window| window == BEFORE);
     let start = found.expect("an ECPrivateKey") + BEFORE.len();
     der[start..start + 32].try_into().expect("32 octets")
+}
+
+/// Reads up to `text`. Whoever waits for it forever is ended by the key's own time-out.
+fn await_text(shown: &mut impl Read, text: &str) {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&seen).contains(text) {
+        let read = shown.read(&mut byte).expect("the terminal");
+        assert!(
+            read == 1,
+            "{text:?} does not come: {}",
+            String::from_utf8_lossy(&seen)
+        );
+        seen.extend(byte);
+    }
 }
 
 pub(crate) fn await_file(path: &Path) {

@@ -3,6 +3,7 @@
 mod export;
 mod give;
 mod import;
+mod key;
 mod list;
 mod show;
 mod sign;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealwright_client::{Client, ClientError, Format, Gate, SignRequest, Signed};
+use sealwright_client::{Client, ClientError, Format, Gate, SignRequest, Signed, Working};
 use sealwright_core::error::Code;
 use sealwright_core::predicate;
 use sealwright_core::statement::{self, PAYLOAD_TYPE};
@@ -94,6 +94,7 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
         idempotency_key: Some(&idempotency_key),
         operation: None,
         timeout: args.timeout_ms.map(Duration::from_millis),
+        on_wait: Some(tell_of_wait),
     };
     let approvals = Approvals::waiting(args.wait);
     let want_proof = args.proof.is_some();
@@ -119,6 +120,15 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
         files::write_product(path, proof.as_bytes())?;
     }
     report(&signed, &args.keys, &args.output, output)
+}
+
+fn tell_of_wait(working: &Working) {
+    if !working.touch.is_empty() {
+        eprintln!(
+            "touch the security key: {} waits for it",
+            working.touch.join(", ")
+        );
+    }
 }
 
 fn payload(args: &Args) -> Result<(String, Vec<u8>), Failure> {

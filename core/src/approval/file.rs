@@ -12,10 +12,11 @@ use crate::digest::Sha256Digest;
 use crate::dsse::{Envelope, EnvelopeError, EnvelopeJson, Options, ThresholdError, TrustedKey};
 use crate::identity::{Identity, IdentityError, identity_of};
 use crate::json::{self, JsonError};
+use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::statement::{self, Accept, PAYLOAD_TYPE, StatementError, Subject};
 use crate::time::Timestamp;
-use crate::verify::KeyError;
+use crate::verify::{KeyError, VerifyError};
 
 /// Of an approval's statement.
 pub const PREDICATE_TYPE: &str = "https://sealwright.dev/approval/v1";
@@ -80,15 +81,21 @@ pub fn statement(request: Sha256Digest, predicate: &Predicate) -> Result<Vec<u8>
     statement::build(&[subject], PREDICATE_TYPE, &predicate)
 }
 
-/// The file's text: `envelope` as canonical JSON, `certificates` as DER, the approver's own first.
-pub fn encode(envelope: &str, certificates: &[impl AsRef<[u8]>]) -> String {
+/// What a FIDO2 key has to sign an approval with: a key that somebody else picked up approves nothing.
+pub const FIDO2_SCHEME: Scheme = Scheme::WebAuthnP256Sha256Uv;
+
+/// The file's text: `envelope` as canonical JSON, `certificates` as DER, the approver's own first; `scheme` where it is not
+/// the usual one of the certificate's key.
+pub fn encode(envelope: &str, certificates: &[impl AsRef<[u8]>], scheme: Option<Scheme>) -> String {
+    let scheme = scheme.map(|scheme| format!("\"scheme\":\"{scheme}\","));
+    let scheme = scheme.unwrap_or_default();
     let certificates: Vec<String> = certificates
         .iter()
         .map(|der| format!("\"{}\"", STANDARD.encode(der)))
         .collect();
     let certificates = certificates.join(",");
     format!(
-        "{{\"certificates\":[{certificates}],\"envelope\":{envelope},\"type\":\"{FILE_TYPE}\"}}"
+        "{{\"certificates\":[{certificates}],\"envelope\":{envelope},{scheme}\"type\":\"{FILE_TYPE}\"}}"
     )
 }
 
@@ -127,6 +134,14 @@ pub enum BadApproval {
     /// The certificate's key is of a kind that signs nothing here.
     #[error("the public key of its certificate cannot be used: {0}")]
     Key(#[from] KeyError),
+    /// A scheme that approves nothing.
+    #[error(
+        "it says scheme {0}; that is left out, or {FIDO2_SCHEME} for a FIDO2 key, which has to be shown its PIN"
+    )]
+    Scheme(Scheme),
+    /// The certificate is not for a FIDO2 key.
+    #[error("the public key of its certificate is of no FIDO2 key: {0}")]
+    NoFido2Key(VerifyError),
     /// The envelope does not parse.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
@@ -159,6 +174,8 @@ struct FileJson<'a> {
     certificates: Vec<String>,
     #[serde(borrow)]
     envelope: EnvelopeJson<'a>,
+    #[serde(default)]
+    scheme: Option<Scheme>,
 }
 
 impl ApprovalFile {
@@ -177,13 +194,13 @@ impl ApprovalFile {
         let certificates = certificates(&file.certificates)?;
         let own = certificates.first().ok_or(BadApproval::Certificates)?;
         let identity = identity(own)?;
-        let key = TrustedKey::with_default_scheme(spki_of(own)?)?;
+        let key = trusted(spki_of(own)?, file.scheme)?;
         let envelope = Envelope::try_from(file.envelope)?;
         let signed = envelope.verify(std::slice::from_ref(&key), 1, Options::default())?;
         if signed.payload_type != PAYLOAD_TYPE {
             return Err(BadApproval::OtherPayload(signed.payload_type));
         }
-        let (request, predicate) = read(&signed.payload)?;
+        let (request, predicate) = read_statement(&signed.payload)?;
         if predicate.approver != identity.as_str() {
             return Err(BadApproval::OtherApprover {
                 said: predicate.approver,
@@ -196,6 +213,15 @@ impl ApprovalFile {
             spki_sha256: key.spki().sha256(),
             certificates,
         })
+    }
+}
+
+/// Only a key that signs nothing but assertions says its scheme; every other one signs with its usual one.
+fn trusted(spki: Spki, scheme: Option<Scheme>) -> Result<TrustedKey, BadApproval> {
+    match scheme {
+        None => Ok(TrustedKey::with_default_scheme(spki)?),
+        Some(FIDO2_SCHEME) => TrustedKey::new(spki, FIDO2_SCHEME).map_err(BadApproval::NoFido2Key),
+        Some(scheme) => Err(BadApproval::Scheme(scheme)),
     }
 }
 
@@ -221,7 +247,11 @@ fn spki_of(certificate: &[u8]) -> Result<Spki, IdentityError> {
         .map_err(|_| IdentityError::NotACertificate)
 }
 
-fn read(payload: &[u8]) -> Result<(Sha256Digest, Predicate), BadApproval> {
+/// Reads the text that an approver signs: what it is about, and what he says.
+///
+/// # Errors
+/// [`BadApproval`]: something else.
+pub fn read_statement(payload: &[u8]) -> Result<(Sha256Digest, Predicate), BadApproval> {
     let summary = statement::check(payload, Accept::V1)?;
     if summary.predicate_type != PREDICATE_TYPE {
         return Err(BadApproval::OtherPayload(summary.predicate_type));

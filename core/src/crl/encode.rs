@@ -124,14 +124,17 @@ fn extension(
     })
 }
 
-/// X.509's identifier of the scheme; `None` for RSA-PSS, whose parameters few readers of CRLs take.
+/// X.509's identifier of the scheme; `None` for RSA-PSS, whose parameters few readers of CRLs take,
+/// and for assertions, for which there is none.
 pub(super) fn algorithm(scheme: Scheme) -> Option<AlgorithmIdentifierOwned> {
     let (oid, parameters) = match scheme {
         Scheme::EcdsaP256Sha256 => (ECDSA_WITH_SHA_256, None),
         Scheme::EcdsaP384Sha384 => (ECDSA_WITH_SHA_384, None),
         Scheme::RsaPkcs1Sha256 => (SHA_256_WITH_RSA_ENCRYPTION, Some(Any::from(Null))),
         Scheme::Ed25519 => (ID_ED_25519, None),
-        Scheme::RsaPssSha256 => return None,
+        Scheme::RsaPssSha256 | Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => {
+            return None;
+        }
     };
     Some(AlgorithmIdentifierOwned { oid, parameters })
 }

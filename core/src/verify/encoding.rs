@@ -66,6 +66,9 @@ pub fn encode_raw(scheme: Scheme, raw: Vec<u8>) -> Result<Vec<u8>, EncodingError
             check_length(scheme, &raw)?;
             Ok(raw)
         }
+        Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => {
+            Err(EncodingError::OneForm(scheme))
+        }
     }
 }
 

@@ -68,7 +68,11 @@ impl PublicKey {
     /// The schemes this key can sign with, the default first.
     pub fn schemes(&self) -> &'static [Scheme] {
         match self {
-            Self::P256(_) => &[Scheme::EcdsaP256Sha256],
+            Self::P256(_) => &[
+                Scheme::EcdsaP256Sha256,
+                Scheme::WebAuthnP256Sha256,
+                Scheme::WebAuthnP256Sha256Uv,
+            ],
             Self::P384(_) => &[Scheme::EcdsaP384Sha384],
             Self::Rsa(_) => &[Scheme::RsaPkcs1Sha256, Scheme::RsaPssSha256],
             Self::Ed25519(_) => &[Scheme::Ed25519],

@@ -54,8 +54,8 @@ const JSON_MAX: usize = 64 << 10;
 
 /// One request with everything its endpoint may need.
 pub struct Call<'a> {
-    daemon: &'a Daemon,
-    peer: &'a Peer,
+    daemon: &'a Arc<Daemon>,
+    peer: &'a Arc<Peer>,
     request_id: &'a str,
     /// The caller, where it showed an access token: who that token is bound to.
     bound: Option<Caller>,
@@ -76,8 +76,8 @@ pub async fn handle(
 }
 
 async fn answer(
-    daemon: &Daemon,
-    peer: &Peer,
+    daemon: &Arc<Daemon>,
+    peer: &Arc<Peer>,
     request: Request<Incoming>,
     request_id: &str,
 ) -> Answer {
@@ -138,6 +138,7 @@ async fn route(call: &mut Call<'_>, request: Request<Incoming>) -> Result<Answer
             | ["v1", "audit", "records"]
             | ["v1", "log", "proof", _]
             | ["v1", "log", "consistency"]
+            | ["v1", "operations", _]
             | ["v1", "receipts"]
             | ["v1", "receipts", _]
     ) {
@@ -202,7 +203,7 @@ async fn route(call: &mut Call<'_>, request: Request<Incoming>) -> Result<Answer
         ["v1", "log", "tile", ..] if get => log::tile(call, path.trim_start_matches("/v1/log/")),
         ["v1", "policy", "activate"] if post => policy::activate(call, query).await,
         ["v1", "operations"] if get => operations::list(call),
-        ["v1", "operations", index] if get => operations::show(call, index),
+        ["v1", "operations", id] if get => operations::show(call, id, query).await,
         ["v1", "operations", index, "approvals"] if post => {
             operations::approve(call, index, body).await
         }

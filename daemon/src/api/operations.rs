@@ -1,5 +1,7 @@
 //! `/v1/operations…`: what waits for approvals, and the approvals themselves.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::LOCATION;
@@ -13,11 +15,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Call;
+use super::query::Query;
 use crate::approvals;
 use crate::authn::Caller;
 use crate::config::Limits;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
+use crate::later::Found;
+use crate::log_proof::WAIT;
 use crate::refusal::Refusal;
 
 /// An operation as clients see it.
@@ -110,11 +115,44 @@ pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(http::json(&Operations { operations }))
 }
 
-/// `GET /v1/operations/{index}`
-pub(super) fn show(call: &Call<'_>, index: &str) -> Result<Answer, Refusal> {
+/// `GET /v1/operations/{id}[?wait=true]`: an index is what waits for approvals, a request id one that is answered later.
+pub(super) async fn show(call: &Call<'_>, id: &str, query: &str) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
-    let index = visible(call, &caller, index)?;
-    Ok(http::json(&OperationView::of(call.daemon, index)?))
+    let mut query = Query::parse(query);
+    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    query.finish()?;
+    let patience = if wait { WAIT } else { Duration::ZERO };
+    let (later, principal) = (&call.daemon.later, caller.principal.id.as_str());
+    match later.find(id, principal, patience).await {
+        Some(Found::Answered(answer)) => Ok(answer),
+        Some(Found::Working(touch)) => Ok(working(id, touch)),
+        None => {
+            let index = visible(call, &caller, id)?;
+            Ok(http::json(&OperationView::of(call.daemon, index)?))
+        }
+    }
+}
+
+/// A request that is answered later.
+#[derive(Serialize)]
+struct WorkingView<'a> {
+    /// The request's id.
+    operation: &'a str,
+    status: &'static str,
+    /// Keys that somebody has to touch for it.
+    touch: Vec<String>,
+}
+
+/// `202`: the answer comes later.
+pub(super) fn working(id: &str, touch: Vec<String>) -> Answer {
+    let view = WorkingView {
+        operation: id,
+        status: "working",
+        touch,
+    };
+    let mut answer = http::json_with(StatusCode::ACCEPTED, &view);
+    http::set(&mut answer, LOCATION, &format!("/v1/operations/{id}"));
+    answer
 }
 
 /// `POST /v1/operations/{index}/approvals`: the body is an approval file. Who brings it vouches for nothing.

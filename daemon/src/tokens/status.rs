@@ -89,6 +89,14 @@ impl Status {
         }
     }
 
+    /// Whether a person may have to touch it, where it is known.
+    pub fn needs_touch(&self) -> bool {
+        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
+            Service::Ready(descriptor) => descriptor.needs_touch,
+            _ => false,
+        }
+    }
+
     /// Whether it gives evidence, where it is known.
     pub fn can_attest(&self) -> Option<bool> {
         match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {

@@ -215,7 +215,11 @@ pub trait Certificates {
 /// Makes keys. Apart from [`KeyDriver`], because not every device can.
 pub trait Generate {
     /// Makes a non-exportable signing key; an address that matches a key already is refused.
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError>;
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        ctx: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError>;
 }
 
 /// One token: opened once per process, gives a worker per session.

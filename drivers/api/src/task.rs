@@ -41,7 +41,7 @@ impl Task {
                     let detail = "this token makes no keys; make one with its maker's tools";
                     DriverError::new(ErrorClass::Unsupported, "", detail)
                 })?;
-                generator.generate(spec).map(Answer::Key)
+                generator.generate(spec, ctx).map(Answer::Key)
             }
             Self::Attest(key, nonce) => attester(driver)?.attest(key, nonce).map(Answer::Evidence),
             Self::Destroy(key, spki_sha256) => {

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use sealwright_core::spki::Spki;
 use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{
-    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeySpec, KeyUri, Scheme, SignContext,
-    Task, Token, TokenConfig,
+    DriverError, ErrorClass, EvidenceGrade, KeyDescription, KeySpec, KeyUri, Progress,
+    ProgressSink, Scheme, SignContext, Task, Token, TokenConfig,
 };
 use serde::Serialize;
 
+use crate::approve;
 use crate::args::{Args, Command};
 use crate::{Driver, HostError, Secrets, certificates};
 
@@ -46,6 +47,10 @@ pub(crate) fn run(
                 rsa_bits,
             })
         }
+        Command::Approve { uri } => {
+            print(&approve::run(&*token, uri)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Serve | Command::Check | Command::Manual(_) => Task::Health,
     };
     if let Answer::Key(key) = ask(&*token, &task)? {
@@ -54,10 +59,23 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who sits at the terminal.
+struct Person;
+
+impl ProgressSink for Person {
+    fn progress(&self, progress: Progress) {
+        match progress {
+            Progress::Touch => tracing::info!("touch the device now"),
+            Progress::Pin => tracing::info!("enter the PIN at the device now"),
+            Progress::Busy => tracing::info!("the device works on something else"),
+        }
+    }
+}
+
 /// Has one task done with a session of its own, with as much time as it takes.
-fn ask(token: &dyn Token, task: &Task) -> Result<Answer, DriverError> {
+pub(crate) fn ask(token: &dyn Token, task: &Task) -> Result<Answer, DriverError> {
     let cancelled = AtomicBool::new(false);
-    let ctx = SignContext::new(Instant::now() + PATIENCE, &cancelled, &());
+    let ctx = SignContext::new(Instant::now() + PATIENCE, &cancelled, &Person);
     task.perform(token.open_worker()?.as_mut(), &ctx)
 }
 

@@ -53,6 +53,11 @@ pub(crate) enum Command {
         /// The key's URI.
         uri: KeyUri,
     },
+    /// Sign an approval of dual control, whose statement is on standard input, and print the signature as JSON.
+    Approve {
+        /// The approver's key.
+        uri: KeyUri,
+    },
     /// Look for what would keep this token from signing, and print it as JSON.
     Check,
     #[command(flatten)]

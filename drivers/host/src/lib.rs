@@ -20,11 +20,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;
+mod approve;
 mod args;
 mod certificates;
 pub mod exit;
+mod key_files;
 mod listen;
 mod login_mark;
+mod named;
 mod reader;
 mod replies;
 mod sandbox;
@@ -43,7 +46,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser as _};
 use sealwright_driver_api::{DriverError, Token, TokenConfig};
 
+pub use key_files::KeyFiles;
 pub use login_mark::LOGIN_MARK;
+pub use named::{Address, ObjectName};
 pub use sandbox::Sandbox;
 pub use secrets::{CREDENTIAL_MAX, Secret, Secrets};
 

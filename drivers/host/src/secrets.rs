@@ -133,9 +133,14 @@ impl Secrets {
         result
     }
 
+    /// Whether a credential is configured; not whether it can be read.
+    pub fn is_configured(&self) -> bool {
+        !matches!(self.0.source, Source::Nowhere)
+    }
+
     /// Whether the credential can be read, and no mark of an earlier process forbids [`Secrets::login`].
     pub(crate) fn check(&self) -> Result<&'static str, DriverError> {
-        if matches!(self.0.source, Source::Nowhere) {
+        if !self.is_configured() {
             return Ok("none is configured");
         }
         // How many tries a device has left is not asked here, so the benefit of the doubt is given.

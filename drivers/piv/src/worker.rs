@@ -153,7 +153,11 @@ impl Attest for Worker {
 }
 
 impl Generate for Worker {
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        _: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError> {
         let slot = self.shared.address.slot(&spec.uri)?;
         let mut card = self.find_card()?;
         let firmware = card.firmware();

@@ -33,6 +33,7 @@ impl Plan {
     pub(crate) fn new(spec: &KeySpec, address: Address) -> Result<Self, DriverError> {
         let bad = |why: String| DriverError::bad_request(format!("key {}: {why}", spec.uri));
         let kind = KeyKind::for_scheme(spec.scheme);
+        let kind = kind.ok_or_else(|| bad(format!("no PKCS#11 key signs {}", spec.scheme)))?;
         if kind == KeyKind::Rsa && !RSA_BITS.contains(&usize::from(spec.rsa_bits)) {
             return Err(bad(format!(
                 "rsa_bits is {}; use 2048, 3072 or 4096",

@@ -27,7 +27,8 @@ pub(crate) fn sign(
     address: &Address,
 ) -> Result<Signature, Fault> {
     let key = resolve(lease, &request.key, address)?;
-    if !key.kind.schemes().contains(&request.scheme) {
+    let fits = key.kind.schemes().contains(&request.scheme);
+    let Some(mechanism) = mechanism(request.scheme).filter(|_| fits) else {
         let detail = format!(
             "key {} is {:?} and does not sign {}",
             request.key, key.kind, request.scheme
@@ -37,19 +38,19 @@ pub(crate) fn sign(
             "",
             detail,
         )));
-    }
+    };
     let data = token_input(request.scheme, &request.input);
     let signature = lease
         .seat
         .session
-        .sign(&mechanism(request.scheme), key.handle, &data)
+        .sign(&mechanism, key.handle, &data)
         .map_err(|error| Fault::of(&format!("signing with {}", request.key), &error))?;
     check_length(request, signature).map_err(Fault::hopeless)
 }
 
-/// The mechanism of a scheme. All but Ed25519 sign a finished digest: SoftHSM has no CKM_ECDSA_SHA256.
-fn mechanism(scheme: Scheme) -> Mechanism<'static> {
-    match scheme {
+/// The mechanism of a scheme; `None` where there is none. All but Ed25519 sign a finished digest: SoftHSM has no CKM_ECDSA_SHA256.
+fn mechanism(scheme: Scheme) -> Option<Mechanism<'static>> {
+    Some(match scheme {
         Scheme::EcdsaP256Sha256 | Scheme::EcdsaP384Sha384 => Mechanism::Ecdsa,
         Scheme::RsaPkcs1Sha256 => Mechanism::RsaPkcs,
         Scheme::RsaPssSha256 => Mechanism::RsaPkcsPss(PkcsPssParams {
@@ -59,7 +60,8 @@ fn mechanism(scheme: Scheme) -> Mechanism<'static> {
         }),
         // Pure only: SoftHSM ignores the parameters of ctx and ph and signs something else than asked.
         Scheme::Ed25519 => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)),
-    }
+        Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => return None,
+    })
 }
 
 /// What the token gets to see.

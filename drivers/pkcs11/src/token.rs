@@ -149,7 +149,11 @@ impl Attest for Worker {
 }
 
 impl Generate for Worker {
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        _: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError> {
         let plan = Plan::new(spec, self.address(&spec.uri)?)?;
         self.run(|lease| check_free(lease, &plan))?;
         // No rung of the ladder after this: a second attempt could make a second key.
@@ -203,13 +207,14 @@ fn schemes(lease: &Lease<'_>) -> Vec<Scheme> {
             Scheme::RsaPkcs1Sha256 => (MechanismType::RSA_PKCS, None),
             Scheme::RsaPssSha256 => (MechanismType::RSA_PKCS_PSS, None),
             Scheme::Ed25519 => (MechanismType::EDDSA, None),
+            _ => return false,
         };
         mechanism_info(lease, mechanism).is_some_and(|info| {
             let lengths = info.min_key_size()..=info.max_key_size();
             info.sign() && curve_bits.is_none_or(|bits| lengths.contains(&bits))
         })
     };
-    Scheme::ALL.into_iter().filter(can).collect()
+    Scheme::PLAIN.into_iter().filter(can).collect()
 }
 
 fn makes_keys(lease: &Lease<'_>) -> bool {

@@ -15,7 +15,7 @@ use sealwright_core::verify::verify_message_p1363;
 use sealwright_driver_api::wire::Call;
 use sealwright_driver_api::{
     DriverError, ErrorClass, KeyDriver, KeySpec, Scheme, SignContext, SignInput, SignRequest,
-    Signature, Token, TokenConfig,
+    Signature, Task, Token, TokenConfig,
 };
 use sealwright_driver_host::{Secrets, exit};
 use sealwright_softhsm_tests::softhsm::SoftHsm;
@@ -137,12 +137,7 @@ impl InProcess {
             scheme: SCHEME,
             rsa_bits: 0,
         };
-        opened
-            .worker()
-            .generator()
-            .unwrap()
-            .generate(&spec)
-            .unwrap();
+        within_30_s(|ctx| Task::Generate(spec).perform(&mut *opened.worker(), ctx)).unwrap();
         opened
     }
 
@@ -157,9 +152,13 @@ fn sign(worker: &mut dyn KeyDriver) -> Result<Signature, DriverError> {
         scheme: SCHEME,
         input: SignInput::of(SCHEME, &[b"m"]),
     };
+    within_30_s(|ctx| worker.sign(&request, ctx))
+}
+
+fn within_30_s<T>(ask: impl FnOnce(&SignContext<'_>) -> T) -> T {
     let never = AtomicBool::new(false);
     let deadline = Instant::now() + Duration::from_secs(30);
-    worker.sign(&request, &SignContext::new(deadline, &never, &()))
+    ask(&SignContext::new(deadline, &never, &()))
 }
 
 #[test]

@@ -71,7 +71,18 @@ fn openssl_accepts(dir: &Path, spki: &[u8], scheme: Scheme, message: &[u8], raw:
         ]
     };
     let arguments = match scheme {
-        Scheme::Ed25519 => {
+        Scheme::EcdsaP384Sha384 => digest("-sha384"),
+        Scheme::EcdsaP256Sha256 | Scheme::RsaPkcs1Sha256 => digest("-sha256"),
+        Scheme::RsaPssSha256 => {
+            let pss = [
+                "-sigopt",
+                "rsa_padding_mode:pss",
+                "-sigopt",
+                "rsa_pss_saltlen:32",
+            ];
+            [digest("-sha256"), pss.to_vec()].concat()
+        }
+        _ => {
             vec![
                 "pkeyutl",
                 "-verify",
@@ -83,17 +94,6 @@ fn openssl_accepts(dir: &Path, spki: &[u8], scheme: Scheme, message: &[u8], raw:
                 "signature",
                 "-in",
             ]
-        }
-        Scheme::EcdsaP384Sha384 => digest("-sha384"),
-        Scheme::EcdsaP256Sha256 | Scheme::RsaPkcs1Sha256 => digest("-sha256"),
-        Scheme::RsaPssSha256 => {
-            let pss = [
-                "-sigopt",
-                "rsa_padding_mode:pss",
-                "-sigopt",
-                "rsa_pss_saltlen:32",
-            ];
-            [digest("-sha256"), pss.to_vec()].concat()
         }
     };
     let output = Command::new("openssl")
@@ -116,7 +116,7 @@ fn the_descriptor_says_what_the_token_is_and_can_do() {
     );
     assert_eq!(descriptor.serial, hsm.serial);
     assert_eq!(descriptor.manufacturer, "SoftHSM project");
-    assert_eq!(descriptor.schemes, Scheme::ALL);
+    assert_eq!(descriptor.schemes, Scheme::PLAIN);
     assert_eq!(descriptor.sessions, 2);
     assert_eq!(descriptor.evidence, EvidenceGrade::Claimed);
     assert!(descriptor.can_generate && !descriptor.needs_touch);

@@ -28,7 +28,7 @@ pub fn open(config: &TokenConfig, _: &Secrets) -> Result<Box<dyn Token>, DriverE
         manufacturer: "Sealwright".to_owned(),
         model: "scripted".to_owned(),
         sessions: config.sessions,
-        schemes: Scheme::ALL.to_vec(),
+        schemes: Scheme::PLAIN.to_vec(),
         max_message: config.max_message,
         needs_touch: settings.needs_touch,
         can_generate: true,

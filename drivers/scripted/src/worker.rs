@@ -130,7 +130,11 @@ impl Destroy for Worker {
 }
 
 impl Generate for Worker {
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        _: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError> {
         let name = spec.uri.text("object");
         let name = name.ok_or_else(|| DriverError::bad_request("name the new key with object="))?;
         match self.store.find(&spec.uri) {

@@ -24,7 +24,7 @@ fn expectations(driver: &Driver, keys: &[(&str, Scheme)]) -> Expectations {
         .collect();
     let (unplugged, plugged) = (driver.clone(), driver.clone());
     Expectations {
-        schemes: Scheme::ALL.to_vec(),
+        schemes: Scheme::PLAIN.to_vec(),
         sessions: 2,
         evidence: EvidenceGrade::None,
         ambiguous: Some("scripted:".parse().unwrap()),

@@ -2,11 +2,10 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sealwright_driver_api::DriverError;
+use sealwright_driver_host::ObjectName;
 use sha2::Sha256;
 use tss_esapi::structures::Auth;
 use zeroize::Zeroizing;
-
-use crate::address::ObjectName;
 
 /// Fewest bytes of a credential. Our keys are outside the TPM's dictionary-attack protection, so a guess
 /// costs nothing but time: the credential has to be random, not a PIN.

@@ -29,7 +29,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod address;
 mod attest;
 mod auth;
 mod blob;
@@ -50,7 +49,8 @@ use sealwright_driver_api::{DriverError, Token, TokenConfig};
 use sealwright_driver_host::{Sandbox, Secrets};
 use zeroize::Zeroizing;
 
-pub use address::KIND;
+/// The kind of URI this driver answers for.
+pub const KIND: &str = "tpm2";
 
 /// Connects to the TPM a configuration names and makes sure that it is the pinned one.
 pub fn open(config: &TokenConfig, secrets: &Secrets) -> Result<Box<dyn Token>, DriverError> {

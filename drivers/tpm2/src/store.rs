@@ -1,241 +1,42 @@
-//! The key folder: one PEM file per key.
-//!
-//! The files hold no secret in clear, but a lost one is a lost key: there is no second copy in the TPM.
+//! The key folder: one PEM file per key, wrapped by the TPM. The files hold no secret in clear.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sealwright_driver_api::{DriverError, ErrorClass};
+use sealwright_driver_api::DriverError;
+use sealwright_driver_host::{KeyFiles, ObjectName};
 
-use crate::address::ObjectName;
 use crate::blob::Blob;
 
-/// Longest key file in bytes; an RSA-4096 key has about 2,000.
-const FILE_MAX: u64 = 16 << 10;
-
-/// `<state_dir>/keys`.
+/// See the module's text.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyStore {
-    folder: PathBuf,
-}
+pub(crate) struct KeyStore(KeyFiles);
 
 impl KeyStore {
-    /// Makes the folder where it is missing, for its owner only.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, DriverError> {
-        let folder = state_dir.join("keys");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|e| {
-                DriverError::config(format!(
-                    "cannot make the key folder {}: {e}",
-                    folder.display()
-                ))
-            })?;
-        Ok(Self { folder })
+        KeyFiles::open(state_dir, "pem").map(Self)
     }
 
     /// Reads a key's file.
     pub(crate) fn read(&self, object: &ObjectName) -> Result<Blob, DriverError> {
-        let path = self.path(object);
-        let missing = |detail| DriverError::new(ErrorClass::KeyMissing, "", detail);
-        let text = read_bounded(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => missing(format!(
-                "there is no key {:?}: {} does not exist",
-                object.as_str(),
-                path.display()
-            )),
-            _ => missing(format!("cannot read the key file {}: {e}", path.display())),
-        })?;
-        Blob::from_pem(&text).map_err(|e| {
-            missing(format!(
-                "{} is no usable key file: {e}; restore it from a backup",
-                path.display()
-            ))
-        })
+        self.0.read(object, Blob::from_pem)
     }
 
     /// Refuses an object that has a file already.
     pub(crate) fn refuse_existing(&self, object: &ObjectName) -> Result<(), DriverError> {
-        match self.path(object).symlink_metadata() {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            _ => Err(self.exists(object)),
-        }
+        self.0.refuse_existing(object)
     }
 
-    /// Writes a new key's file and returns once it is on disk. An existing file is never replaced.
+    /// Writes a new key's file and returns once it is on disk.
     pub(crate) fn add(&self, object: &ObjectName, blob: &Blob) -> Result<(), DriverError> {
-        let path = self.path(object);
-        let failed = |why: String| {
-            DriverError::config(format!(
-                "cannot write the key file {}: {why}",
-                path.display()
-            ))
-        };
-        let pem = blob.to_pem().map_err(|e| failed(e.to_string()))?;
-        self.write_new(object, pem.as_bytes())
-            .map_err(|e| match e.kind() {
-                ErrorKind::AlreadyExists => self.exists(object),
-                _ => failed(e.to_string()),
-            })
+        let name = object.as_str();
+        let pem = blob.to_pem().map_err(|e| {
+            DriverError::config(format!("the key {name:?} cannot be written as PEM: {e}"))
+        })?;
+        self.0.add(object, pem.as_bytes())
     }
 
     /// Overwrites and removes a key's file, and returns once that is on disk.
     pub(crate) fn remove(&self, object: &ObjectName) -> Result<(), DriverError> {
-        let path = self.path(object);
-        self.wipe(&path).map_err(|e| {
-            DriverError::config(format!(
-                "cannot remove the key file {}: {e}",
-                path.display()
-            ))
-        })
-    }
-
-    /// Zeros first: a file system may keep the blocks of a file that is gone. It may also have copies elsewhere.
-    fn wipe(&self, path: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
-        let len = usize::try_from(file.metadata()?.len()).unwrap_or_default();
-        file.write_all(&vec![0; len])?;
-        file.sync_all()?;
-        fs::remove_file(path)?;
-        File::open(&self.folder)?.sync_all()
-    }
-
-    fn write_new(&self, object: &ObjectName, bytes: &[u8]) -> io::Result<()> {
-        // Object names never begin with a dot, so this is nobody's key. One left over from a crash is void.
-        let draft = self.folder.join(format!(".{}.new", object.as_str()));
-        match fs::remove_file(&draft) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        // A link, unlike a rename, fails where the name is taken.
-        let linked = fs::hard_link(&draft, self.path(object));
-        fs::remove_file(&draft)?;
-        linked?;
-        File::open(&self.folder)?.sync_all()
-    }
-
-    fn path(&self, object: &ObjectName) -> PathBuf {
-        self.folder.join(format!("{}.pem", object.as_str()))
-    }
-
-    fn exists(&self, object: &ObjectName) -> DriverError {
-        DriverError::bad_request(format!(
-            "there is a key {:?} already: {} exists; choose another name",
-            object.as_str(),
-            self.path(object).display()
-        ))
-    }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?
-        .take(FILE_MAX + 1)
-        .read_to_end(&mut text)?;
-    if text.len() as u64 > FILE_MAX {
-        return Err(io::Error::other(format!(
-            "it has more than {FILE_MAX} bytes"
-        )));
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::template;
-    use sealwright_driver_api::Scheme;
-    use std::os::unix::fs::PermissionsExt as _;
-    use tss_esapi::structures::Private;
-
-    fn store() -> (tempfile::TempDir, KeyStore) {
-        let state = tempfile::tempdir().unwrap();
-        let store = KeyStore::open(state.path()).unwrap();
-        (state, store)
-    }
-
-    fn name() -> ObjectName {
-        ObjectName::new("release").unwrap()
-    }
-
-    fn blob(byte: u8) -> Blob {
-        Blob {
-            public: template::key(Scheme::EcdsaP256Sha256, 0).unwrap(),
-            private: Private::try_from(vec![byte; 100]).unwrap(),
-        }
-    }
-
-    #[test]
-    fn a_key_file_is_for_its_owner_only_and_leaves_no_draft() {
-        let (state, store) = store();
-        store.add(&name(), &blob(1)).unwrap();
-        assert_eq!(store.read(&name()), Ok(blob(1)));
-        let keys = state.path().join("keys");
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(
-            (mode(&keys), mode(&keys.join("release.pem"))),
-            (0o700, 0o600)
-        );
-        assert_eq!(fs::read_dir(keys).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn an_existing_key_is_never_replaced() {
-        let (_state, store) = store();
-        assert_eq!(store.refuse_existing(&name()), Ok(()));
-        store.add(&name(), &blob(1)).unwrap();
-        assert_eq!(
-            store.refuse_existing(&name()).unwrap_err().class,
-            ErrorClass::BadRequest
-        );
-        assert_eq!(
-            store.add(&name(), &blob(2)).unwrap_err().class,
-            ErrorClass::BadRequest
-        );
-        assert_eq!(store.read(&name()), Ok(blob(1)));
-    }
-
-    #[test]
-    fn a_removed_key_is_gone_and_its_name_is_free() {
-        let (_state, store) = store();
-        store.add(&name(), &blob(1)).unwrap();
-        store.remove(&name()).unwrap();
-        let missing = store.read(&name()).unwrap_err();
-        assert_eq!(missing.class, ErrorClass::KeyMissing);
-        assert!(store.remove(&name()).is_err());
-        store.add(&name(), &blob(2)).unwrap();
-    }
-
-    #[test]
-    fn a_draft_left_by_a_crash_stops_nobody() {
-        let (state, store) = store();
-        fs::write(state.path().join("keys/.release.new"), "half a k").unwrap();
-        store.add(&name(), &blob(1)).unwrap();
-        assert_eq!(store.read(&name()), Ok(blob(1)));
-    }
-
-    #[test]
-    fn missing_damaged_and_endless_files_are_missing_keys_with_their_path() {
-        let (state, store) = store();
-        let path = state.path().join("keys/release.pem");
-        let error = || store.read(&name()).unwrap_err();
-        assert!(error().detail.contains("does not exist"));
-        fs::write(&path, "no PEM").unwrap();
-        assert!(error().detail.contains("restore it from a backup"));
-        fs::write(&path, vec![b'a'; 17 << 10]).unwrap();
-        assert!(error().detail.contains("16384"));
-        assert_eq!(error().class, ErrorClass::KeyMissing);
-        assert!(error().detail.contains(path.to_str().unwrap()));
+        self.0.remove(object)
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn parameters(scheme: Scheme, rsa_bits: u16) -> Option<PublicParamete
         Scheme::EcdsaP384Sha384 => Some(ecdsa(EccCurve::NistP384, SHA384)),
         Scheme::RsaPkcs1Sha256 => rsa_signing(RsaScheme::RsaSsa(SHA256), rsa_bits),
         Scheme::RsaPssSha256 => rsa_signing(RsaScheme::RsaPss(SHA256), rsa_bits),
-        Scheme::Ed25519 => None,
+        Scheme::Ed25519 | Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => None,
     }
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn signature_scheme(scheme: Scheme) -> Option<SignatureScheme> {
         Scheme::RsaPssSha256 => Some(SignatureScheme::RsaPss {
             hash_scheme: SHA256,
         }),
-        Scheme::Ed25519 => None,
+        Scheme::Ed25519 | Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv => None,
     }
 }
 

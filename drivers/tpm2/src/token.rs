@@ -6,7 +6,9 @@ use sealwright_driver_api::{
     Descriptor, DriverError, EvidenceGrade, KeyDriver, Token, TokenConfig,
 };
 
-use crate::address::{Address, KIND};
+use sealwright_driver_host::Address;
+
+use crate::KIND;
 use crate::attest;
 use crate::auth::Credential;
 use crate::capability;
@@ -44,10 +46,7 @@ impl Tpm {
     pub(crate) fn open(config: &TokenConfig, credential: Credential) -> Result<Self, DriverError> {
         let shared = Shared {
             settings: Settings::from_config(config)?,
-            address: Address {
-                label: config.label.clone(),
-                serial: config.serial.clone(),
-            },
+            address: Address::of(KIND, config),
             credential,
             store: KeyStore::open(&config.state_dir)?,
         };

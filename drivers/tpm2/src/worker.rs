@@ -8,7 +8,9 @@ use sealwright_driver_api::{
     SignRequest, Signature, TokenIdentity,
 };
 
-use crate::address::{KIND, ObjectName};
+use sealwright_driver_host::ObjectName;
+
+use crate::KIND;
 use crate::attest;
 use crate::blob::Blob;
 use crate::capability;
@@ -179,7 +181,11 @@ impl Attest for Worker {
 }
 
 impl Generate for Worker {
-    fn generate(&mut self, spec: &KeySpec) -> Result<KeyDescription, DriverError> {
+    fn generate(
+        &mut self,
+        spec: &KeySpec,
+        _: &SignContext<'_>,
+    ) -> Result<KeyDescription, DriverError> {
         let object = self.shared.address.object(&spec.uri)?;
         self.shared.store.refuse_existing(&object)?;
         let auth = self.shared.credential.key_auth(&object)?;

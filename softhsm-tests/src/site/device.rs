@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use super::spec::{Kind, TokenSpec};
 use super::token::own;
 use super::write;
+use crate::fido::{VirtualKey, VirtualKeys};
 use crate::piv::{self, VirtualPiv, VirtualReader};
 use crate::softhsm::{self, SoftHsm};
 use crate::swtpm::Swtpm;
+
+/// What the virtual security key's USB descriptor says.
+const FIDO2_SERIAL: &str = "V1";
 
 /// The number printed on the virtual YubiKey.
 const PIV_SERIAL: &str = "12345678";
@@ -25,6 +29,8 @@ pub enum Device {
     Swtpm(Swtpm, String),
     /// A reader with a card in it.
     Piv(Box<VirtualReader>, VirtualPiv),
+    /// A security key and its PIN, among those its driver sees.
+    Fido2(Box<VirtualKeys>, VirtualKey),
     /// The scripted driver needs none.
     Scripted,
 }
@@ -49,7 +55,22 @@ impl Device {
                 let card = reader.insert(PIV_SERIAL.parse().expect("a number"));
                 Self::Piv(Box::new(reader), card)
             }
+            Kind::Fido2 => {
+                let keys = VirtualKeys::new();
+                let key = keys.plug_in(0, FIDO2_SERIAL);
+                keys.set_pin(&key, PIN);
+                own(keys.folder(), uid);
+                Self::Fido2(Box::new(keys), key)
+            }
             Kind::Scripted => Self::Scripted,
+        }
+    }
+
+    /// Where its driver keeps its files: with virtual HID devices, the one folder that its sandbox lets it see them in.
+    pub(super) fn state_dir(&self, dir: &Path) -> PathBuf {
+        match self {
+            Self::Fido2(keys, _) => keys.folder().to_owned(),
+            _ => dir.join("state"),
         }
     }
 
@@ -65,6 +86,7 @@ impl Device {
             Self::SoftHsm(softhsm) => &softhsm.serial,
             Self::Swtpm(_, serial) => serial,
             Self::Piv(..) => PIV_SERIAL,
+            Self::Fido2(..) => FIDO2_SERIAL,
             Self::Scripted => "0001",
         }
     }
@@ -76,7 +98,7 @@ impl Device {
                 let (module, tokens) = (softhsm::MODULE, softhsm.tokens());
                 format!("module = {module:?}\nwrite = [{tokens:?}]\n")
             }
-            Self::Piv(..) => String::new(),
+            Self::Piv(..) | Self::Fido2(..) => String::new(),
             Self::Swtpm(tpm, _) => format!("tcti = {:?}\n", tpm.tcti()),
             Self::Scripted => {
                 let delay = spec.delay_ms;
@@ -89,12 +111,13 @@ impl Device {
     }
 
     /// What its library wants in the environment.
-    pub(super) fn environment(&self) -> Option<(&'static str, PathBuf)> {
+    pub(super) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         match self {
-            Self::SoftHsm(softhsm) => Some((softhsm::CONF_VARIABLE, softhsm.conf())),
-            Self::Swtpm(..) => Some(("TSS2_LOG", "all+NONE".into())),
-            Self::Piv(reader, _) => Some(reader.environment()[0].clone()),
-            Self::Scripted => None,
+            Self::SoftHsm(softhsm) => vec![(softhsm::CONF_VARIABLE, softhsm.conf())],
+            Self::Swtpm(..) => vec![("TSS2_LOG", "all+NONE".into())],
+            Self::Piv(reader, _) => vec![reader.environment()[0].clone()],
+            Self::Fido2(keys, _) => keys.environment().into(),
+            Self::Scripted => Vec::new(),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    SignatureAlgorithm,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -137,6 +138,16 @@ impl Authority {
         self.certify(leaf, ExtendedKeyUsagePurpose::ClientAuth, key)
     }
 
+    /// A client certificate, PEM, for a P-256 key of which only the public half is at hand.
+    #[must_use]
+    pub fn client_of_key(&self, leaf: &Leaf, spki: &[u8]) -> String {
+        // The last of SubjectPublicKeyInfo: an uncompressed point on P-256.
+        let (_, point) = spki.split_last_chunk::<65>().expect("a point");
+        let params = leaf.params(ExtendedKeyUsagePurpose::ClientAuth);
+        let signed = params.signed_by(&PublicPoint(*point), &self.issuer);
+        signed.expect("a certificate").pem()
+    }
+
     /// A server certificate.
     #[must_use]
     pub fn server(&self, name: &str) -> Identity {
@@ -153,6 +164,19 @@ impl Authority {
             .signed_by(&key, &self.issuer)
             .expect("a certificate");
         Identity { certificate, key }
+    }
+}
+
+/// A public key on P-256.
+struct PublicPoint([u8; 65]);
+
+impl PublicKeyData for PublicPoint {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Kind {
     Swtpm,
     /// A virtual YubiKey's PIV side.
     Piv,
+    /// A virtual security key.
+    Fido2,
     /// Software keys with faults on demand.
     Scripted,
 }
@@ -46,6 +48,7 @@ impl Kind {
             Self::SoftHsm => "pkcs11",
             Self::Swtpm => "tpm2",
             Self::Piv => "piv",
+            Self::Fido2 => "fido2",
             Self::Scripted => "scripted",
         }
     }
@@ -90,6 +93,12 @@ impl TokenSpec {
     #[must_use]
     pub fn piv(name: &str) -> Self {
         Self::new(name, Kind::Piv)
+    }
+
+    /// A virtual security key; its keys are of `webauthn-` schemes.
+    #[must_use]
+    pub fn fido2(name: &str) -> Self {
+        Self::new(name, Kind::Fido2)
     }
 
     /// A scripted token.

@@ -14,6 +14,7 @@ use super::device::{Device, set_fault};
 use super::process::{Process, wait_for};
 use super::spec::{KeySpec, Kind, SLOTS, TokenSpec};
 use super::{SOON, write};
+use crate::fido::VirtualKey;
 use crate::piv::{VirtualPiv, VirtualReader};
 use crate::softhsm::SoftHsm;
 use crate::swtpm::Swtpm;
@@ -82,7 +83,7 @@ impl Token {
              credential = {:?}\nstate_dir = {:?}\n[driver]\n{section}",
             self.socket(),
             dir.join("pin"),
-            dir.join("state"),
+            self.device.state_dir(&dir),
         )
     }
 
@@ -123,7 +124,7 @@ impl Token {
 
     /// What its library wants in the environment.
     #[must_use]
-    pub fn environment(&self) -> Option<(&'static str, PathBuf)> {
+    pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         self.device.environment()
     }
 
@@ -187,7 +188,7 @@ impl Token {
             &format!("0:{}", self.daemon_uid),
         ]);
         command.args(["--user", &format!("{uid}:{uid}")]);
-        if let Some((name, value)) = self.device.environment() {
+        for (name, value) in self.device.environment() {
             command
                 .arg("--env")
                 .arg(format!("{name}={}", value.display()));
@@ -301,6 +302,14 @@ impl Token {
         match &mut self.device {
             Device::Piv(_, card) => card,
             other => panic!("no card: {other:?}"),
+        }
+    }
+
+    /// The security key behind it.
+    pub fn security_key(&mut self) -> &mut VirtualKey {
+        match &mut self.device {
+            Device::Fido2(_, key) => key,
+            other => panic!("no security key: {other:?}"),
         }
     }
 

@@ -14,12 +14,15 @@ impl Site {
     pub fn enrol(&self, token: &str, label: &str) -> Value {
         let operator = self.operator();
         let uri = self.token(token).uri(label);
+        let mut keys = self.token(token).keys().iter();
+        let scheme = keys.find(|key| key.label == label).map(|key| &key.scheme);
         let found = operator
             .post("/v1/keys/describe", &json!({"token": token, "uri": uri}))
             .ok()
             .json();
         let enrolment = json!({
             "key": label, "token": token, "uri": uri, "purpose": "dsse", "spki_sha256": found["spki_sha256"],
+            "scheme": scheme,
         });
         operator.post("/v1/keys", &enrolment).ok().json()
     }

@@ -2,6 +2,7 @@
 
 use sealwright_core::approval::Verdict;
 
+use super::key::Device;
 use super::sign::{Word, signed};
 use super::{request_of, words};
 use crate::connect::Connection;
@@ -15,6 +16,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     word: Word,
     #[command(flatten)]
+    device: Device,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -27,15 +30,13 @@ pub(super) fn deny(args: Args, output: Output) -> Result<(), Failure> {
 }
 
 fn give(args: Args, verdict: Verdict, output: Output) -> Result<(), Failure> {
-    let (number, word) = (args.operation, args.word);
+    let (number, word, device) = (args.operation, args.word, args.device);
     let operation = args.connection.run(async |mut client| {
         let operation = client.operation(number).await?;
         let request = request_of(&operation)?;
-        let (cert, key) = (
-            client.settings().cert.clone(),
-            client.settings().key.clone(),
-        );
-        let file = signed(&request, verdict, word, &cert, &key)?;
+        let settings = client.settings();
+        let key = device.key(&settings.cert, &settings.key)?;
+        let file = signed(&request, verdict, word, &key)?;
         Ok::<_, Failure>(client.bring_approval(number, file).await?)
     })?;
     output.answer(&operation, || words::progress(&operation))

@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use sealwright_client::CertificateKey;
 use sealwright_core::approval::{self, ApprovalFile, Predicate, Request, Verdict};
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::dsse::{Pae, encode_envelope};
+use sealwright_core::dsse::encode_envelope;
 use sealwright_core::identity::identity_of;
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::time::Timestamp;
 use serde_json::json;
 
+use super::key::{ApproversKey, Device};
 use super::words;
 use crate::confirm::{self, Confirmation};
 use crate::failure::Failure;
@@ -45,11 +45,23 @@ pub(crate) struct Args {
     #[command(flatten)]
     word: Word,
     /// Your certificate, PEM.
-    #[arg(long, value_name = "PEM", env = "SEALWRIGHT_CERT")]
-    cert: PathBuf,
+    #[arg(
+        long,
+        value_name = "PEM",
+        env = "SEALWRIGHT_CERT",
+        required_unless_present = "fido2"
+    )]
+    cert: Option<PathBuf>,
     /// Its private key, PEM.
-    #[arg(long, value_name = "PEM", env = "SEALWRIGHT_KEY")]
-    client_key: PathBuf,
+    #[arg(
+        long,
+        value_name = "PEM",
+        env = "SEALWRIGHT_KEY",
+        required_unless_present = "fido2"
+    )]
+    client_key: Option<PathBuf>,
+    #[command(flatten)]
+    device: Device,
     /// Where the approval goes; `-` is stdout.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
@@ -64,7 +76,11 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
     } else {
         Verdict::Granted
     };
-    let file = signed(&request, verdict, args.word, &args.cert, &args.client_key)?;
+    let key = args.device.key(
+        &args.cert.unwrap_or_default(),
+        &args.client_key.unwrap_or_default(),
+    )?;
+    let file = signed(&request, verdict, args.word, &key)?;
     files::write_product(&args.output, file.as_bytes())?;
     let (digest, path) = (request.digest(), &args.output);
     let answer = json!({ "verdict": verdict, "request": digest, "output": path });
@@ -81,14 +97,13 @@ pub(super) fn signed(
     request: &Request,
     verdict: Verdict,
     word: Word,
-    cert: &Path,
-    key: &Path,
+    key: &ApproversKey,
 ) -> Result<String, Failure> {
-    let key = CertificateKey::read(cert, key)?;
     confirmed(request, verdict, &word)?;
-    let own = key.certificates().first().map(|der| &**der);
-    let approver = identity_of(own.unwrap_or_default(), true)
-        .map_err(|e| Failure::Local(format!("{}: {e}", cert.display())))?;
+    let bad = |e: String| Failure::Local(format!("{}: {e}", key.path().display()));
+    let certificates = key.certificates();
+    let own = certificates.first().copied().unwrap_or_default();
+    let approver = identity_of(own, true).map_err(|e| bad(e.to_string()))?;
     let predicate = Predicate {
         verdict,
         approver: approver.to_string(),
@@ -97,17 +112,12 @@ pub(super) fn signed(
         reason: word.reason,
     };
     let statement = approval::statement(request.digest(), &predicate).map_err(Failure::local)?;
-    let pae = Pae {
-        payload_type: PAYLOAD_TYPE,
-        payload: &statement,
-    };
-    let signature = key.sign(&pae.to_vec()).map_err(Failure::local)?;
+    let (signature, scheme) = key.sign(&statement)?;
     let envelope = encode_envelope(PAYLOAD_TYPE, &statement, &[("", &signature)]);
     let envelope = String::from_utf8(envelope).map_err(Failure::local)?;
-    let file = approval::encode(&envelope, key.certificates());
+    let file = approval::encode(&envelope, &certificates, scheme);
     // A certificate that is for another key is noticed here, not on the other machine.
-    ApprovalFile::verify(file.as_bytes())
-        .map_err(|e| Failure::Local(format!("{}: {e}", cert.display())))?;
+    ApprovalFile::verify(file.as_bytes()).map_err(|e| bad(e.to_string()))?;
     Ok(file)
 }
 

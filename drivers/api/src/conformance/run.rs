@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sealwright_core::verify::verify_message_p1363;
+use sealwright_core::verify::{verify_message, verify_message_p1363};
+use sealwright_core::webauthn::Assertion;
 
 use super::{Event, Expectations, Failure, Reaction, Subject, Verdict};
 use crate::wire::Answer;
@@ -160,10 +161,26 @@ pub(super) fn verified(
     message: &[u8],
     answer: Answer,
 ) -> Result<Vec<u8>, Unmet> {
-    let Answer::Signature(Signature::Raw(raw)) = answer else {
-        return Err(Unmet::Broken(format!(
-            "the answer is no plain signature: {answer:?}"
-        )));
+    let raw = match (answer, scheme.assertion()) {
+        (Answer::Signature(Signature::Raw(raw)), None) => raw,
+        (
+            Answer::Signature(Signature::WebAuthn {
+                signature,
+                authenticator_data,
+            }),
+            Some(_),
+        ) => {
+            let assertion = Assertion {
+                authenticator_data,
+                signature,
+            };
+            return assertion_verified(spki, scheme, message, &assertion);
+        }
+        (answer, _) => {
+            return Err(Unmet::Broken(format!(
+                "the answer is no signature of {scheme}: {answer:?}"
+            )));
+        }
     };
     if let Some(want) = scheme.raw_signature_len() {
         ensure(raw.len() == want, || {
@@ -173,4 +190,16 @@ pub(super) fn verified(
     verify_message_p1363(spki, scheme, &[message], &raw)
         .map_err(|error| Unmet::Broken(format!("{scheme}: {error}")))?;
     Ok(raw)
+}
+
+fn assertion_verified(
+    spki: &[u8],
+    scheme: Scheme,
+    message: &[u8],
+    assertion: &Assertion,
+) -> Result<Vec<u8>, Unmet> {
+    let broken = |why: String| Unmet::Broken(format!("{scheme}: {why}"));
+    let bytes = assertion.to_bytes().map_err(|e| broken(e.to_string()))?;
+    verify_message(spki, scheme, &[message], &bytes).map_err(|e| broken(e.to_string()))?;
+    Ok(bytes)
 }

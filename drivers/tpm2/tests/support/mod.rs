@@ -128,11 +128,19 @@ pub fn generate(
     rsa_bits: u16,
 ) -> Result<KeyDescription, DriverError> {
     let uri = format!("tpm2:object={object}").parse().unwrap();
-    worker.generator().unwrap().generate(&KeySpec {
+    let spec = KeySpec {
         uri,
         scheme,
         rsa_bits,
-    })
+    };
+    let mut generator = worker.generator();
+    within_60_s(|ctx| generator.as_mut().unwrap().generate(&spec, ctx))
+}
+
+fn within_60_s<T>(ask: impl FnOnce(&SignContext<'_>) -> T) -> T {
+    let cancelled = AtomicBool::new(false);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    ask(&SignContext::new(deadline, &cancelled, &()))
 }
 
 pub fn describe(worker: &mut dyn KeyDriver, object: &str) -> Result<KeyDescription, DriverError> {
@@ -152,9 +160,7 @@ pub fn sign(
         input: SignInput::of(scheme, &[message]),
     };
     request.check(0).unwrap();
-    let cancelled = AtomicBool::new(false);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    match worker.sign(&request, &SignContext::new(deadline, &cancelled, &()))? {
+    match within_60_s(|ctx| worker.sign(&request, ctx))? {
         Signature::Raw(raw) => Ok(raw),
         Signature::WebAuthn { .. } => panic!("a TPM makes no WebAuthn assertion"),
     }

@@ -1,22 +1,22 @@
-//! From a key's URI to the name of its file.
+//! Keys that are known by a name, because their device has none for them: from a key's URI to the name of its file.
 
-use sealwright_driver_api::{DriverError, ErrorClass, KeyUri};
+use sealwright_driver_api::{DriverError, ErrorClass, KeyUri, TokenConfig};
 
-/// The kind of URI this driver answers for.
-pub const KIND: &str = "tpm2";
 /// Longest object name in bytes; it becomes a file name.
 const OBJECT_MAX: usize = 64;
 
 /// A checked object name: safe as a file name, so that no URI can reach outside the key folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ObjectName(String);
+pub struct ObjectName(String);
 
 impl ObjectName {
-    pub(crate) fn as_str(&self) -> &str {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub(crate) fn new(text: &str) -> Option<Self> {
+    /// `None` where the text is no such name.
+    pub fn new(text: &str) -> Option<Self> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let good = (1..=OBJECT_MAX).contains(&text.len())
             && !text.starts_with('.')
@@ -27,19 +27,34 @@ impl ObjectName {
 
 /// What a URI has to say to mean a key of this token.
 #[derive(Debug, Clone)]
-pub(crate) struct Address {
-    /// The token's label: for a TPM the one in its configuration.
-    pub(crate) label: String,
-    /// The pinned storage root key.
-    pub(crate) serial: String,
+pub struct Address {
+    /// The kind of URI.
+    pub kind: &'static str,
+    /// The token's label: the one in its configuration.
+    pub label: String,
+    /// The token's serial number.
+    pub serial: String,
 }
 
 impl Address {
-    /// The object that `tpm2:object=NAME[;token=LABEL][;serial=SERIAL]` names in this token.
-    pub(crate) fn object(&self, uri: &KeyUri) -> Result<ObjectName, DriverError> {
-        if uri.kind() != KIND {
+    /// Keys of `kind` on the token of a configuration.
+    pub fn of(kind: &'static str, config: &TokenConfig) -> Self {
+        Self {
+            kind,
+            label: config.label.clone(),
+            serial: config.serial.clone(),
+        }
+    }
+
+    /// The object that `KIND:object=NAME[;token=LABEL][;serial=SERIAL]` names in this token.
+    ///
+    /// # Errors
+    /// `BadRequest`, or `KeyMissing` where it is a key of another token.
+    pub fn object(&self, uri: &KeyUri) -> Result<ObjectName, DriverError> {
+        let kind = self.kind;
+        if uri.kind() != kind {
             return Err(DriverError::bad_request(format!(
-                "{uri} names no key of a TPM: write {KIND}:object=…"
+                "{uri} names no key of this token: write {kind}:object=…"
             )));
         }
         if let Some(name) = uri
@@ -47,7 +62,7 @@ impl Address {
             .find(|name| !["object", "token", "serial"].contains(name))
         {
             return Err(DriverError::bad_request(format!(
-                "{uri}: a TPM key is named by object, token and serial; it has no {name:?}"
+                "{uri}: a key of this token is named by object, token and serial; it has no {name:?}"
             )));
         }
         self.require(uri, "token", &self.label)?;
@@ -71,16 +86,22 @@ impl Address {
     }
 
     /// The full URI of an object of this token.
-    pub(crate) fn uri(&self, object: &ObjectName) -> Result<KeyUri, DriverError> {
-        let escape = |text: &str| {
-            text.bytes()
-                .map(|b| format!("%{b:02x}"))
-                .collect::<String>()
+    ///
+    /// # Errors
+    /// `Config`: the label fits no URI.
+    pub fn uri(&self, object: &ObjectName) -> Result<KeyUri, DriverError> {
+        let escape = |text: &str| -> String {
+            let escaped = text.bytes().map(|b| match b {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(b).to_string(),
+                _ => format!("%{b:02x}"),
+            });
+            escaped.collect()
         };
         format!(
-            "{KIND}:object={};serial={};token={}",
+            "{}:object={};serial={};token={}",
+            self.kind,
             object.0,
-            self.serial,
+            escape(&self.serial),
             escape(&self.label)
         )
         .parse()
@@ -99,6 +120,7 @@ mod tests {
 
     fn address() -> Address {
         Address {
+            kind: "tpm2",
             label: "host tpm".into(),
             serial: "ab".repeat(32),
         }
