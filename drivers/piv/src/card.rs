@@ -107,11 +107,18 @@ impl Card {
         Ok(tries)
     }
 
-    /// Shows the PIN.
-    pub(crate) fn show_pin(&mut self, pin: &Secret) -> Result<(), DriverError> {
+    /// Shows the PIN; `tries` is how many were left.
+    pub(crate) fn show_pin(&mut self, pin: &Secret, tries: u8) -> Result<(), DriverError> {
         let what = format!("card {}: showing the PIN", self.serial);
         let shown = self.card.verify_pin(pin.as_bytes());
-        shown.map_err(|e| fault(&what, e))
+        shown.map_err(|error| match error {
+            // A refusal costs a try.
+            Error::WrongPin { tries: left } if left >= tries => {
+                let detail = format!("{what}: the answer belongs to another command");
+                DriverError::new(ErrorClass::Transient, "", detail)
+            }
+            error => fault(&what, error),
+        })
     }
 
     /// A signature over a prepared block or digest, as the card gives it (ECDSA: DER).

@@ -104,7 +104,7 @@ impl KeyDriver for Worker {
         if key.wants_pin() {
             let tries = card.pin_tries()?;
             let secrets = &self.shared.secrets;
-            secrets.login_with_tries(tries, |pin| card.show_pin(pin))?;
+            secrets.login_with_tries(tries, |pin| card.show_pin(pin, tries))?;
         }
         let signature = self.sign_on_card(&mut card, &key, &input, ctx)?;
         let raw = match key.scheme {

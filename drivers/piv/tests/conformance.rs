@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sealwright_driver_api::conformance::{self, Expectations, Hands, InProcess, OverWire, Subject};
-use sealwright_driver_api::{KeySpec, KeyUri, Scheme, TokenConfig};
+use sealwright_driver_api::{EvidenceGrade, KeySpec, KeyUri, Scheme, TokenConfig};
 use sealwright_driver_host::Secrets;
 use support::{Host, SERIAL};
 
@@ -42,6 +42,7 @@ fn expectations(hands: Hands) -> Expectations {
             })
             .into(),
         hands,
+        evidence: EvidenceGrade::Attested,
         ..Expectations::new("piv", "card", &serial, keys, slot("95"))
     }
 }
