@@ -32,7 +32,7 @@ pub enum Kept {
     /// All of it.
     Whole(Entry),
     /// Its leaf, and no body.
-    Redacted(Redacted),
+    Redacted(Box<Redacted>),
 }
 
 /// A record without its body.
@@ -109,7 +109,8 @@ impl Rewritable {
 fn put(out: &mut Vec<u8>, kept: &Kept) {
     match kept {
         Kept::Whole(entry) => super::put(out, entry),
-        Kept::Redacted(Redacted { leaf, gone, rest }) => {
+        Kept::Redacted(redacted) => {
+            let Redacted { leaf, gone, rest } = &**redacted;
             let rest = rest.to_bytes();
             let flag = match gone {
                 Gone::Erased { .. } => ERASED,
@@ -193,7 +194,7 @@ fn entry(rest: &mut &[u8]) -> Result<Kept, BadBatch> {
     let leaf = take(leaf_len.ok_or(BadBatch::Entries)? as usize)?.to_vec();
     let rest = take((after & !(ERASED | ARCHIVED)) as usize)?;
     let rest = Rest::from_bytes(rest).ok_or(BadBatch::Entries)?;
-    Ok(Kept::Redacted(Redacted { leaf, gone, rest }))
+    Ok(Kept::Redacted(Box::new(Redacted { leaf, gone, rest })))
 }
 
 #[cfg(test)]
@@ -248,11 +249,11 @@ mod tests {
             .zip(gone)
             .map(|((n, entry), gone)| match gone {
                 None => Kept::Whole(entry),
-                Some(gone) => Kept::Redacted(Redacted {
+                Some(gone) => Kept::Redacted(Box::new(Redacted {
                     leaf: entry.leaf,
                     gone: *gone,
                     rest: rest(n),
-                }),
+                })),
             });
         let rewritable = Rewritable {
             segment: SEGMENT,
@@ -371,11 +372,11 @@ mod tests {
         let len = batch_len(entry.encoded_len());
         let (_, after) = encode_batch(SEGMENT, before(), std::slice::from_ref(&entry));
         let gone = Gone::Erased { by: u64::MAX };
-        let kept = vec![Kept::Redacted(Redacted {
+        let kept = vec![Kept::Redacted(Box::new(Redacted {
             leaf: entry.leaf,
             gone,
             rest: rest(1).erased(),
-        })];
+        }))];
         let rewritable = Rewritable {
             segment: SEGMENT,
             before: before(),

@@ -48,8 +48,8 @@ impl Due {
                 self.oldest.get_or_insert(time);
                 self.insert(segment, index);
             }
-            Kept::Redacted(Redacted { gone, rest, .. })
-                if *gone == Gone::Archived && rest.tenant == *tenant =>
+            Kept::Redacted(redacted)
+                if redacted.gone == Gone::Archived && redacted.rest.tenant == *tenant =>
             {
                 self.archived += 1;
             }

@@ -304,11 +304,11 @@ fn decode(index: u64, bytes: &[u8]) -> Option<Stored> {
             0 => Gone::Archived,
             by => Gone::Erased { by },
         };
-        Kept::Redacted(Redacted {
+        Kept::Redacted(Box::new(Redacted {
             leaf: leaf.to_vec(),
             gone,
             rest: Rest::from_bytes(rest)?,
-        })
+        }))
     };
     Some(Stored { index, kept })
 }

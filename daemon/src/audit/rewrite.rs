@@ -164,7 +164,8 @@ impl Rewriting<'_> {
                     None => entry,
                     Some(redacted) => {
                         gone += 1;
-                        Kept::Redacted(redacted.ok_or_else(|| self.must_stay(index))?)
+                        let redacted = redacted.ok_or_else(|| self.must_stay(index))?;
+                        Kept::Redacted(Box::new(redacted))
                     }
                 },
                 Kept::Redacted(_) => entry,
