@@ -200,7 +200,7 @@ mod tests {
         let digests = |index: u64| {
             let own = vec![format!("own {index}"), format!("own {index}")];
             own.into_iter()
-                .chain((index % 3 == 0).then(|| "common".to_owned()))
+                .chain(index.is_multiple_of(3).then(|| "common".to_owned()))
                 .collect()
         };
         (0..40_000).map(|index| (index, digests(index))).collect()
