@@ -413,6 +413,7 @@ fn accept_clock(reason: &'static str) -> Step {
     Box::new(move |approval, break_glass| {
         Event::ClockAccepted(ClockAccepted {
             wall: at(0),
+            boot: None,
             reason: reason.to_owned(),
             by: actor(OP),
             warrant: warrant(approval, break_glass),

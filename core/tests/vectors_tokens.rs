@@ -33,7 +33,7 @@ fn jose() {
     }
     let thumbprints: Vec<ThumbprintCase> = support::json(&dir.join("thumbprints.json"));
     for (number, case) in thumbprints.iter().enumerate() {
-        tally.case(&format!("thumbprints/{number}"), case.run());
+        tally.case(format!("thumbprints/{number}"), case.run());
     }
     let examples = dir.join("rfc-examples.json");
     if examples.is_file() {
@@ -143,7 +143,7 @@ struct ExampleProof {
 fn run_examples(path: &Path, tally: &mut Tally) {
     let examples: Examples = support::json(path);
     for (number, example) in examples.rfc9449_proofs.iter().enumerate() {
-        tally.case(&format!("rfc9449_proofs/{number}"), example.run());
+        tally.case(format!("rfc9449_proofs/{number}"), example.run());
     }
     let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let token = text(&examples.rfc9449_ath, "access_token");
@@ -249,7 +249,7 @@ fn wycheproof() {
                 let answer = verify_with(&group.keys(), &case.jws);
                 let id = case.id.to_string();
                 match (case.result.as_str(), answer, group.unknown_algorithm()) {
-                    ("valid", Err(_), Some(unknown)) => tally.skip(&id, &unknown.to_string()),
+                    ("valid", Err(_), Some(unknown)) => tally.skip(&id, unknown.to_string()),
                     ("acceptable", ..) => tally.skip(&id, "it may go either way"),
                     (result, answer, _) => tally.case(&id, judge(result == "valid", answer)),
                 }

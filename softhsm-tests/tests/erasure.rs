@@ -426,14 +426,14 @@ fn robbed(segment: &[u8], victim: u64) -> (Vec<u8>, usize) {
                 .map(|(index, kept)| match kept {
                     Kept::Whole(entry) if index == victim => {
                         assert_eq!(Leaf::from_bytes(&entry.leaf).unwrap().index(), victim);
-                        Kept::Redacted(Redacted {
+                        Kept::Redacted(Box::new(Redacted {
                             leaf: entry.leaf,
                             gone: Gone::Erased { by: victim + 1 },
                             rest: Rest {
                                 tenant: "default".parse().unwrap(),
                                 lasting: Default::default(),
                             },
-                        })
+                        }))
                     }
                     kept => kept,
                 });
