@@ -1,7 +1,7 @@
 //! From configuration to serving, and back down again.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
