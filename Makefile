@@ -1,6 +1,6 @@
 # Short verbs; what they do is in scripts/ and in Rust.
 
-.PHONY: demo demo-stop test test-vectors test-faults test-hw test-interop check bench crash fuzz clean-room help
+.PHONY: demo demo-stop test test-vectors test-faults test-hw test-interop check bench crash fuzz deb package-test clean-room help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -47,6 +47,15 @@ crash:           ## 10 000 crash points of the journal, then the long crash stor
 
 fuzz:            ## each parser for FUZZ_SECONDS (default 60)
 	@scripts/fuzz
+
+deb:             ## target/deb/sealwright_VERSION_ARCH.deb, from a release build
+	@scripts/setup deb
+	@scripts/deb
+
+package-test:    ## the package on booted machines: install, sign, attack, upgrade, purge
+	@scripts/setup machine
+	@scripts/build
+	@scripts/package-test
 
 clean-room:      ## RUN="demo test" (default: demo) inside a bare Debian 12 with only the toolchain of this machine
 	@scripts/clean-room $(RUN)

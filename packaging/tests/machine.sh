@@ -77,7 +77,7 @@ sign_and_verify() {
 }
 # A host as the first story leaves it. What fails here fails the tests that follow.
 a_host_that_signs() {
-    install_package /story/old.deb
+    install_package /story/this.deb
     make_token hsm 1234567
     set_pin && make_log && start_all && soon sealwright_is_ready && make_key
 }

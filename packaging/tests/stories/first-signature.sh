@@ -1,5 +1,5 @@
 # A fresh host, from the package to the first signature.
-it the_package_installs_without_a_question install_package /story/old.deb
+it the_package_installs_without_a_question install_package /story/this.deb
 it installing_starts_nothing_that_signs_and_leaves_no_failed_unit no_unit_failed
 it without_a_log_the_daemon_waits_and_does_not_fail is "$(state sealwrightd.service ActiveState)" inactive
 it udevd_knows_the_groups_of_the_rules refused journal_says systemd-udevd.service sealwright
