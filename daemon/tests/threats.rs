@@ -49,14 +49,18 @@ fn file(name: &str, before: &Path) -> PathBuf {
 fn problems(cell: &str) -> Vec<String> {
     let mut before = PathBuf::new();
     let mut problems = Vec::new();
-    for reference in named(cell).filter(|word| word.contains(".rs") || word.starts_with("::")) {
+    let is_reference =
+        |word: &&str| word.contains(".rs") || word.contains(".sh::") || word.starts_with("::");
+    for reference in named(cell).filter(is_reference) {
         let (name, test) = reference.split_once("::").unwrap_or((reference, ""));
         before = file(name, &before);
         let Ok(text) = fs::read_to_string(root().join(&before)) else {
             problems.push(format!("{reference}: there is no {}", before.display()));
             continue;
         };
-        if !test.is_empty() && !text.contains(&format!("fn {test}(")) {
+        // Stories of a booted machine tell their tests with `it`.
+        let forms = [format!("fn {test}("), format!("it {test} ")];
+        if !test.is_empty() && !forms.iter().any(|form| text.contains(form)) {
             problems.push(format!("{reference}: no such test in {}", before.display()));
         }
     }
