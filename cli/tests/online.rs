@@ -159,7 +159,7 @@ fn version(number: u32, state: &str) -> String {
     format!(
         "{{\"key\":\"default/release#{number}\",\"state\":\"{state}\",\"token\":\"hsm\",\"uri\":\"pkcs11:object=release\",\
          \"scheme\":\"ecdsa-p256-sha256\",\"purpose\":\"dsse\",\"spki_sha256\":\"{}\",\"keyid\":\"k\",\
-         \"public_key_pem\":\"PEM\\n\",\"evidence\":\"claimed\"}}",
+         \"public_key_pem\":\"PEM\\n\",\"evidence\":\"claimed\",\"exclusive\":\"no\"}}",
         spki.sha256()
     )
 }
