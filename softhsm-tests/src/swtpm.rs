@@ -126,11 +126,21 @@ impl Drop for Swtpm {
     }
 }
 
+/// A command without the descriptors that C libraries leave open in this process: tss2's are inherited, and a TPM serves
+/// nobody else as long as any process holds a connection to it.
+#[must_use]
+pub fn unburdened(program: &str) -> Command {
+    let close = "for fd in /proc/$$/fd/*; do fd=${fd##*/}; ((fd > 2)) && exec {fd}>&-; done";
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{close}; exec \"$0\" \"$@\""), program]);
+    command
+}
+
 /// Starts swtpm and waits until it serves; an error is its own text.
 fn spawn(state: &Path, port: u16) -> Result<Pid, String> {
     let pid_file = state.join("pid");
     // With `--daemon` the command ends once both ports listen.
-    let started = Command::new("swtpm")
+    let started = unburdened("swtpm")
         .args(ARGUMENTS)
         .arg("--tpmstate")
         .arg(format!("dir={}", state.display()))

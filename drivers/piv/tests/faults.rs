@@ -196,10 +196,11 @@ impl Bench {
         }
     }
 
-    /// A reader that had an answer too many goes on wrong until the card is put in again.
+    /// A reader that had an answer too many goes on wrong until the card is put in again. Whether a card that is being
+    /// taken out is still in says nothing.
     fn mend(&mut self, strike: Strike, has_ended: bool) {
-        let is_confused = matches!(strike, Strike::Wire(Fault::Duplicate));
-        if is_confused || !self.host.card.is_in() {
+        let must_go_in = matches!(strike, Strike::Wire(Fault::Duplicate) | Strike::Out);
+        if must_go_in || !self.host.card.is_in() {
             self.host.card.insert_again();
             self.host.card.await_seen();
         }

@@ -80,7 +80,7 @@ fn check_finds_nothing_wrong_with_a_good_token() {
     let report = json(&output);
     assert_eq!(report["token"], "bench");
     let findings = report["findings"].as_array().unwrap();
-    assert_eq!(findings.len(), 3);
+    assert_eq!(findings.len(), 4);
     assert!(
         findings.iter().all(|finding| finding["ok"] == true),
         "{report}"

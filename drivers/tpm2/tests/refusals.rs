@@ -4,11 +4,10 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 
 use sealwright_core::scheme::Scheme;
 use sealwright_driver_api::ErrorClass;
-use sealwright_softhsm_tests::swtpm::Swtpm;
+use sealwright_softhsm_tests::swtpm::{Swtpm, unburdened};
 use support::{Host, describe, generate, run, serial_in, sign, sign_and_verify};
 
 const P256: Scheme = Scheme::EcdsaP256Sha256;
@@ -142,7 +141,7 @@ fn a_key_is_never_made_over_another() {
 fn an_owner_hierarchy_with_a_password_is_told_as_such() {
     let tpm = Swtpm::start();
     let host = Host::of(&tpm);
-    run(Command::new("tpm2_changeauth").args(["-T", &tpm.tcti(), "-c", "owner", "secret"]));
+    run(unburdened("tpm2_changeauth").args(["-T", &tpm.tcti(), "-c", "owner", "secret"]));
     let refused = host.try_open().map(|_| ()).unwrap_err();
     assert_eq!(refused.class, ErrorClass::Config);
     assert!(refused.detail.contains("owner hierarchy"), "{refused}");

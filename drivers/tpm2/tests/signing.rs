@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::verify::verify_message;
 use sealwright_driver_api::{ErrorClass, EvidenceGrade};
-use sealwright_softhsm_tests::swtpm::Swtpm;
+use sealwright_softhsm_tests::swtpm::{Swtpm, unburdened};
 use sha2::Sha256;
 use support::{
     CREDENTIAL, Host, SCHEMES, describe, generate, run, sign, sign_and_verify, verify,
@@ -186,7 +186,7 @@ fn the_serial_is_the_name_that_other_tools_give_the_storage_root_key() {
     let path = |name: &str| folder.path().join(name);
     let attributes =
         "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda";
-    run(Command::new("tpm2_createprimary")
+    run(unburdened("tpm2_createprimary")
         .args([
             "-T",
             &tpm.tcti(),
@@ -199,8 +199,8 @@ fn the_serial_is_the_name_that_other_tools_give_the_storage_root_key() {
             "-c",
         ])
         .arg(path("srk")));
-    run(Command::new("tpm2_flushcontext").args(["-T", &tpm.tcti(), "-t"]));
-    run(Command::new("tpm2_readpublic")
+    run(unburdened("tpm2_flushcontext").args(["-T", &tpm.tcti(), "-t"]));
+    run(unburdened("tpm2_readpublic")
         .args(["-T", &tpm.tcti(), "-c"])
         .arg(path("srk"))
         .arg("-n")
