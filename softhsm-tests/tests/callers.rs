@@ -268,7 +268,7 @@ fn a_list_that_cannot_be_read_changes_nothing_and_keeps_a_daemon_from_starting()
     reload(&mut site, "not a digest\n");
     wait_for("the refusal in the log", SOON, || {
         site.daemon_log()
-            .contains("the deny list stays as it was")
+            .contains("the deny list and the issuers' keys stay as they were")
             .then_some(())
     });
     assert!(site.daemon_log().contains("line 1: expected the SHA-256"));
