@@ -79,7 +79,11 @@ impl Connection {
     }
 
     async fn connect(config: &TokenConfig) -> Result<(Self, Descriptor), LinkError> {
-        let stream = UnixStream::connect(&config.socket).await?;
+        let socket = &config.socket;
+        let stream = UnixStream::connect(socket).await.map_err(|error| {
+            // Whoever reads it has to find the unit that should be listening there.
+            std::io::Error::new(error.kind(), format!("{}: {error}", socket.display()))
+        })?;
         let mut this = Self {
             stream,
             received: BytesMut::new(),

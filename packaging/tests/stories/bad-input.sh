@@ -51,7 +51,7 @@ it a_token_that_is_not_configured_gets_no_pin says 'nosuch.toml' sealwright toke
 
 # --- units -----------------------------------------------------------------------------------------------------------
 it a_driver_without_a_configuration_does_not_listen refused systemctl start sealwright-driver-pkcs11@nosuch.socket
-it and_systemd_says_which_file_is_missing says tokens/nosuch.toml systemctl status --no-pager sealwright-driver-pkcs11@nosuch.socket
+it and_systemd_says_which_file_is_missing journal_says sealwright-driver-pkcs11@nosuch.socket tokens/nosuch.toml
 
 sed 's|tokens/hsm|tokens/api|' /etc/sealwright/tokens/hsm.toml >/etc/sealwright/tokens/api.toml
 systemctl start sealwright-driver-pkcs11@api.socket
@@ -77,7 +77,7 @@ systemctl start "$driver.socket"
 it unmasked_it_serves_again sign_again
 
 cp /usr/share/doc/sealwright/examples/tpm2.toml /etc/sealwright/tokens/tpm.toml
-sealwright token set-pin tpm --stdin <<<auth >/dev/null
+openssl rand -hex 32 | sealwright token set-pin tpm --stdin >/dev/null
 systemctl start sealwright-driver-tpm2@tpm.socket
 systemctl restart sealwrightd.service
 it a_driver_without_its_device_names_it soon token_says /dev/tpmrm0
