@@ -26,6 +26,8 @@ pub const FIRMWARE: &str = "5.4.3";
 
 /// What a reader has not done after this time it never will.
 const READER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longer than pcscd takes between two looks (400 ms), of which it gives no sign.
+const MISSED: Duration = Duration::from_millis(600);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// pcscd with two virtual readers, seen by nobody but this test.
@@ -161,9 +163,12 @@ impl VirtualPiv {
         inserted.is_some_and(|(proxy, _)| !proxy.has_ended())
     }
 
-    /// Puts it in again.
+    /// Puts it in again, no sooner than pcscd can have seen that it was out: one that it did not miss it does not power.
     pub fn insert_again(&mut self) {
-        self.take_out();
+        if self.inserted.is_some() {
+            self.take_out();
+            std::thread::sleep(MISSED);
+        }
         let proxy = Proxy::start(self.port, &self.plan);
         let process = Command::new(fixture("sealwright-virtual-piv"))
             .arg(proxy.port().to_string())

@@ -215,7 +215,7 @@ impl Witness {
 
 fn address(log: &str) -> Option<String> {
     let (_, rest) = log.split_once("listening on ")?;
-    rest.split_once('\n').map(|(url, _)| url.to_owned())
+    rest.split_once(['"', '\n']).map(|(url, _)| url.to_owned())
 }
 
 /// A server that reads one request per connection and does what it likes with it; its URL.

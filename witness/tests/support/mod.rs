@@ -72,7 +72,7 @@ impl Witness {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines.find_map(|line| {
             let (_, address) = line.as_ref().unwrap().split_once("listening on http://")?;
-            Some(address.to_owned())
+            address.split('"').next().map(str::to_owned)
         });
         self.address = address.expect("the witness listens");
         // What it says later must not fill the pipe.
