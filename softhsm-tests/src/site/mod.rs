@@ -179,7 +179,8 @@ impl Site {
             if let Some(status) = self.daemon.as_mut().and_then(Process::ended) {
                 panic!("sealwrightd ended with {status}:\n{}", self.daemon_log());
             }
-            self.monitor("/readyz")
+            // Not `/readyz`: a host whose log waits for witnesses serves, and signs nothing.
+            self.monitor("/livez")
                 .ok()
                 .filter(|answer| answer.status == 200)?;
             self.every_token_serves().then_some(())
