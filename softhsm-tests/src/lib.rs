@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test without its token must fail loudly
 
+pub mod activated;
 pub mod fault;
 pub mod fido;
 pub mod piv;

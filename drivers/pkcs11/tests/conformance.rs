@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 
 use sealwright_driver_api::conformance::{self, Expectations, Hands, InProcess, OverWire, Verdict};
@@ -14,7 +14,7 @@ use sealwright_driver_api::{
 };
 use sealwright_driver_host::Secrets;
 use sealwright_softhsm_tests::softhsm::SoftHsm;
-use support::driver::{key, spawn};
+use support::driver::{activated, key};
 use support::{Config, other_process, token};
 
 /// RSA bits of the keys here; the other lengths have a test of their own.
@@ -141,31 +141,7 @@ impl Token for Watched {
 fn the_driver_conforms_through_the_wire() {
     let hsm = token();
     let config = prepare(&hsm);
-    let (conf, path) = (hsm.conf(), config.clone());
-    let mut process = Process(None);
-    let mut subject = OverWire::new(move || {
-        process.end();
-        let (child, stream) = spawn(&conf, &path);
-        process.0 = Some(child);
-        Ok(stream)
-    });
+    let (mut process, program) = activated(&hsm.conf(), &config);
+    let mut subject = OverWire::new(move || process.connect(&program));
     assert_conforms(&mut subject, &config);
-}
-
-/// The driver of the moment.
-struct Process(Option<Child>);
-
-impl Process {
-    fn end(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
-    }
 }

@@ -7,13 +7,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use sealwright_driver_api::KeyUri;
+use sealwright_softhsm_tests::activated::{self, Activated};
 use sealwright_softhsm_tests::fido::{VirtualKey, VirtualKeys};
 
 pub const SERIAL: &str = "V1";
@@ -27,8 +27,7 @@ pub struct Host {
     /// The configured PIN, if there is one.
     pub pin: Option<String>,
     pub driver: String,
-    child: Option<Child>,
-    listener: Option<UnixListener>,
+    activated: Option<Activated>,
 }
 
 pub fn uri(name: &str) -> KeyUri {
@@ -46,8 +45,7 @@ impl Host {
             serial: SERIAL.to_owned(),
             pin: None,
             driver: String::new(),
-            child: None,
-            listener: None,
+            activated: None,
         }
     }
 
@@ -94,44 +92,20 @@ impl Host {
     }
 
     fn program(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwright-driver-fido2"));
-        let uid = fs::metadata("/proc/self").unwrap().uid().to_string();
-        command.args(["--peer-uid", &uid]).arg("--config");
-        command.arg(self.write()).envs(self.keys.environment());
+        let program = env!("CARGO_BIN_EXE_sealwright-driver-fido2");
+        let mut command = activated::driver(program, &self.write());
+        command.envs(self.keys.environment());
         command
     }
 
     /// Ends the process that serves, if any, starts another one and connects to it.
     pub fn connect(&mut self) -> io::Result<UnixStream> {
-        self.end();
-        let socket = self.path("fido2.sock");
-        if self.listener.is_none() {
-            self.listener = Some(UnixListener::bind(&socket)?);
-        }
-        let listener = self.listener.as_ref().unwrap().try_clone()?;
         let program = self.program();
-        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
-        let child = Command::new("sh")
-            .args(["-c", script])
-            .arg(program.get_program())
-            .args(program.get_args())
-            .envs(self.keys.environment())
-            .stdin(Stdio::from(OwnedFd::from(listener)))
-            .spawn()?;
-        self.child = Some(child);
-        UnixStream::connect(&socket)
-    }
-
-    fn end(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.end();
+        let socket = self.path("fido2.sock");
+        let activated = match &mut self.activated {
+            Some(activated) => activated,
+            none => none.insert(Activated::at(&socket)?),
+        };
+        activated.connect(&program)
     }
 }

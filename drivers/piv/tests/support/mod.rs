@@ -11,13 +11,13 @@ pub mod tool;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use sealwright_softhsm_tests::activated::{self, Activated};
 use sealwright_softhsm_tests::piv::{PIN, VirtualPiv, VirtualReader};
 use tempfile::TempDir;
 
@@ -31,8 +31,7 @@ pub struct Host {
     pub serial: String,
     pub pin: String,
     pub driver: String,
-    child: Option<Child>,
-    listener: Option<UnixListener>,
+    activated: Option<Activated>,
 }
 
 impl Host {
@@ -46,8 +45,7 @@ impl Host {
             serial: SERIAL.to_string(),
             pin: PIN.to_owned(),
             driver: String::new(),
-            child: None,
-            listener: None,
+            activated: None,
         };
         host.await_card();
         host
@@ -109,44 +107,20 @@ impl Host {
     }
 
     fn program(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwright-driver-piv"));
-        let uid = fs::metadata("/proc/self").unwrap().uid().to_string();
-        command.args(["--peer-uid", &uid]).arg("--config");
-        command.arg(self.write()).envs(self.reader.environment());
+        let program = env!("CARGO_BIN_EXE_sealwright-driver-piv");
+        let mut command = activated::driver(program, &self.write());
+        command.envs(self.reader.environment());
         command
     }
 
-    /// Kills the process that serves, if any, starts another one and connects to it.
+    /// Ends the process that serves, if any, starts another one and connects to it.
     pub fn connect(&mut self) -> io::Result<UnixStream> {
-        self.kill();
-        let socket = self.folder.path().join("piv.sock");
-        if self.listener.is_none() {
-            self.listener = Some(UnixListener::bind(&socket)?);
-        }
-        let listener = self.listener.as_ref().unwrap().try_clone()?;
         let program = self.program();
-        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"";
-        let child = Command::new("sh")
-            .args(["-c", script])
-            .arg(program.get_program())
-            .args(program.get_args())
-            .envs(self.reader.environment())
-            .stdin(Stdio::from(OwnedFd::from(listener)))
-            .spawn()?;
-        self.child = Some(child);
-        UnixStream::connect(&socket)
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.kill();
+        let socket = self.folder.path().join("piv.sock");
+        let activated = match &mut self.activated {
+            Some(activated) => activated,
+            none => none.insert(Activated::at(&socket)?),
+        };
+        activated.connect(&program)
     }
 }

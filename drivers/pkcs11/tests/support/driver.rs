@@ -1,11 +1,9 @@
 //! The driver process behind its socket, as the daemon sees it.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 
 use sealwright_driver_api::wire::{
     self, Answer, CHUNK_MAX, Call, FromDriver, Hello, ToDriver, WireInput,
@@ -13,6 +11,7 @@ use sealwright_driver_api::wire::{
 use sealwright_driver_api::{
     Descriptor, DriverError, KeyDescription, KeySpec, KeyUri, Scheme, SignInput, Signature,
 };
+use sealwright_softhsm_tests::activated::{self, Activated};
 use sealwright_softhsm_tests::softhsm::{CONF_VARIABLE, SoftHsm};
 
 /// How long a call may take; generous, because RSA keys are made under load.
@@ -20,7 +19,7 @@ const CALL_LIMIT_MS: u32 = 60_000;
 
 /// A running driver with one connection.
 pub struct Driver {
-    child: Child,
+    process: Activated,
     stream: UnixStream,
     next_id: u64,
     hello: Hello,
@@ -29,12 +28,13 @@ pub struct Driver {
 impl Driver {
     /// Starts the driver and reads its greeting.
     pub fn start(hsm: &SoftHsm, config: &Path) -> Self {
-        let (child, mut stream) = spawn(&hsm.conf(), config);
+        let (mut process, program) = activated(&hsm.conf(), config);
+        let mut stream = process.connect(&program).unwrap();
         let FromDriver::Hello(hello) = wire::read(&mut stream).unwrap() else {
             panic!("the first frame is no Hello");
         };
         Self {
-            child,
+            process,
             stream,
             next_id: 1,
             hello,
@@ -146,37 +146,17 @@ impl Driver {
 
     /// Waits until the process ends by itself.
     pub fn wait(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        self.process.wait().unwrap()
     }
 }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts the driver with a listening socket as file descriptor 3 and connects to it.
-pub fn spawn(softhsm_conf: &Path, config: &Path) -> (Child, UnixStream) {
+/// A socket for a driver with this configuration, and its program.
+pub fn activated(softhsm_conf: &Path, config: &Path) -> (Activated, Command) {
     let socket = config.with_extension("sock");
     let _ = fs::remove_file(&socket);
-    let listener = UnixListener::bind(&socket).unwrap();
-    let child = Command::new("sh")
-        .arg("-c")
-        .arg("exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"")
-        .arg(env!("CARGO_BIN_EXE_sealwright-driver-pkcs11"))
-        .arg("--config")
-        .arg(config)
-        .args([
-            "--peer-uid",
-            &fs::metadata("/proc/self").unwrap().uid().to_string(),
-        ])
-        .env(CONF_VARIABLE, softhsm_conf)
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .spawn()
-        .unwrap();
-    (child, UnixStream::connect(&socket).unwrap())
+    let mut program = activated::driver(env!("CARGO_BIN_EXE_sealwright-driver-pkcs11"), config);
+    program.env(CONF_VARIABLE, softhsm_conf);
+    (Activated::at(&socket).unwrap(), program)
 }
 
 pub fn key(uri: &str) -> KeyUri {
