@@ -67,8 +67,7 @@ mod tests {
             assert_eq!(other.parse::<Thumbprint>(), Err(NotAThumbprint), "{other}");
         }
         // The last character carries four bits; one that sets the other two is another spelling.
-        let last = text.replace(|_| false, "");
-        let (head, _) = last.split_at(42);
+        let (head, _) = text.split_at(42);
         let spellings = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".chars();
         let good = spellings.filter(|c| format!("{head}{c}").parse::<Thumbprint>().is_ok());
         assert_eq!(good.count(), 16);

@@ -213,22 +213,15 @@ impl Bench {
         }
     }
 
-    /// Without a restart, as soon as the reader has seen the card. pcscd looks a few times a second: a card that went and
-    /// came between two looks it takes for the one that it has powered already, until somebody takes that out once more.
+    /// Without a restart, as soon as the reader has seen the card.
     fn signs(&mut self, what: &str) {
         let end = Instant::now() + Duration::from_secs(20);
-        let mut out_again = Instant::now() + Duration::from_secs(3);
         self.stream.set_read_timeout(None).unwrap();
         loop {
             ask(&mut self.stream, signing("9c"));
             match answer(&mut self.stream) {
                 Ok(signature) => return self.check(what, &Ok(signature)),
                 Err(error) => assert!(Instant::now() < end, "{what}: afterwards {error}"),
-            }
-            if Instant::now() > out_again {
-                self.host.card.insert_again();
-                self.host.card.await_seen();
-                out_again += Duration::from_secs(3);
             }
         }
     }
