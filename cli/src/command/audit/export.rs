@@ -1,11 +1,10 @@
 //! `sealwright audit export`.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use sealwright_client::{Client, RecordQuery};
+use sealwright_client::{Client, RecordView};
 use sealwright_core::tlog::exported::{CHECKPOINT, bundles};
 use sealwright_core::tlog::tile::new_tiles;
 use sealwright_core::tlog::{Policy, VerifierKey};
@@ -120,8 +119,6 @@ struct Export {
     note: String,
     size: u64,
     key: VerifierKey,
-    /// Records of no tenant come with every tenant's.
-    seen: BTreeSet<u64>,
     progress: Progress,
 }
 
@@ -147,7 +144,6 @@ impl Export {
             note,
             size,
             key,
-            seen: BTreeSet::new(),
             progress: Progress::new(output),
         })
     }
@@ -181,35 +177,16 @@ impl Export {
             source,
         };
         let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-        let own = [None];
-        let given: Vec<_> = tenants.iter().cloned().map(Some).collect();
-        for tenant in if given.is_empty() { &own[..] } else { &given } {
-            self.records_of(tenant.clone(), &mut file).await?;
-        }
+        let take = |view: &RecordView| {
+            let line = serde_json::to_string(view).map_err(Failure::local)?;
+            writeln!(file, "{line}").map_err(Failure::local)
+        };
+        let (all, progress) = (0..self.size, &mut self.progress);
+        pages::each(&mut self.client, tenants, all, progress, take).await?;
         file.flush().map_err(failed)?;
         file.get_ref().sync_all().map_err(failed)?;
         std::fs::rename(&path, self.dir.join(RECORDS)).map_err(failed)?;
         Ok(())
-    }
-
-    async fn records_of(
-        &mut self,
-        tenant: Option<String>,
-        file: &mut impl std::io::Write,
-    ) -> Result<(), Failure> {
-        let query = RecordQuery {
-            tenant,
-            ..RecordQuery::default()
-        };
-        let (size, seen, progress) = (self.size, &mut self.seen, &mut self.progress);
-        pages::each(&mut self.client, query, size, progress, &mut |view| {
-            if !seen.insert(view.index) {
-                return Ok(());
-            }
-            let line = serde_json::to_string(view).map_err(Failure::local)?;
-            writeln!(file, "{line}").map_err(Failure::local)
-        })
-        .await
     }
 
     /// Puts the checkpoint in its place; the policy that the copy is checked with.

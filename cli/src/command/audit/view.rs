@@ -4,12 +4,11 @@
 mod cloudevents;
 mod otel;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use sealwright_client::{Client, RecordQuery, RecordView};
+use sealwright_client::{Client, RecordView};
 use sealwright_core::record::Leaf;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::Policy;
@@ -97,28 +96,14 @@ async fn write(
     let accepted = Policy::of_log(key).accept(&note);
     let checkpoint = accepted.map_err(Failure::not_good)?.checkpoint;
     let (origin, size) = (checkpoint.origin(), checkpoint.size());
-    let own = [None];
-    let given: Vec<_> = tenants.iter().cloned().map(Some).collect();
-    // Records of no tenant come with every tenant's.
-    let mut seen = BTreeSet::new();
-    for tenant in if given.is_empty() { &own[..] } else { &given } {
-        let query = RecordQuery {
-            from: Some(from),
-            tenant: tenant.clone(),
-            ..RecordQuery::default()
-        };
-        pages::each(&mut client, query, size, progress, &mut |view| {
-            if !seen.insert(view.index) {
-                return Ok(());
-            }
-            let line = form(&Recorded::of(origin, view)?).map_err(Failure::local)?;
-            writeln!(out, "{line}").map_err(Failure::local)
-        })
-        .await?;
-    }
+    let take = |view: &RecordView| {
+        let line = form(&Recorded::of(origin, view)?).map_err(Failure::local)?;
+        writeln!(out, "{line}").map_err(Failure::local)
+    };
+    let events = pages::each(&mut client, tenants, from..size, progress, take).await?;
     Ok(Written {
         origin: origin.to_owned(),
-        events: seen.len() as u64,
+        events,
         next: size.max(from),
     })
 }
