@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use sealwright_client::ClientError;
 use sealwright_core::receipt::ReceiptId;
 use sealwright_receipts::{ReceiptType, Request};
+use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::receipt_type;
 use crate::connect::Connection;
@@ -79,7 +80,23 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// The inputs' own text goes along: a number keeps its digits.
+/// The request's body.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    #[serde(rename = "type")]
+    receipt_type: &'static str,
+    subject: &'a str,
+    /// Their own text goes along: a number keeps its digits.
+    inputs: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supersedes_receipt_id: Option<ReceiptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amends_receipt_id: Option<ReceiptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canonicalization: Option<&'a str>,
+}
+
 fn request(args: &Args) -> Result<String, Failure> {
     let inputs = match (&args.vector, &args.inputs) {
         (Some(vector), _) if vector.starts_with("CVSS:3.1/") => {
@@ -95,26 +112,64 @@ fn request(args: &Args) -> Result<String, Failure> {
         Some(_) => ReceiptType::Cvss40V1,
         None => ReceiptType::Generic1,
     };
-    let text = |value: Value| value.to_string();
-    let mut members = vec![
-        format!(
-            "\"type\":{}",
-            text(args.receipt_type.unwrap_or(default).id().into())
-        ),
-        format!("\"subject\":{}", text(args.subject.as_str().into())),
-        format!("\"inputs\":{}", inputs.get()),
-    ];
-    let further = [
-        (
-            "supersedesReceiptId",
-            args.supersedes.map(|id| id.to_string()),
-        ),
-        ("amendsReceiptId", args.amends.map(|id| id.to_string())),
-        ("canonicalization", args.canonicalization.clone()),
-    ];
-    let further = further
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    members.extend(further.map(|(name, value)| format!("\"{name}\":{}", text(value.into()))));
-    Ok(format!("{{{}}}", members.join(",")))
+    let wire = Wire {
+        receipt_type: args.receipt_type.unwrap_or(default).id(),
+        subject: &args.subject,
+        inputs,
+        supersedes_receipt_id: args.supersedes,
+        amends_receipt_id: args.amends,
+        canonicalization: args.canonicalization.as_deref(),
+    };
+    serde_json::to_string(&wire).map_err(Failure::local)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn request_of(what: &[&str]) -> String {
+        let given = ["issue", "--key", "k", "--subject", "a \"b\"\n"];
+        let line = CommandLine::parse_from(given.iter().chain(what));
+        request(&line.args).unwrap()
+    }
+
+    #[test]
+    fn a_request_has_only_what_was_given_and_always_in_the_same_order() {
+        assert_eq!(
+            request_of(&["--vector", "CVSS:3.1/AV:N"]),
+            r#"{"type":"cvss-v4.0/1","subject":"a \"b\"\n","inputs":{"vectorV31":"CVSS:3.1/AV:N"}}"#
+        );
+        let id = format!("sha256:{}", "0a".repeat(32));
+        let further = ["--type", "generic/1", "--canonicalization", "fixed4"];
+        let vector = ["--vector", "CVSS:4.0/AV:N"];
+        let rest =
+            r#"{"type":"generic/1","subject":"a \"b\"\n","inputs":{"vector":"CVSS:4.0/AV:N"}"#;
+        for (flag, member) in [
+            ("--supersedes", "supersedesReceiptId"),
+            ("--amends", "amendsReceiptId"),
+        ] {
+            assert_eq!(
+                request_of(&[&vector[..], &further, &[flag, &id]].concat()),
+                format!(r#"{rest},"{member}":"{id}","canonicalization":"fixed4"}}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn the_text_of_the_inputs_goes_along_as_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), " { \"n\" : 1.50,\n\"n\":1e400 }\n").unwrap();
+        assert_eq!(
+            request_of(&["--inputs", file.path().to_str().unwrap()]),
+            "{\"type\":\"generic/1\",\"subject\":\"a \\\"b\\\"\\n\",\"inputs\":{ \"n\" : 1.50,\n\"n\":1e400 }}"
+        );
+    }
 }
