@@ -1,6 +1,7 @@
 //! What commands print: tables and sentences for people, JSON for programs.
 
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 
 use sealwright_client::ClientError;
 use serde::Serialize;
@@ -47,12 +48,16 @@ impl Output {
         print(&line)
     }
 
-    /// Like [`Self::answer`], on stderr: for commands whose stdout carries the product itself.
-    pub(crate) fn aside(
+    /// The answer of a command whose product went to `path`: on stderr where that is `-`, as stdout carries the product.
+    pub(crate) fn beside(
         self,
+        path: &Path,
         value: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
+        if path != Path::new("-") {
+            return self.answer(value, text);
+        }
         let text = if self.json { to_json(value)? } else { text() };
         eprintln!("{}", text.trim_end_matches('\n'));
         Ok(())

@@ -107,8 +107,8 @@ fn switch(prepare: Prepare<'_>, output: Output) -> Result<(), Failure> {
         )
     };
     match &args.output {
-        Some(path) if path.as_os_str() == "-" => output.aside(&rotated, text),
-        _ => output.answer(&rotated, text),
+        Some(path) => output.beside(path, &rotated, text),
+        None => output.answer(&rotated, text),
     }
 }
 

@@ -206,9 +206,5 @@ fn report(signed: &Signed, keys: &[String], path: &Path, output: Output) -> Resu
             path.display()
         )
     };
-    if path == Path::new("-") {
-        output.aside(&answer, text)
-    } else {
-        output.answer(&answer, text)
-    }
+    output.beside(path, &answer, text)
 }

@@ -1,6 +1,6 @@
 //! `sealwright approve export`: the request's own bytes, so that `sha256sum` of the file is what is signed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -36,9 +36,5 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
             path.display()
         )
     };
-    if path == Path::new("-") {
-        output.aside(&answer, text)
-    } else {
-        output.answer(&answer, text)
-    }
+    output.beside(&path, &answer, text)
 }

@@ -1,7 +1,7 @@
 //! `sealwright approve sign`: an approver's word about an exported request, on a machine without a daemon. What
 //! `grant` and `deny` sign is made here as well.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sealwright_core::approval::{self, ApprovalFile, Predicate, Request, Verdict};
 use sealwright_core::digest::Sha256Digest;
@@ -85,11 +85,7 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
     let (digest, path) = (request.digest(), &args.output);
     let answer = json!({ "verdict": verdict, "request": digest, "output": path });
     let text = || format!("{} {digest}: {}", verdict.as_str(), path.display());
-    if path == Path::new("-") {
-        output.aside(&answer, text)
-    } else {
-        output.answer(&answer, text)
-    }
+    output.beside(path, &answer, text)
 }
 
 /// Shows the request, has it confirmed, and signs. The text of an approval file.

@@ -53,9 +53,8 @@ pub(super) fn run(
     connection: Connection,
     output: Output,
 ) -> Result<(), Failure> {
-    let is_stdout = file == Path::new("-");
     let written = connection.run(async |client| {
-        let mut out: Box<dyn Write> = match is_stdout {
+        let mut out: Box<dyn Write> = match file == Path::new("-") {
             true => Box::new(std::io::stdout()),
             false => Box::new(File::create(file).map_err(|source| FileError::Write {
                 path: file.to_owned(),
@@ -76,10 +75,7 @@ pub(super) fn run(
         } = &written;
         format!("{origin}: {events} events; the next ones: --from {next}")
     };
-    match is_stdout {
-        true => output.aside(&written, text),
-        false => output.answer(&written, text),
-    }
+    output.beside(file, &written, text)
 }
 
 async fn write(

@@ -1,6 +1,6 @@
 //! `sealwright receipts issue`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sealwright_client::ClientError;
 use sealwright_core::receipt::ReceiptId;
@@ -73,11 +73,7 @@ pub(super) fn run(args: Args, output: Output) -> Result<(), Failure> {
     }
     let answer = json!({"receipt_id": id, "record": signed.record, "output": args.output});
     let text = || format!("receipt {id}: record {}", signed.record);
-    if args.output == Path::new("-") {
-        output.aside(&answer, text)
-    } else {
-        output.answer(&answer, text)
-    }
+    output.beside(&args.output, &answer, text)
 }
 
 /// The request's body.

@@ -83,11 +83,7 @@ pub(super) fn show(args: Show, output: Output) -> Result<(), Failure> {
             followed.unwrap_or_default()
         )
     };
-    if args.output == Path::new("-") {
-        output.aside(&answer, text)
-    } else {
-        output.answer(&answer, text)
-    }
+    output.beside(&args.output, &answer, text)
 }
 
 fn write_proof(path: &Path, shown: &ShownReceipt) -> Result<(), Failure> {
