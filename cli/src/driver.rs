@@ -1,9 +1,9 @@
 //! Asking a driver binary about its token, without a daemon.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
@@ -12,9 +12,9 @@ use sealwright_driver_api::TokenConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::credential;
 use crate::failure::Failure;
 use crate::owner::Owner;
+use crate::{child, credential};
 
 /// Why a driver gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -120,15 +120,7 @@ impl DriverProgram {
     /// Has a key sign an approver's word, which may take a touch.
     pub(crate) fn approve(&self, uri: &KeyUri, statement: &[u8]) -> Result<Approved, DriverError> {
         let mut command = self.command(&["approve", &uri.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let spawned = command.stderr(Stdio::piped()).spawn();
-        let mut child = spawned.map_err(|source| self.not_run(source))?;
-        // A driver that ends before it has read says why on its standard error.
-        let _ = child
-            .stdin
-            .take()
-            .map(|mut input| input.write_all(statement));
-        let output = child.wait_with_output();
+        let output = child::fed(&mut command, statement);
         self.answer(&output.map_err(|source| self.not_run(source))?)
     }
 

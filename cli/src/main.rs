@@ -7,6 +7,7 @@
 
 mod backup;
 mod certificate;
+mod child;
 mod clock;
 mod command;
 mod config;

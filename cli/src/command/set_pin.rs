@@ -1,17 +1,16 @@
 //! `sealwright token set-pin`: from a terminal to systemd's encrypted credentials, and nowhere else.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use sealwright_driver_api::TokenConfig;
 use zeroize::Zeroizing;
 
-use crate::credential;
 use crate::driver::token_config;
 use crate::failure::Failure;
-use crate::files;
 use crate::output::Output;
+use crate::{child, credential, files};
 
 /// Longest PIN or auth value in bytes: what a driver reads.
 const PIN_MAX: usize = 4096;
@@ -126,25 +125,14 @@ fn checked(mut pin: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
     Ok(pin)
 }
 
-/// Through a pipe: an argument or a file could be seen.
 fn encrypt(pin: &Zeroizing<String>, key: &str) -> Result<Vec<u8>, Failure> {
     let failed =
         |why: String| Failure::Local(format!("systemd-creds cannot encrypt the PIN: {why}"));
-    let mut child = Command::new("systemd-creds")
+    let mut command = Command::new("systemd-creds");
+    command
         .args(["encrypt", "--name", credential::NAME, "--with-key", key])
-        .args(["-", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| failed(e.to_string()))?;
-    if let Some(mut input) = child.stdin.take() {
-        // One that has ended already says why below.
-        let _ = input.write_all(pin.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .map_err(|e| failed(e.to_string()))?;
+        .args(["-", "-"]);
+    let output = child::fed(&mut command, pin.as_bytes()).map_err(|e| failed(e.to_string()))?;
     if output.status.success() && !output.stdout.is_empty() {
         return Ok(output.stdout);
     }
