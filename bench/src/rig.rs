@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io;
 
 use sealwright_softhsm_tests::site::{DAEMON_UID, Kind, Site, statement};
-use sealwright_softhsm_tests::softhsm::CONF_VARIABLE;
 
 use crate::child::Worker;
 use crate::load::Ask;
@@ -73,17 +72,16 @@ fn raw_worker(site: &Site, subject: &Subject) -> io::Result<Worker> {
     let token = site.token(TOKEN);
     let mut args: Vec<OsString> = vec!["raw".into(), "--config".into(), token.config().into()];
     args.extend(["--key".into(), token.uri(KEY).into()]);
-    let mut env: Vec<(OsString, OsString)> = vec![("TSS2_LOG".into(), "all+NONE".into())];
     if subject.kind == Kind::SoftHsm {
         // SoftHSM has no session limit: alone in its process, it is used by as many threads as there is work.
         args.push("--session-each".into());
-        env.push((CONF_VARIABLE.into(), token.softhsm().conf().into()));
     }
-    if subject.kind == Kind::Piv {
-        let [(name, socket)] = token.reader().environment();
-        env.push((name.into(), socket.into()));
-    }
-    Worker::start(args, env, 0)
+    let env = token.environment().into_iter();
+    Worker::start(
+        args,
+        env.map(|(name, value)| (name.into(), value.into())),
+        0,
+    )
 }
 
 fn wire_worker(site: &Site) -> io::Result<Worker> {
