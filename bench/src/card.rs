@@ -12,7 +12,7 @@ use crate::token::{self, KEY, PIV, Plan, TOKEN};
 
 /// A card does one thing at a time: one caller shows all there is.
 const CONNECTIONS: usize = 1;
-/// A card that is not back by then never will be.
+/// A card that is not missed, or not back, by then never will be.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures and prints.
@@ -35,15 +35,28 @@ fn replug(site: &mut Site) -> io::Result<f64> {
     site.client().sign(&query(), &statement("before")).ok();
     site.token_mut(TOKEN).card().take_out();
     // The loss has to be noticed, or the next answer could still be one of before.
-    while site.client().sign(&query(), &statement("out")).status == 200 {}
+    let is_missed = |status| status != 200;
+    ask_until(site, "out", is_missed, "nobody misses the card")?;
     let begun = Instant::now();
     site.token_mut(TOKEN).card().insert_again();
-    while site.client().sign(&query(), &statement("after")).status != 200 {
+    let signs = |status| status == 200;
+    ask_until(site, "after", signs, "the card does not come back")?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+fn ask_until(
+    site: &Site,
+    subject: &str,
+    is_wanted: impl Fn(u16) -> bool,
+    late: &str,
+) -> io::Result<()> {
+    let begun = Instant::now();
+    while !is_wanted(site.client().sign(&query(), &statement(subject)).status) {
         if begun.elapsed() > PATIENCE {
-            return Err(io::Error::other("the card does not come back"));
+            return Err(io::Error::other(late));
         }
     }
-    Ok(begun.elapsed().as_secs_f64())
+    Ok(())
 }
 
 fn query() -> String {
