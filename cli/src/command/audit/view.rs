@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use sealwright_client::{Client, RecordView};
+use sealwright_core::digest::Sha256Digest;
 use sealwright_core::record::Leaf;
 use sealwright_core::time::Timestamp;
 use sealwright_core::tlog::Policy;
@@ -108,11 +109,10 @@ impl<'v> Recorded<'v> {
     fn of(origin: &'v str, view: &'v RecordView) -> Result<Self, Failure> {
         let leaf = Leaf::from_bytes(view.leaf.as_bytes());
         let leaf = leaf.map_err(|e| Failure::NotGood(format!("record {}: {e}", view.index)))?;
-        let hash = leaf_hash(view.leaf.as_bytes());
         Ok(Self {
             origin,
             view,
-            leaf_hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            leaf_hash: Sha256Digest(leaf_hash(view.leaf.as_bytes())).to_string(),
             leaf,
         })
     }
