@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::approvals::{Gate, Operation, OperationList, PolicyActivated};
-use crate::connection::Client;
+use crate::connection::{Answer, Client};
 use crate::error::ClientError;
 use crate::types::{
     Attested, ClockAccepted, Consistency, CosignaturesTaken, Crl, DescribedKey, Enrol,
@@ -316,9 +316,13 @@ impl Client {
     }
 
     async fn get_bytes(&mut self, path: &str) -> Result<Bytes, ClientError> {
+        Ok(self.fetch(path).await?.body)
+    }
+
+    pub(crate) async fn fetch(&mut self, path: &str) -> Result<Answer, ClientError> {
         let request = Request::get(path).body(Full::default());
         let request = request.map_err(|e| ClientError::Request(e.to_string()))?;
-        Ok(self.send(request).await?.body)
+        self.send(request).await
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(

@@ -108,11 +108,9 @@ impl Client {
 
     /// The answer to a request that the daemon is still at work at.
     async fn answer_to(&mut self, id: &str) -> Result<Answer, ClientError> {
+        let path = format!("/v1/operations/{id}?wait=true");
         loop {
-            let request = Request::get(format!("/v1/operations/{id}?wait=true"));
-            let request = request.body(Full::default());
-            let request = request.map_err(|e| ClientError::Request(e.to_string()))?;
-            match self.send(request).await {
+            match self.fetch(&path).await {
                 Err(ClientError::Working(_)) => {}
                 answer => return answer,
             }
