@@ -66,7 +66,7 @@ pub(crate) fn write(
         monitor: monitor
             .map(|monitor| answers(&monitor.socket))
             .unwrap_or_default(),
-        config: texts(config),
+        config: texts(config, site.as_ref()),
         state: state.unwrap_or_default(),
         log: host::log(),
     };
@@ -105,10 +105,10 @@ fn ask(socket: &Path, path: &str) -> std::io::Result<String> {
 }
 
 /// The files that configure daemon and tokens, nothing else of their folder.
-fn texts(config: &Path) -> BTreeMap<String, String> {
+fn texts(config: &Path, site: Option<&Site>) -> BTreeMap<String, String> {
     let folder = config.parent().unwrap_or(Path::new("."));
     let mut paths = vec![config.to_owned(), folder.join("deny-spki")];
-    paths.extend(Site::read(config).map(|site| site.policy.file));
+    paths.extend(site.map(|site| site.policy.file.clone()));
     paths.extend(token_files(config).unwrap_or_default());
     let texts = paths.into_iter().map(|path| {
         let name = path.strip_prefix(folder).unwrap_or(&path);

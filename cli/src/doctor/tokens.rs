@@ -1,5 +1,6 @@
 //! Each configured token: its file, module, credential, socket and driver.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -24,52 +25,51 @@ pub(super) fn examine(place: &Where) -> Vec<Finding> {
     };
     if files.is_empty() {
         let next = "put a NAME.toml per token there";
-        return vec![Finding::new(
-            "tokens.none",
-            "tokens/",
-            "no token is configured",
-            next,
-        )];
+        let problem = "no token is configured";
+        return vec![Finding::new("tokens.none", "tokens/", problem, next)];
     }
-    let mut findings: Vec<Finding> = files.iter().flat_map(|file| token(place, file)).collect();
-    let configs: Vec<TokenConfig> = files
-        .iter()
-        .filter_map(|file| TokenConfig::read(file).ok())
-        .collect();
-    let has = |kind| configs.iter().any(|config| config.kind == kind);
-    if has(CARD) {
+    let (mut findings, mut kinds) = (Vec::new(), BTreeSet::new());
+    for file in &files {
+        match TokenConfig::read(file) {
+            Ok(config) => {
+                findings.extend(token(place, file, &config));
+                kinds.insert(config.kind);
+            }
+            Err(error) => {
+                let next = "correct that line";
+                findings.push(Finding::about_path("token.config", file, error, next));
+            }
+        }
+    }
+    findings.extend(around(&kinds));
+    findings
+}
+
+/// What a kind of token needs of the host, whatever the number of such tokens.
+fn around(kinds: &BTreeSet<String>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if kinds.contains(CARD) {
         findings.extend(cards::service());
     }
-    if has(SECURITY_KEY) {
+    if kinds.contains(SECURITY_KEY) {
         findings.extend(nodes::examine(&Devices::default()));
     }
     findings
 }
 
-fn token(place: &Where, file: &Path) -> Vec<Finding> {
-    let config = match TokenConfig::read(file) {
-        Ok(config) => config,
-        Err(error) => {
-            return vec![Finding::about_path(
-                "token.config",
-                file,
-                error,
-                "correct that line",
-            )];
-        }
-    };
-    let mut findings: Vec<Finding> = [module(&config), credential(&config)]
+fn token(place: &Where, file: &Path, config: &TokenConfig) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [module(config), credential(config)]
         .into_iter()
         .flatten()
         .collect();
-    findings.extend(socket(&config));
+    findings.extend(socket(config));
     // With the module or PIN file missing, the driver would only say the same in other words.
     if findings
         .iter()
         .all(|finding| finding.id.starts_with("token.socket"))
         && place.ask_drivers
     {
-        findings.extend(ask_driver(place, file, &config));
+        findings.extend(ask_driver(place, file, config));
     }
     findings
 }
