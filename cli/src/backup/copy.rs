@@ -12,7 +12,7 @@ use crate::files;
 
 /// Bytes at a time.
 const CHUNK: usize = 1 << 20;
-/// No configuration with a key in it is larger.
+/// No configuration with a key in it is larger. The segment that is written to is, whatever text stands in it.
 const SECRET_MAX: u64 = 1 << 20;
 
 pub(super) enum Copied {
@@ -31,7 +31,7 @@ pub(super) fn file(source: &Source, to: &Path) -> Result<Copied, Failure> {
         from => from.map_err(|e| unreadable(&source.from, &e))?,
     };
     let is_secret = holds_private_key(&from).map_err(|e| unreadable(&source.from, &e))?;
-    if is_secret && !source.grows {
+    if is_secret {
         return Ok(Copied::Secret);
     }
     let path = to.join(&source.to);
@@ -130,7 +130,6 @@ mod tests {
         let source = Source {
             from,
             to: "config/x.pem".into(),
-            grows: false,
             may_go: false,
         };
         let copied = file(&source, folder.path()).unwrap();

@@ -18,8 +18,6 @@ pub(super) struct Source {
     pub(super) from: PathBuf,
     /// Inside the backup.
     pub(super) to: PathBuf,
-    /// The end is written to meanwhile.
-    pub(super) grows: bool,
     /// The daemon removes such files: one that has gone is left out.
     pub(super) may_go: bool,
 }
@@ -127,7 +125,6 @@ fn source(from: PathBuf, to: PathBuf) -> Source {
     Source {
         from,
         to,
-        grows: false,
         may_go: false,
     }
 }
@@ -168,17 +165,10 @@ fn journal(folder: &Path) -> Result<Vec<Source>, Failure> {
     let mut paths = entries(folder)?;
     paths.retain(|path| is_segment(path));
     paths.sort();
-    let newest = paths.last().cloned();
     let to = Path::new("state/journal");
     let sources = paths.into_iter().filter_map(|path| {
         let to = to.join(path.file_name()?);
-        let grows = Some(&path) == newest.as_ref();
-        Some(Source {
-            from: path,
-            to,
-            grows,
-            may_go: false,
-        })
+        Some(source(path, to))
     });
     Ok(sources.collect())
 }
