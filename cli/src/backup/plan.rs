@@ -106,18 +106,25 @@ impl Plan {
             if path.extension().is_some_and(|extension| extension == "new") {
                 continue;
             }
-            let is_left_out = self.left_out.iter().any(|left| is_same(&left.path, &path));
             let kind = match fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 kind => kind.map_err(|e| unreadable(&path, &e))?,
             };
             if kind.is_dir() && depth > 0 {
                 self.folder(&path, &to.join(name), depth - 1, all)?;
-            } else if kind.is_file() && !is_left_out {
+            } else if kind.is_file() && !self.leaves_out(&path) {
                 all.push(source(path.clone(), to.join(name)));
             }
         }
         Ok(())
+    }
+
+    /// Under whichever name. What is left out is resolved each time: it may come into being, or move, meanwhile.
+    fn leaves_out(&self, path: &Path) -> bool {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        let own = real(path);
+        let is_it = |left: &Path| left == path || own.is_some() && real(left) == own;
+        self.left_out.iter().any(|left| is_it(&left.path))
     }
 }
 
@@ -146,11 +153,6 @@ fn secrets(token: &TokenConfig) -> Vec<LeftOut> {
     let files = paths.filter(|path| path.is_file() && path.starts_with(&token.state_dir));
     all.extend(files.map(|path| left_out(path, "named in its [driver] section")));
     all
-}
-
-fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    one == other || real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// The segments that are there now, the oldest first, each with its stub where its bodies are archived. The newest one
