@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::StatusCode;
-use hyper::header::HeaderMap;
+use hyper::Response;
 use tokio::sync::watch;
 
 use crate::http::Answer;
@@ -23,30 +22,25 @@ const KEPT_BYTES: usize = 32 << 20;
 const REQUESTS_MAX: usize = 256;
 
 /// An answer that can be given more than once.
+///
+/// Kept whole, extensions too: whoever dresses an answer before it goes out reads there what is to be added.
 #[derive(Debug, Clone)]
-struct Kept {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
+struct Kept(Response<Bytes>);
 
 impl Kept {
     async fn of(answer: Answer) -> Self {
         let (head, body) = answer.into_parts();
         // A whole body at hand cannot fail to come.
         let body = body.collect().await.map(|body| body.to_bytes());
-        Self {
-            status: head.status,
-            headers: head.headers,
-            body: body.unwrap_or_default(),
-        }
+        Self(Response::from_parts(head, body.unwrap_or_default()))
     }
 
     fn answer(&self) -> Answer {
-        let mut answer = Answer::new(Full::new(self.body.clone()));
-        *answer.status_mut() = self.status;
-        *answer.headers_mut() = self.headers.clone();
-        answer
+        self.0.clone().map(Full::new)
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.body().len()
     }
 }
 
@@ -117,7 +111,7 @@ impl Later {
     /// Takes an entry in, unless too many are there that have not grown old.
     fn keep(&self, entry: Entry) -> bool {
         let mut entries = self.entries();
-        let size = |entry: &Entry| entry.answer.borrow().as_ref().map(|kept| kept.body.len());
+        let size = |entry: &Entry| entry.answer.borrow().as_ref().map(Kept::bytes);
         entries.retain(|old| size(old).is_none() || old.made.elapsed() < KEPT_FOR);
         let mut bytes: usize = entries.iter().filter_map(size).sum();
         while bytes > KEPT_BYTES {
@@ -144,8 +138,11 @@ impl Later {
 mod tests {
     use std::sync::Arc;
 
+    use sealwright_core::error::Code;
+
     use super::*;
     use crate::http;
+    use crate::refusal::Refusal;
 
     const SOON: Duration = Duration::from_millis(50);
     const LONG: Duration = Duration::from_secs(20);
@@ -182,6 +179,16 @@ mod tests {
             let found = later.find("a", "ci", LONG).await;
             assert!(matches!(found, Some(Found::Answered(answer)) if answer.status() == 200));
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_later_still_says_by_which_code_it_is_challenged() {
+        let later = Later::default();
+        let refusal = Refusal::denied(Code::TokenRequired, "no token");
+        let problem = async move { http::problem(&refusal, "a") };
+        let started = later.start(("a", "ci", Vec::new()), LONG, problem).await;
+        let code = started.unwrap().extensions().get::<Code>().copied();
+        assert_eq!(code, Some(Code::TokenRequired));
     }
 
     #[tokio::test]
