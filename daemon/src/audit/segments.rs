@@ -24,18 +24,12 @@ pub struct Space {
     spare_ready: AtomicBool,
     low_water: AtomicBool,
     free: AtomicU64,
-    journal: AtomicU64,
 }
 
 impl Space {
     /// Bytes that were free when the disk was last looked at.
     pub fn free_bytes(&self) -> u64 {
         self.free.load(Ordering::Relaxed)
-    }
-
-    /// Bytes that the journal's files had then.
-    pub fn journal_bytes(&self) -> u64 {
-        self.journal.load(Ordering::Relaxed)
     }
 
     /// Whether a release can be recorded for sure.
@@ -49,9 +43,6 @@ impl Space {
     pub fn keep(&self, disk: &dyn Disk, segment_bytes: u64, low_water_bytes: u64) {
         let free = disk.free_bytes().unwrap_or(u64::MAX);
         self.free.store(free, Ordering::Relaxed);
-        let names = disk.list().unwrap_or_default();
-        let sizes = names.iter().filter_map(|name| disk.len(name).ok());
-        self.journal.store(sizes.sum(), Ordering::Relaxed);
         self.low_water
             .store(free < low_water_bytes, Ordering::Release);
         let would_fit = free.saturating_sub(low_water_bytes) >= segment_bytes;

@@ -3,6 +3,7 @@
 use sealwright_core::name::KeyName;
 use sealwright_core::rotation::Urgency;
 use sealwright_core::state::approvals::Status as OperationStatus;
+use tokio::task::block_in_place;
 
 use super::names as n;
 use super::rows::{Rows, Value};
@@ -68,7 +69,7 @@ fn tokens(daemon: &Daemon, rows: &mut Rows) {
 fn log(daemon: &Daemon, rows: &mut Rows) {
     let size = daemon.journal.with_state(|state| state.next_index());
     rows.one(n::LOG_SIZE, Value::Int(size));
-    rows.one(n::JOURNAL_BYTES, Value::Int(daemon.space.journal_bytes()));
+    rows.one(n::JOURNAL_BYTES, Value::Int(journal_bytes(daemon)));
     rows.one(n::FREE_BYTES, Value::Int(daemon.space.free_bytes()));
     rows.one(n::POISONED, daemon.journal.is_poisoned());
     let lag = daemon.checkpoint_lag().as_secs_f64();
@@ -77,6 +78,15 @@ fn log(daemon: &Daemon, rows: &mut Rows) {
         rows.one(n::CHECKPOINT_AGE, Value::Float(age.as_secs_f64()));
     }
     rows.one(n::CHECKPOINT_SIZE, Value::Int(checkpoint_size(daemon)));
+}
+
+/// Of a file that is renamed meanwhile nothing is counted.
+fn journal_bytes(daemon: &Daemon) -> u64 {
+    let disk = &daemon.disk;
+    block_in_place(|| {
+        let names = disk.list().unwrap_or_default();
+        names.iter().filter_map(|name| disk.len(name).ok()).sum()
+    })
 }
 
 fn checkpoint_size(daemon: &Daemon) -> u64 {
