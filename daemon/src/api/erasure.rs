@@ -60,17 +60,11 @@ pub(super) async fn post(call: &Call<'_>, query: &str, body: Incoming) -> Result
         by: actor(&caller),
         warrant: Warrant::default(),
     };
-    let event = Event::AuditErased(template.clone());
-    let Some(params) = daemon.journal.with_state(|state| state.params_of(&event))? else {
-        return Err(Refusal::failed(Code::Internal, "an erasure is guarded"));
-    };
-    let warrant = match gate.pass(call, &caller, params).await? {
-        Way::Open(warrant) => warrant,
+    let event = Event::AuditErased(template);
+    let template = match gate.pass_event(call, &caller, event).await? {
+        Way::Open(Event::AuditErased(template)) => template,
+        Way::Open(_) => return Err(Refusal::failed(Code::Internal, "an erasure is one")),
         Way::Closed(answer) => return Ok(answer),
-    };
-    let template = AuditErased {
-        warrant,
-        ..template
     };
     let _selecting = daemon.eraser.selecting.lock().await;
     let held = daemon
