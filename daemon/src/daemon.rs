@@ -243,7 +243,7 @@ impl Daemon {
         let limit = self
             .tokens
             .status(permit.token())
-            .and_then(|status| status.max_message());
+            .and_then(|status| status.says(|token| token.max_message));
         match limit {
             Some(limit) if len > limit as usize => {
                 let detail = format!(

@@ -22,7 +22,7 @@ use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
 use crate::http::Answer;
 use crate::refusal::Refusal;
-use crate::tokens::{CallError, Status};
+use crate::tokens::CallError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +108,8 @@ async fn check_first(
         )));
     }
     let status = call.daemon.tokens.status(token);
-    if status.and_then(Status::can_destroy) == Some(false) {
+    let can_destroy = status.and_then(|status| status.says(|token| token.can_destroy));
+    if can_destroy == Some(false) {
         return Err(bad(format!(
             "token {token} destroys no keys; its maker's tools may"
         )));

@@ -28,7 +28,6 @@ use super::{Call, actor, read_json};
 use crate::authn::Caller;
 use crate::http::Answer;
 use crate::refusal::Refusal;
-use crate::tokens::Status;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,7 +180,8 @@ async fn attestation(
     enrolment: &Enrolment,
 ) -> Result<Option<Attestation>, Refusal> {
     let status = call.daemon.tokens.status(&enrolment.token);
-    if status.and_then(Status::can_attest) != Some(true) {
+    let can_attest = status.and_then(|status| status.says(|token| token.can_attest));
+    if can_attest != Some(true) {
         return Ok(None);
     }
     let asked = Asked {

@@ -76,7 +76,8 @@ fn to_be_touched(daemon: &Daemon, caller: &Caller, keys: &[String]) -> Vec<Strin
             version.map(|(_, version)| version.enrolment.token.clone())
         });
         let status = token.and_then(|token| daemon.tokens.status(&token));
-        status.is_some_and(|status| status.needs_touch())
+        let needs_touch = status.and_then(|status| status.says(|token| token.needs_touch));
+        needs_touch == Some(true)
     });
     touched.map(|name| name.to_string()).collect()
 }

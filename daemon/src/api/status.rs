@@ -279,9 +279,10 @@ fn anchor(daemon: &Daemon) -> Anchor {
 }
 
 fn token(daemon: &Daemon, name: &str, status: &crate::tokens::Status) -> Token {
+    let service = status.service();
     let mut token = Token {
         name: name.to_owned(),
-        state: "connecting",
+        state: service.as_str(),
         reason: None,
         suspect: daemon.suspects.contains(name),
         queued: status.queued(),
@@ -290,14 +291,10 @@ fn token(daemon: &Daemon, name: &str, status: &crate::tokens::Status) -> Token {
         label: None,
         serial: None,
     };
-    match status.service() {
+    match service {
         Service::Connecting => {}
-        Service::OutOfService(reason) => {
-            token.state = "out-of-service";
-            token.reason = Some(reason);
-        }
+        Service::OutOfService(reason) => token.reason = Some(reason),
         Service::Ready(descriptor) => {
-            token.state = "ready";
             token.kind = Some(descriptor.kind);
             token.label = Some(descriptor.label);
             token.serial = Some(descriptor.serial);

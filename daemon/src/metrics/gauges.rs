@@ -41,7 +41,7 @@ pub(super) fn read(daemon: &Daemon, rows: &mut Rows) {
 fn tokens(daemon: &Daemon, rows: &mut Rows) {
     for (name, status) in daemon.tokens.statuses() {
         let service = status.service();
-        for state in ["connecting", "ready", "out-of-service"] {
+        for state in Service::STATES {
             let labels = vec![
                 ("token", name.to_owned()),
                 ("kind", status.kind().to_owned()),

@@ -19,13 +19,20 @@ pub enum Service {
     OutOfService(String),
 }
 
+const CONNECTING: &str = "connecting";
+const READY: &str = "ready";
+const OUT_OF_SERVICE: &str = "out-of-service";
+
 impl Service {
+    /// All there are, as [`Service::as_str`] calls them.
+    pub const STATES: [&'static str; 3] = [CONNECTING, READY, OUT_OF_SERVICE];
+
     /// As in status and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Connecting => "connecting",
-            Self::Ready(_) => "ready",
-            Self::OutOfService(_) => "out-of-service",
+            Self::Connecting => CONNECTING,
+            Self::Ready(_) => READY,
+            Self::OutOfService(_) => OUT_OF_SERVICE,
         }
     }
 }
@@ -81,34 +88,10 @@ impl Status {
             .clone()
     }
 
-    /// Longest message the token takes whole, where it is known.
-    pub fn max_message(&self) -> Option<u32> {
+    /// What its descriptor says, where it is known.
+    pub fn says<T>(&self, what: impl FnOnce(&Descriptor) -> T) -> Option<T> {
         match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
-            Service::Ready(descriptor) => Some(descriptor.max_message),
-            _ => None,
-        }
-    }
-
-    /// Whether a person may have to touch it, where it is known.
-    pub fn needs_touch(&self) -> bool {
-        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
-            Service::Ready(descriptor) => descriptor.needs_touch,
-            _ => false,
-        }
-    }
-
-    /// Whether it gives evidence, where it is known.
-    pub fn can_attest(&self) -> Option<bool> {
-        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
-            Service::Ready(descriptor) => Some(descriptor.can_attest),
-            _ => None,
-        }
-    }
-
-    /// Whether it destroys keys, where it is known.
-    pub fn can_destroy(&self) -> Option<bool> {
-        match &*self.service.read().unwrap_or_else(PoisonError::into_inner) {
-            Service::Ready(descriptor) => Some(descriptor.can_destroy),
+            Service::Ready(descriptor) => Some(what(descriptor)),
             _ => None,
         }
     }
