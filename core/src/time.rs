@@ -34,6 +34,11 @@ impl Timestamp {
     pub fn unix_seconds(self) -> i64 {
         self.0 / 1000
     }
+
+    /// The same without a sign: no value lies before the epoch.
+    pub fn seconds(self) -> u64 {
+        self.unix_seconds().unsigned_abs()
+    }
 }
 
 impl fmt::Display for Timestamp {

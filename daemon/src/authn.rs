@@ -137,8 +137,7 @@ impl Tls {
             domains: Arc::clone(&self.domains),
             found: OnceLock::new(),
         };
-        let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.seconds()));
         verifier.verify_client_cert(own, intermediates, now)?;
         ClientIdentity::of(own, &verifier).ok_or_else(nobody)
     }

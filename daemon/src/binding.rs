@@ -153,7 +153,7 @@ impl Binding {
 
     fn period(&self, now: Timestamp) -> Option<u64> {
         let length = u64::from(self.constraints.dpop.nonce_s);
-        seconds(now).checked_div(length)
+        now.seconds().checked_div(length)
     }
 
     /// The newest nonce or the one before it.
@@ -179,8 +179,8 @@ impl Binding {
         let used = Used {
             jkt: proof.jkt,
             jti_sha256: proof.jti_sha256,
-            until_s: seconds(proof.made) + u64::from(self.constraints.dpop.replay_window_s) + 1,
-            now_s: seconds(now),
+            until_s: proof.made.seconds() + u64::from(self.constraints.dpop.replay_window_s) + 1,
+            now_s: now.seconds(),
         };
         match self.store.first_use(used).await? {
             Use::First => Ok(()),
@@ -224,10 +224,6 @@ impl Binding {
         };
         http::set(answer, WWW_AUTHENTICATE, &challenge);
     }
-}
-
-fn seconds(time: Timestamp) -> u64 {
-    u64::try_from(time.unix_seconds()).unwrap_or(0)
 }
 
 impl From<StoreGone> for Refusal {

@@ -230,6 +230,15 @@ impl Daemon {
         self.clock.now().max(newest)
     }
 
+    /// Records that the newest checkpoint covers.
+    ///
+    /// A function of its own: the borrow must end before the next one begins, or a checkpoint that is published in
+    /// between waits for the first while the second waits for it.
+    pub fn checkpoint_size(&self) -> u64 {
+        let newest = self.checkpoints.borrow();
+        newest.as_ref().map_or(0, |newest| newest.size)
+    }
+
     /// How long records have been waiting for a checkpoint; zero where none waits.
     pub fn checkpoint_lag(&self) -> Duration {
         self.pending.lag()

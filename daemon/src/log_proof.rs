@@ -18,6 +18,11 @@ use crate::refusal::Refusal;
 /// How long a caller that waits for a proof waits for a checkpoint that covers the record, and for its witnesses.
 pub const WAIT: Duration = Duration::from_secs(30);
 
+/// How long a caller is kept waiting: one that does not `wait` is answered at once.
+pub fn patience(wait: bool) -> Duration {
+    if wait { WAIT } else { Duration::ZERO }
+}
+
 /// Why there is no proof yet.
 pub fn not_yet(detail: &str) -> Refusal {
     Refusal::bad_input(Code::UnknownRecord, detail)

@@ -82,6 +82,11 @@ impl Refusal {
         }
     }
 
+    /// What the client is told: the detail, else the title of the code.
+    pub fn told(&self) -> &str {
+        self.detail.as_deref().unwrap_or_else(|| self.code.title())
+    }
+
     /// The device's answer was refused by the verifier.
     pub fn bad_signature(token: &str, bad: &BadSignature) -> Self {
         Self::suspect(token, bad.to_string())

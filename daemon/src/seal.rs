@@ -126,14 +126,10 @@ impl Released {
         let Ok(signed) = serde_json::from_slice(&self.bytes) else {
             return self;
         };
-        let no_proof = proof.as_ref().err().map(|refusal| {
-            let detail = refusal.detail.as_deref();
-            detail.unwrap_or_else(|| refusal.code.title())
-        });
         let proved = Proved {
             signed,
             proof: proof.as_deref().ok(),
-            no_proof,
+            no_proof: proof.as_ref().err().map(Refusal::told),
             no_proof_code: proof.as_ref().err().map(|refusal| refusal.code),
         };
         let Ok(bytes) = serde_json::to_vec(&proved) else {

@@ -176,6 +176,5 @@ fn time(at: Timestamp) -> Result<Time, der::Error> {
 
 /// Whole seconds, rounded down.
 fn date_time(at: Timestamp) -> Result<DateTime, der::Error> {
-    let seconds = u64::try_from(at.unix_seconds()).unwrap_or_default();
-    DateTime::from_unix_duration(std::time::Duration::from_secs(seconds))
+    DateTime::from_unix_duration(std::time::Duration::from_secs(at.seconds()))
 }

@@ -43,8 +43,7 @@ impl State {
     /// lower than the seconds since 1970, because a log that took another's place does not know that one's numbers.
     pub fn next_crl_number(&self, ca: &KeyName, now: Timestamp) -> u64 {
         let newest = self.publications.crls.get(ca).copied().unwrap_or(0);
-        let seconds = u64::try_from(now.unix_seconds()).unwrap_or(0);
-        newest.saturating_add(1).max(seconds)
+        newest.saturating_add(1).max(now.seconds())
     }
 
     pub(super) fn issue_crl(&mut self, issued: &CrlIssued) -> Result<(), StateError> {

@@ -7,7 +7,6 @@ use hyper::body::Incoming;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
 use sealwright_core::evidence::{Document, Entropy, EvidenceError, Finding, Nonce};
-use sealwright_core::key::Enrolment;
 use sealwright_core::name::KeyVersionId;
 use sealwright_core::record::{Event, KeyAttested};
 use sealwright_core::spki::Spki;
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::device_keys::{DEVICE_TIMEOUT, operator_may_know};
-use super::keys::managed_key;
+use super::keys::{known, managed_key};
 use super::{Call, actor, read_json};
 use crate::authn::Caller;
 use crate::daemon::Daemon;
@@ -51,7 +50,7 @@ pub(super) async fn post(
     let Attest { nonce } = read_json(call, body).await?;
     call.daemon.can_record()?;
     let nonce = nonce.map_or_else(fresh_nonce, Ok)?;
-    let enrolment = enrolment(call, &id)?;
+    let enrolment = known(call, &id, |_, version| version.enrolment.clone())?;
     let asked = Asked {
         token: &enrolment.token,
         uri: &enrolment.uri,
@@ -84,15 +83,6 @@ pub(super) fn fresh_nonce() -> Result<Nonce, Refusal> {
     let mut nonce = Nonce::default();
     aws_lc_rs::rand::fill(&mut nonce.0).map_err(internal)?;
     Ok(nonce)
-}
-
-fn enrolment(call: &Call<'_>, id: &KeyVersionId) -> Result<Enrolment, Refusal> {
-    let found = call
-        .daemon
-        .journal
-        .with_state(|state| Some(state.version(id)?.enrolment.clone()));
-    let unknown = || format!("no key version {id} is enrolled");
-    found.ok_or_else(|| Refusal::bad_input(Code::UnknownKey, unknown()))
 }
 
 /// A key whose origin is asked for.

@@ -115,7 +115,7 @@ pub(super) async fn list(call: &Call<'_>, query: &str) -> Result<Answer, Refusal
     let tenant = &tenant;
     call.check(&caller, Action::ReadAudit, Resource::Tenant(tenant))?;
     let (since, before) = (query.take_as("since")?, query.take_as("before")?);
-    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    let wait = query.take_flag("wait")?;
     let limit = query
         .take_as("limit")?
         .unwrap_or(PAGE_DEFAULT)

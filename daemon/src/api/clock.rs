@@ -2,8 +2,6 @@
 
 use hyper::body::Incoming;
 use sealwright_core::error::Code;
-use sealwright_core::name::Tenant;
-use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{ClockAccepted, Event, Warrant};
 use sealwright_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,9 +30,7 @@ pub(super) async fn accept(
 ) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
     let gate = Gate::read(query)?;
-    // It concerns every tenant: operators of tenant `default` run the host.
-    let host = Tenant::default();
-    call.check(&caller, Action::Operate, Resource::Tenant(&host))?;
+    call.check_host(&caller)?;
     let Accept { reason } = read_json(call, body).await?;
     check_reason(&reason)?;
     let daemon = call.daemon;

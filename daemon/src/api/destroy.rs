@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::device_keys::{DEVICE_TIMEOUT, ask, operator_may_know};
 use super::gate::{Gate, Way};
-use super::keys::{bad, key_answer, managed_key};
+use super::keys::{bad, key_answer, known, managed_key};
 use super::{Call, actor, check_reason, read_json};
 use crate::authn::Caller;
 use crate::http::Answer;
@@ -43,7 +43,7 @@ pub(super) async fn post(
     let Destroy { reason } = read_json(call, body).await?;
     check_reason(&reason)?;
     call.daemon.can_record()?;
-    let version = known(call, &id)?;
+    let version = known(call, &id, |_, version| version.clone())?;
     let is_begun = version.destroy_intent.is_some() && version.state != KeyState::Destroyed;
     if !is_begun {
         check_first(call, &caller, &id, &version).await?;
@@ -70,16 +70,6 @@ pub(super) async fn post(
         .record(Event::KeyChanged(changed))
         .await?;
     key_answer(call, &id, StatusCode::OK, recorded.index())
-}
-
-fn known(call: &Call<'_>, id: &KeyVersionId) -> Result<KeyVersion, Refusal> {
-    let found = call
-        .daemon
-        .journal
-        .with_state(|state| state.version(id).cloned());
-    found.ok_or_else(|| {
-        Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"))
-    })
 }
 
 /// What can be known before anything is recorded: that it may be destroyed, and that the token is there and has this key.

@@ -1,7 +1,6 @@
 //! `POST /v1/freeze`, `POST /v1/freeze/lift`: the emergency stop, and its end.
 
 use hyper::body::Incoming;
-use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::{Event, FreezeChanged, FreezeScope, Warrant};
 use sealwright_core::time::Timestamp;
@@ -89,12 +88,12 @@ async fn change(call: &Call<'_>, gate: Option<Gate>, body: Incoming) -> Result<A
 
 /// An operator of a tenant freezes that tenant. Those of tenant `default` run the host: they freeze everything.
 fn check_may_freeze(call: &Call<'_>, caller: &Caller, scope: &FreezeScope) -> Result<(), Refusal> {
-    let host = Tenant::default();
-    let tenant = match scope {
-        FreezeScope::All => &host,
-        FreezeScope::Tenant(tenant) => tenant,
-    };
-    call.check(caller, Action::Operate, Resource::Tenant(tenant))
+    match scope {
+        FreezeScope::All => call.check_host(caller),
+        FreezeScope::Tenant(tenant) => {
+            call.check(caller, Action::Operate, Resource::Tenant(tenant))
+        }
+    }
 }
 
 /// What concerns the caller: freezes of everything, of its tenant, and those it may lift.

@@ -295,11 +295,19 @@ pub(super) fn key_answer(
 
 /// One version as it is now.
 pub(super) fn view_of(call: &Call<'_>, id: &KeyVersionId) -> Result<KeyView, Refusal> {
+    known(call, id, |state, version| {
+        view(call.daemon, state, id.clone(), version)
+    })
+}
+
+/// What is `wanted` of one version, if it is enrolled.
+pub(super) fn known<T>(
+    call: &Call<'_>,
+    id: &KeyVersionId,
+    wanted: impl FnOnce(&State, &KeyVersion) -> T,
+) -> Result<T, Refusal> {
     let journal = &call.daemon.journal;
-    let found = journal.with_state(|state| {
-        let version = state.version(id)?;
-        Some(view(call.daemon, state, id.clone(), version))
-    });
+    let found = journal.with_state(|state| Some(wanted(state, state.version(id)?)));
     found.ok_or_else(|| {
         Refusal::bad_input(Code::UnknownKey, format!("no key version {id} is enrolled"))
     })

@@ -1,7 +1,5 @@
 //! `GET /v1/log/…`: checkpoint, key, tiles and proofs. What is served here is what any C2SP reader takes.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use hyper::StatusCode;
 use sealwright_core::error::Code;
@@ -70,14 +68,10 @@ fn entries(call: &Call<'_>, bundle: EntryBundle) -> Result<Option<Vec<u8>>, Refu
 pub(super) async fn proof(call: &Call<'_>, index: &str, query: &str) -> Result<Answer, Refusal> {
     let index = parse_index(index)?;
     let mut query = Query::parse(query);
-    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    let wait = query.take_flag("wait")?;
     query.finish()?;
     let stored = visible(call, index).await?;
-    let limit = if wait {
-        log_proof::WAIT
-    } else {
-        Duration::ZERO
-    };
+    let limit = log_proof::patience(wait);
     Ok(http::text(
         log_proof::of(call.daemon, &stored, limit).await?,
     ))

@@ -35,6 +35,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 use sealwright_core::error::Code;
 use sealwright_core::json;
+use sealwright_core::name::Tenant;
 use sealwright_core::permit::{Action, Question, Resource};
 use sealwright_core::record::Actor;
 use serde::de::DeserializeOwned;
@@ -326,6 +327,12 @@ impl Call<'_> {
         let answer = self.daemon.policy.current().decide(&question);
         answer.granted(caller.shown())?;
         Ok(())
+    }
+
+    /// The same for what concerns every tenant: operators of tenant `default` run the host.
+    fn check_host(&self, caller: &Caller) -> Result<(), Refusal> {
+        let host = Tenant::default();
+        self.check(caller, Action::Operate, Resource::Tenant(&host))
     }
 }
 

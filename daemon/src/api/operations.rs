@@ -1,7 +1,5 @@
 //! `/v1/operations…`: what waits for approvals, and the approvals themselves.
 
-use std::time::Duration;
-
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::LOCATION;
@@ -22,7 +20,7 @@ use crate::config::Limits;
 use crate::daemon::Daemon;
 use crate::http::{self, Answer};
 use crate::later::Found;
-use crate::log_proof::WAIT;
+use crate::log_proof;
 use crate::refusal::Refusal;
 
 /// An operation as clients see it.
@@ -119,9 +117,9 @@ pub(super) fn list(call: &Call<'_>) -> Result<Answer, Refusal> {
 pub(super) async fn show(call: &Call<'_>, id: &str, query: &str) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
     let mut query = Query::parse(query);
-    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    let wait = query.take_flag("wait")?;
     query.finish()?;
-    let patience = if wait { WAIT } else { Duration::ZERO };
+    let patience = log_proof::patience(wait);
     let (later, principal) = (&call.daemon.later, caller.principal.id.as_str());
     match later.find(id, principal, patience).await {
         Some(Found::Answered(answer)) => Ok(answer),

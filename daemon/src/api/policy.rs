@@ -2,8 +2,7 @@
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::error::Code;
-use sealwright_core::name::Tenant;
-use sealwright_core::permit::{Action, PolicyEngine as _, Resource};
+use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Event, PolicyActivated, Warrant};
 use serde::Serialize;
 
@@ -24,9 +23,7 @@ pub(super) async fn activate(call: &Call<'_>, query: &str) -> Result<Answer, Ref
     let caller = call.caller()?;
     let gate = Gate::read(query)?;
     let daemon = call.daemon;
-    // It concerns every tenant: operators of tenant `default` run the host.
-    let host = Tenant::default();
-    call.check(&caller, Action::Operate, Resource::Tenant(&host))?;
+    call.check_host(&caller)?;
     daemon.can_record()?;
     let from_file = read_policy(&daemon.config)
         .map_err(|e| Refusal::bad_input(Code::InvalidRequest, e.to_string()))?;

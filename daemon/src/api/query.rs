@@ -59,6 +59,11 @@ impl Query {
             .transpose()
     }
 
+    /// Whether `name` stands there and says `true`.
+    pub fn take_flag(&mut self, name: &str) -> Result<bool, Refusal> {
+        Ok(self.take_as(name)?.unwrap_or(false))
+    }
+
     /// Nothing may be left over.
     pub fn finish(self) -> Result<(), Refusal> {
         match self.0.first() {

@@ -121,7 +121,7 @@ pub(super) async fn show(call: &Call<'_>, id: &str, query: &str) -> Result<Answe
     let tenant = reader(call)?;
     let id = parse(id)?;
     let mut query = Query::parse(query);
-    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    let wait = query.take_flag("wait")?;
     query.finish()?;
     let issued = receipts::issued(call.daemon, &tenant, id)?;
     shown(call.daemon, &tenant, id, &issued, wait).await
@@ -136,7 +136,7 @@ pub(super) async fn current(call: &Call<'_>, query: &str) -> Result<Answer, Refu
     let receipt_type = query.take("type")?.ok_or_else(missing)?;
     let subject = query.take("subject")?.ok_or_else(missing)?;
     let at = query.take_as::<Timestamp>("at")?;
-    let wait = query.take_as::<bool>("wait")?.unwrap_or(false);
+    let wait = query.take_flag("wait")?;
     query.finish()?;
     let about = about(&receipt_type, &subject);
     let found = call.daemon.journal.with_state(|state| {
@@ -161,16 +161,10 @@ async fn shown(
     wait: bool,
 ) -> Result<Answer, Refusal> {
     let envelope = receipts::envelope(daemon, tenant, id, issued).await?;
-    let limit = if wait {
-        log_proof::WAIT
-    } else {
-        Duration::ZERO
-    };
+    let limit = log_proof::patience(wait);
     let proof = log_proof::of_new(daemon, issued.index, Instant::now() + limit).await;
-    let no_proof = proof.as_ref().err().map(|refusal| {
-        let detail = refusal.detail.as_deref();
-        detail.unwrap_or_else(|| refusal.code.title()).to_owned()
-    });
+    let no_proof = proof.as_ref().err();
+    let no_proof = no_proof.map(|refusal| refusal.told().to_owned());
     let envelope = serde_json::from_slice(&envelope);
     Ok(http::json(&Shown {
         link: Link::of(id, issued),

@@ -1,8 +1,6 @@
 //! `GET /v1/status`: what an operator looks at first.
 
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::name::Tenant;
-use sealwright_core::permit::{Action, Resource};
 use sealwright_core::record::FormerLog;
 use sealwright_core::state::State;
 use sealwright_core::state::approvals::Status as OperationStatus;
@@ -11,7 +9,6 @@ use serde::Serialize;
 use super::Call;
 use super::freeze::{self, FreezeView};
 use super::keys::{self, RotationAhead};
-use crate::authn::Caller;
 use crate::daemon::Daemon;
 use crate::expiry::Expiring;
 use crate::http::{self, Answer};
@@ -155,7 +152,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     let caller = call.caller()?;
     let daemon = call.daemon;
     let principal = &caller.principal;
-    let operates = operates_host(call, &caller);
+    let operates = call.check_host(&caller).is_ok();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         origin: daemon.log_key.name().to_owned(),
@@ -191,13 +188,6 @@ pub(super) fn get(call: &Call<'_>) -> Result<Answer, Refusal> {
     Ok(http::json(&status))
 }
 
-/// Operators of tenant `default` run the host.
-fn operates_host(call: &Call<'_>, caller: &Caller) -> bool {
-    let host = Tenant::default();
-    call.check(caller, Action::Operate, Resource::Tenant(&host))
-        .is_ok()
-}
-
 fn predecessor(daemon: &Daemon) -> Option<Predecessor> {
     daemon.journal.with_state(|state| {
         let predecessor = state.genesis()?.predecessor.as_deref()?.clone();
@@ -224,7 +214,7 @@ fn log(daemon: &Daemon) -> Log {
     let lag = daemon.checkpoint_lag().as_millis();
     Log {
         size: daemon.journal.with_state(|state| state.next_index()),
-        checkpoint_size: newest_size(daemon),
+        checkpoint_size: daemon.checkpoint_size(),
         checkpoint_lag_ms: u64::try_from(lag).unwrap_or(u64::MAX),
         state: daemon
             .can_sign()
@@ -244,15 +234,8 @@ fn log(daemon: &Daemon) -> Log {
     }
 }
 
-/// A function of its own: the borrow must end before the next one begins, or a checkpoint that is published in
-/// between waits for the first while the second waits for it.
-fn newest_size(daemon: &Daemon) -> u64 {
-    let newest = daemon.checkpoints.borrow();
-    newest.as_ref().map_or(0, |newest| newest.size)
-}
-
 fn witnesses(daemon: &Daemon) -> Vec<Witness> {
-    let now = u64::try_from(daemon.clock.now().unix_seconds()).unwrap_or(0);
+    let now = daemon.clock.now().seconds();
     let keys = daemon.witnesses.quorum().witnesses().iter();
     keys.zip(daemon.witnesses.newest())
         .map(|(key, vouched)| Witness {
@@ -265,7 +248,7 @@ fn witnesses(daemon: &Daemon) -> Vec<Witness> {
 
 fn anchor(daemon: &Daemon) -> Anchor {
     let mode = daemon.config.log.anchor;
-    let newest = newest_size(daemon);
+    let newest = daemon.checkpoint_size();
     let cosigned = daemon.witnesses.newest();
     let cosigned = cosigned.iter().flatten();
     Anchor {

@@ -118,7 +118,7 @@ impl Witnesses {
         let lines = NoteSignature::parse_lines(lines).map_err(WitnessError::Lines)?;
         let found = self.quorum.verify(&body, &lines)?;
         for cosignature in &found {
-            self.check_time(cosignature, seconds(now))?;
+            self.check_time(cosignature, now.seconds())?;
         }
         self.store.show(size);
         for Cosignature { witness, line, .. } in &found {
@@ -159,7 +159,7 @@ impl Witnesses {
     /// this host's clock must have been set back.
     pub fn age(&self, now: Timestamp) -> Option<u64> {
         let reached = self.anchored.borrow().as_ref()?.reached;
-        let now = seconds(now);
+        let now = now.seconds();
         (reached <= now.saturating_add(MAX_AHEAD_S)).then(|| now.saturating_sub(reached))
     }
 
@@ -258,10 +258,6 @@ fn parts(note: &str) -> Result<(String, Checkpoint), WitnessError> {
 fn with_lines(note: &str, cosignatures: &[Cosignature]) -> String {
     let lines = cosignatures.iter().map(|c| c.line.to_string());
     std::iter::once(note.to_owned()).chain(lines).collect()
-}
-
-fn seconds(time: Timestamp) -> u64 {
-    u64::try_from(time.unix_seconds()).unwrap_or(0)
 }
 
 #[cfg(test)]

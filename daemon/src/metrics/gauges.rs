@@ -77,7 +77,7 @@ fn log(daemon: &Daemon, rows: &mut Rows) {
     if let Some(age) = daemon.pending.age() {
         rows.one(n::CHECKPOINT_AGE, Value::Float(age.as_secs_f64()));
     }
-    rows.one(n::CHECKPOINT_SIZE, Value::Int(checkpoint_size(daemon)));
+    rows.one(n::CHECKPOINT_SIZE, Value::Int(daemon.checkpoint_size()));
 }
 
 /// Of a file that is renamed meanwhile nothing is counted.
@@ -89,18 +89,13 @@ fn journal_bytes(daemon: &Daemon) -> u64 {
     })
 }
 
-fn checkpoint_size(daemon: &Daemon) -> u64 {
-    let newest = daemon.checkpoints.borrow();
-    newest.as_ref().map_or(0, |newest| newest.size)
-}
-
 fn witnesses(daemon: &Daemon, rows: &mut Rows) {
     let now = daemon.clock.now();
     if let Some(age) = daemon.witnesses.age(now) {
         rows.one(n::QUORUM_AGE, Value::Int(age));
     }
-    let size = checkpoint_size(daemon);
-    let now = u64::try_from(now.unix_seconds()).unwrap_or(0);
+    let size = daemon.checkpoint_size();
+    let now = now.seconds();
     let configured = daemon.witnesses.quorum().witnesses().iter();
     for (witness, newest) in configured.zip(daemon.witnesses.newest()) {
         let label = || vec![("witness", witness.name().to_owned())];
@@ -150,8 +145,7 @@ fn certificates(daemon: &Daemon, rows: &mut Rows) {
     }
     for (kind, tenant, until) in daemon.expiries.first_ends() {
         let labels = vec![("use", kind.as_str().to_owned()), ("tenant", tenant)];
-        let until = u64::try_from(until.unix_seconds()).unwrap_or(0);
-        rows.add(n::CERTIFICATE_EXPIRY, labels, Value::Int(until));
+        rows.add(n::CERTIFICATE_EXPIRY, labels, Value::Int(until.seconds()));
     }
     rows.one(n::DENIED_KEYS, daemon.deny.current().count());
 }
