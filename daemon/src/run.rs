@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_core::digest::Sha256Digest;
+use sealwright_core::evidence::Roots;
 use sealwright_core::permit::PolicyEngine as _;
 use sealwright_core::record::{Activated, DaemonStarted, Event, PolicyActivated, Warrant};
 use sealwright_core::state::State;
@@ -128,12 +129,33 @@ pub enum RunError {
 
 /// Reads everything that the configuration names.
 pub fn check(config: &Config) -> Result<(), RunError> {
-    Tls::new(&config.api, &config.domains)?;
-    read_policy(config)?;
-    let known = Known::read(&config.security.issuers, config.digest)?;
-    Denied::read(&config.api.deny_spki, known.config_digest())?;
-    evidence::roots(config.evidence.roots.as_deref())?;
-    Ok(())
+    Files::read(config).map(drop)
+}
+
+/// What is in the files that the configuration names.
+struct Files {
+    tls: Tls,
+    policy: (String, CedarPolicy),
+    device_roots: Roots,
+    known: Known,
+    denied: Denied,
+}
+
+impl Files {
+    fn read(config: &Config) -> Result<Self, RunError> {
+        let tls = Tls::new(&config.api, &config.domains)?;
+        let policy = read_policy(config)?;
+        let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
+        let known = Known::read(&config.security.issuers, config.digest)?;
+        let denied = Denied::read(&config.api.deny_spki, known.config_digest())?;
+        Ok(Self {
+            tls,
+            policy,
+            device_roots,
+            known,
+            denied,
+        })
+    }
 }
 
 /// The policy file, its text and what it says.
@@ -209,12 +231,14 @@ fn workers() -> usize {
 
 async fn serve(config: Config) -> Result<(), RunError> {
     // Before anything else, so that a mistake in them costs nothing.
-    let tls = Tls::new(&config.api, &config.domains)?;
-    let from_file = read_policy(&config)?;
+    let Files {
+        tls,
+        policy: from_file,
+        device_roots,
+        known,
+        denied,
+    } = Files::read(&config)?;
     let file_digest = from_file.1.digest();
-    let device_roots = evidence::roots(config.evidence.roots.as_deref())?;
-    let known = Known::read(&config.security.issuers, config.digest)?;
-    let denied = Denied::read(&config.api.deny_spki, known.config_digest())?;
     let binding = Binding::new(&config.security, known)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let failpoints = Arc::new(Failpoints::from_env());
