@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::ApprovalError;
 use crate::digest::Sha256Digest;
 use crate::error::Code;
-use crate::key::{IllegalTransition, KeyState, KeyVersion};
+use crate::key::{IllegalTransition, KeyState, KeyVersion, Purpose};
 use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::record::{
     Event, FreezeScope, Genesis, Lasting, PredecessorError, Record, SCHEMA_VERSION,
@@ -380,6 +380,16 @@ impl State {
         self.keys.iter().flat_map(|(name, versions)| {
             versions
                 .iter()
+                .map(|(number, version)| (name.version(*number), version))
+        })
+    }
+
+    /// Those that serve `purpose`. The names of all others are not copied.
+    pub fn keys_for(&self, purpose: Purpose) -> impl Iterator<Item = (KeyVersionId, &KeyVersion)> {
+        self.keys.iter().flat_map(move |(name, versions)| {
+            versions
+                .iter()
+                .filter(move |(_, version)| version.enrolment.purpose == purpose)
                 .map(|(number, version)| (name.version(*number), version))
         })
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sealwright_core::canary::CanaryToBeSigned;
-use sealwright_core::state::State;
+use sealwright_core::key::Purpose;
 
 use crate::daemon::Daemon;
 use crate::refusal::Refusal;
@@ -44,8 +44,8 @@ impl Default for Canaries {
 impl Canaries {
     /// Each token that has a canary key now, with how long ago it signed (or the daemon started) and what is wrong.
     pub fn of(&self, daemon: &Daemon) -> Vec<(String, Duration, Option<String>)> {
-        let canaries = self.lock();
         let keys = due(daemon);
+        let canaries = self.lock();
         let rows = keys.into_iter().map(|key| {
             let canary = canaries.get(key.token()).cloned().unwrap_or_default();
             let since = canary.signed.unwrap_or(self.started);
@@ -114,16 +114,12 @@ fn due(daemon: &Daemon) -> Vec<CanaryToBeSigned> {
             .genesis()
             .map_or("", |genesis| genesis.origin.as_str());
         let thawed = state
-            .keys()
-            .filter(|(id, _)| is_thawed(state, id.key.tenant()));
+            .keys_for(Purpose::Canary)
+            .filter(|(id, _)| state.check_thawed(id.key.tenant()).is_ok());
         let keys =
             thawed.filter_map(|(id, version)| CanaryToBeSigned::new(origin, &id, version, now));
         keys.map(|key| (key.token().to_owned(), key))
             .collect::<BTreeMap<_, _>>()
     });
     keys.into_values().collect()
-}
-
-fn is_thawed(state: &State, tenant: &sealwright_core::name::Tenant) -> bool {
-    state.check_thawed(tenant).is_ok()
 }
