@@ -97,27 +97,24 @@ impl Tail {
 
     /// Returns the row before, if this entry begins another.
     fn push(&mut self, bucket: u8, index: u64, hash: Hash) -> Option<KeyValue> {
-        let begins = self.row.is_empty() || self.ends_before(index);
-        let before = begins.then(|| {
-            let next = Self {
-                first: index,
-                row: Vec::new(),
-            };
-            std::mem::replace(self, next)
-        });
+        let ends = self.ends_before(index);
+        let before = ends.then(|| std::mem::take(self).into_row(bucket));
+        if self.row.is_empty() {
+            self.first = index;
+        }
         let distance = u32::try_from(index.saturating_sub(self.first));
         // No row goes on that far.
         self.row.extend(distance.unwrap_or_default().to_le_bytes());
         self.row.extend(hash);
-        let full = before.filter(|before| !before.row.is_empty());
-        full.map(|full| full.into_row(bucket))
+        before
     }
 
-    /// Whether an entry of `index` begins another row, because this one is full or its first record too far away.
+    /// Whether an entry of `index` begins another row, because this one is full or its first record too far away. One
+    /// without entries takes any.
     fn ends_before(&self, index: u64) -> bool {
         let distance = index.saturating_sub(self.first);
         let is_full = self.row.len() >= FULL * ENTRY && distance > 0;
-        is_full || distance > u64::from(u32::MAX)
+        is_full || (!self.row.is_empty() && distance > u64::from(u32::MAX))
     }
 
     fn into_row(self, bucket: u8) -> KeyValue {
