@@ -66,11 +66,9 @@ pub fn count_refusal(daemon: &Daemon, refusal: &Refusal) {
     }
 }
 
-/// A receipt in the making.
+/// A receipt in the making: what there is beside its statement.
 #[derive(Debug)]
 pub struct Composed {
-    /// Its statement: what is signed.
-    pub statement: Vec<u8>,
     /// For the record.
     pub issued: ReceiptIssued,
     groups: Vec<&'static str>,
@@ -87,13 +85,13 @@ impl Composed {
     }
 }
 
-/// Makes the statement that `text` asks for.
+/// Makes the statement that `text` asks for: what is signed, and what belongs to it.
 pub fn compose(
     daemon: &Daemon,
     tenant: &Tenant,
     principal: &str,
     text: &[u8],
-) -> Result<Composed, Refusal> {
+) -> Result<(Vec<u8>, Composed), Refusal> {
     let bad = |error: sealwright_receipts::ReceiptError| {
         Refusal::bad_input(error.code(), error.to_string())
     };
@@ -111,8 +109,8 @@ pub fn compose(
         created_by: principal,
     };
     let groups = request.metric_groups(before.as_ref());
-    Ok(Composed {
-        statement: request.statement(&origin).map_err(bad)?.bytes,
+    let statement = request.statement(&origin).map_err(bad)?.bytes;
+    let composed = Composed {
         issued: ReceiptIssued {
             receipt_type: request.receipt_type().id().to_owned(),
             subject: request.subject().to_owned(),
@@ -121,7 +119,8 @@ pub fn compose(
             signature: None,
         },
         groups: groups.into_iter().map(Group::as_str).collect(),
-    })
+    };
+    Ok((statement, composed))
 }
 
 /// What a receipt of the tenant scored, where it scored anything.

@@ -101,17 +101,14 @@ pub(super) async fn pass_approvals(
     let checked = daemon
         .journal
         .with_state(|state| state.check_use(index, what, needed, now));
-    draft.approval = Some(index);
-    match checked {
-        Ok(()) => Ok(None),
+    let used = match checked {
         Err(used @ ApprovalError::Used { .. }) if draft.idempotency_sha256.is_some() => {
             Ok(Some(used))
         }
-        Err(error) => {
-            draft.approval = None;
-            Err(error.into())
-        }
-    }
+        checked => checked.map(|()| None),
+    };
+    draft.approval = used.is_ok().then_some(index);
+    Ok(used?)
 }
 
 fn params(inspected: &Inspected, permits: &[Permit], draft: &SignRecord) -> Params {

@@ -117,9 +117,8 @@ pub(super) fn compose(
     }
     let principal = &received.caller.principal;
     let body = received.payload.bytes();
-    let mut composed = receipts::compose(daemon, &principal.tenant, &principal.id, body)?;
+    let (statement, composed) = receipts::compose(daemon, &principal.tenant, &principal.id, body)?;
     draft.receipt = Some(Box::new(composed.issued.clone()));
-    let statement = std::mem::take(&mut composed.statement);
     Ok(Received {
         payload: received.payload.made_into(statement),
         receipt: Some(composed),
