@@ -23,6 +23,7 @@ use sealwright_core::token::{
 
 use crate::authn::{Caller, ClientIdentity};
 use crate::config::security::{Security, SenderConstraints, schemes};
+use crate::holder::Holder;
 use crate::http::{self, Answer};
 use crate::metrics::BindingCounts;
 use crate::refusal::Refusal;
@@ -30,7 +31,7 @@ use crate::verifier::AwsLcVerifier;
 
 pub use self::embedded::{Bounds, Embedded};
 pub use self::enforced::Tenants;
-pub use self::issuers::{IssuerError, IssuerHolder, Known};
+pub use self::issuers::{IssuerError, Known};
 pub use self::presented::{DPOP, Presented};
 pub use self::store::{Later, SenderStore, StoreGone, Use, Used};
 
@@ -51,7 +52,7 @@ pub struct Binding {
     constraints: SenderConstraints,
     algorithms: Vec<Scheme>,
     /// The issuers in force.
-    pub issuers: IssuerHolder,
+    pub issuers: Holder<Known>,
     store: Arc<dyn SenderStore>,
     /// What monitoring counts of it.
     pub counts: BindingCounts,
@@ -71,7 +72,7 @@ impl Binding {
         Ok(Self {
             algorithms: schemes(&constraints.dpop.algorithms),
             constraints,
-            issuers: IssuerHolder::new(known),
+            issuers: Holder::new(known),
             store: Arc::new(store),
             counts: BindingCounts::default(),
         })

@@ -32,9 +32,10 @@ use crate::canary::Canaries;
 use crate::clock::{Clock, TrustedClock};
 use crate::config::{Anchor, Config};
 use crate::denials::{Denials, Who};
-use crate::deny::DenyHolder;
+use crate::deny::Denied;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::holder::Holder;
 use crate::kept;
 use crate::later::Later;
 use crate::metrics::Metrics;
@@ -56,7 +57,7 @@ pub struct Daemon {
     /// Known principals.
     pub directory: Directory,
     /// Keys that no caller may use.
-    pub deny: DenyHolder,
+    pub deny: Holder<Denied>,
     /// What access tokens are held against.
     pub binding: Binding,
     /// Certificates that run out.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
 
 use sealwright_core::deny::{DenyError, DenyList};
 use sealwright_core::digest::Sha256Digest;
@@ -73,25 +72,5 @@ impl Denied {
     /// SHA-256 of the configuration in force.
     pub fn config_digest(&self) -> Sha256Digest {
         self.config_digest
-    }
-}
-
-/// Holds the list in force; it is swapped whole, and only after its digest is in the log.
-pub struct DenyHolder(RwLock<Arc<Denied>>);
-
-impl DenyHolder {
-    /// Starts with `denied`.
-    pub fn new(denied: Denied) -> Self {
-        Self(RwLock::new(Arc::new(denied)))
-    }
-
-    /// The list that counts now.
-    pub fn current(&self) -> Arc<Denied> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts `denied` into force. The caller has recorded its activation.
-    pub fn replace(&self, denied: Denied) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(denied);
     }
 }

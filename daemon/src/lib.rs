@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod expiry;
 pub mod failpoints;
 pub mod health;
+pub mod holder;
 pub mod http;
 pub mod kept;
 pub mod kept_policy;

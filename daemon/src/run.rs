@@ -27,10 +27,11 @@ use crate::clock::{self, Clock, SystemClock, TrustedClock};
 use crate::config::{Anchor, Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::denials::{self, Denials};
-use crate::deny::{Denied, DenyFileError, DenyHolder};
+use crate::deny::{Denied, DenyFileError};
 use crate::evidence;
 use crate::expiry::Expiries;
 use crate::failpoints::Failpoints;
+use crate::holder::Holder;
 use crate::kept::Folder;
 use crate::kept_policy;
 use crate::later::Later;
@@ -281,7 +282,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let daemon = Arc::new(Daemon {
         tls,
         directory,
-        deny: DenyHolder::new(denied),
+        deny: Holder::new(denied),
         binding,
         expiries: Expiries::new(
             authn::own_certificates(&config.api, &config.domains),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::jose::{JwkSet, JwkSetError};
@@ -79,24 +78,4 @@ fn read(path: &Path) -> Result<Vec<u8>, IssuerError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// Holds those in force.
-pub struct IssuerHolder(RwLock<Arc<Known>>);
-
-impl IssuerHolder {
-    /// Starts with `known`.
-    pub fn new(known: Known) -> Self {
-        Self(RwLock::new(Arc::new(known)))
-    }
-
-    /// Those that count now. A request keeps the ones it began with.
-    pub fn current(&self) -> Arc<Known> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts `known` into force. The caller has recorded it.
-    pub fn replace(&self, known: Known) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
-    }
 }
