@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use sealwright_core::journal::{Gone, Redacted};
-use sealwright_core::record::{DaemonStarted, Event, Record, Rest};
+use sealwright_core::record::{Record, Rest};
 use sealwright_core::time::Timestamp;
 use sealwrightd::audit::archive::{ArchiveError, Manifest, archive};
 use sealwrightd::audit::disk::RealDisk;
@@ -16,22 +16,13 @@ use sealwrightd::audit::removal::{Covered, Removal, RemovalError, older_than};
 use sealwrightd::audit::rewrite::{Layout, Rewriting};
 use sealwrightd::audit::stubs::Stub;
 use support::segments::write;
-use support::{genesis, signed};
+use support::{genesis, signed, started};
 use tempfile::TempDir;
 
 /// A journal of three segments, large records and signatures by turns.
 fn journal() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let large = |n| {
-        Event::DaemonStarted(DaemonStarted {
-            run_id: "x".repeat(100_000),
-            boottime_ms: n,
-            boot_id: None,
-            wall: None,
-            open_intents: Vec::new(),
-            version: "test".to_owned(),
-        })
-    };
+    let large = |n| started("x".repeat(100_000), n);
     let by_turns = (0..70).flat_map(|n| {
         let signatures = (n * 10..(n + 1) * 10).map(|n| signed("a", n));
         std::iter::once(large(n)).chain(signatures)

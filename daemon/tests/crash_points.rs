@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealwright_core::journal::{BATCH_MAX, Kept};
-use sealwright_core::record::{DaemonStarted, Event, LogRecovered, Record};
+use sealwright_core::record::{Event, LogRecovered, Record};
 use sealwrightd::audit::disk::Disk;
 use sealwrightd::audit::record_torn;
 use sealwrightd::audit::recovery::{Recovered, recover, replay};
 use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::{Journal, RecordError};
 use sealwrightd::failpoints::Failpoints;
-use support::{Dice, Fault, FixedClock, MemoryDisk, genesis};
+use support::{Dice, Fault, FixedClock, MemoryDisk, genesis, started};
 
 /// Room for one batch of any size and then a few small ones, so that segments change often.
 const SEGMENT_BYTES: u64 = BATCH_MAX as u64 + (12 << 10);
@@ -220,14 +220,7 @@ fn read(disk: &MemoryDisk) -> Vec<Record> {
 }
 
 async fn send(journal: Journal, n: u64, padding: usize) -> Result<u64, RecordError> {
-    let event = Event::DaemonStarted(DaemonStarted {
-        run_id: "x".repeat(padding),
-        boottime_ms: n,
-        boot_id: None,
-        wall: None,
-        version: "test".to_owned(),
-        open_intents: Vec::new(),
-    });
+    let event = started("x".repeat(padding), n);
     journal.record(event).await.map(|recorded| recorded.index())
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::SEGMENT_MIN;
 use sealwright_core::key::{Enrolment, EvidenceGrade, KeyState, Purpose};
-use sealwright_core::record::{DaemonStarted, Event, Genesis, KeyInherited, Predecessor};
+use sealwright_core::record::{Event, Genesis, KeyInherited, Predecessor};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::shard::{Founding, Inheritance};
 use sealwright_core::spki::Spki;
@@ -19,7 +19,7 @@ use sealwright_core::tlog::VerifierKey;
 use sealwright_core::tlog::vkey::KeyType;
 use sealwrightd::audit::{Audit, OpenError, Settings, open};
 use sealwrightd::failpoints::Failpoints;
-use support::{FixedClock, genesis};
+use support::{FixedClock, genesis, started};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -139,15 +139,8 @@ impl Host {
         });
         assert_eq!(keys, [1, 2, 3]);
         assert!(!self.has_file());
-        let started = Event::DaemonStarted(DaemonStarted {
-            run_id: "run".to_owned(),
-            boottime_ms: 1,
-            boot_id: None,
-            wall: None,
-            version: "test".to_owned(),
-            open_intents: Vec::new(),
-        });
-        let recorded = self.runtime.block_on(audit.journal.record(started));
+        let event = started("run", 1);
+        let recorded = self.runtime.block_on(audit.journal.record(event));
         assert_eq!(recorded.unwrap().index(), 4);
         audit.journal.close();
         audit.writer.join().unwrap();

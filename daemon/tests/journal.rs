@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use proptest::prelude::*;
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::journal::{BODY_MAX, SEGMENT_MIN};
-use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_core::record::{Activated, Event};
 use sealwright_core::time::Timestamp;
 use sealwrightd::audit::disk::{Disk, SegmentFile};
 use sealwrightd::audit::recovery::{Recovered, RecoveryError, recover, segment_name};
@@ -19,17 +19,10 @@ use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::{Journal, RecordError};
 use sealwrightd::clock::Clock;
 use sealwrightd::failpoints::Failpoints;
-use support::{Dice, Fault, FixedClock, MemoryDisk, genesis};
+use support::{Dice, Fault, FixedClock, MemoryDisk, genesis, started};
 
 fn note(n: u64, padding: usize) -> Event {
-    Event::DaemonStarted(DaemonStarted {
-        run_id: "x".repeat(padding),
-        boottime_ms: n,
-        boot_id: None,
-        wall: None,
-        version: "test".to_owned(),
-        open_intents: Vec::new(),
-    })
+    started("x".repeat(padding), n)
 }
 
 fn recovered(disk: &MemoryDisk) -> Result<Recovered, RecoveryError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_core::journal::SEGMENT_MIN;
-use sealwright_core::record::{DaemonStarted, Event};
+use sealwright_core::record::Event;
 use sealwright_core::statement::Subject;
 use sealwrightd::audit::disk::{Disk, RealDisk};
 use sealwrightd::audit::index_keeper::{self, rebuild};
@@ -17,7 +17,7 @@ use sealwrightd::audit::recovery::recover;
 use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::Journal;
 use sealwrightd::failpoints::Failpoints;
-use support::{FixedClock, genesis, signed};
+use support::{FixedClock, genesis, signed, started};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -72,18 +72,8 @@ fn a_rebuilt_index_equals_the_old_one() {
     runtime.block_on(async {
         let _ = journal.record(genesis()).await.unwrap();
         for n in 0..700 {
-            let started = || {
-                Event::DaemonStarted(DaemonStarted {
-                    run_id: n.to_string(),
-                    boottime_ms: n,
-                    boot_id: None,
-                    wall: None,
-                    version: "test".to_owned(),
-                    open_intents: Vec::new(),
-                })
-            };
             let event = if n % 3 == 0 {
-                started()
+                started(n.to_string(), n)
             } else {
                 with_subject(n)
             };

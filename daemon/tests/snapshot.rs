@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealwright_core::journal::SEGMENT_MIN;
-use sealwright_core::record::{Activated, DaemonStarted, Event};
+use sealwright_core::record::{Activated, Event};
 use sealwright_core::state::State;
 use sealwright_core::tlog::Hash;
 use sealwrightd::audit::snapshot::{EVERY, SMALLEST_LOG};
 use sealwrightd::audit::{Audit, OpenError, Settings, open};
 use sealwrightd::failpoints::Failpoints;
-use support::{FixedClock, genesis};
+use support::{FixedClock, genesis, started};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -77,14 +77,7 @@ impl Log {
                         let digest = sealwright_core::digest::Sha256Digest::of(&[&n.to_le_bytes()]);
                         Event::ConfigActivated(Activated { digest })
                     } else {
-                        Event::DaemonStarted(DaemonStarted {
-                            run_id: "run".to_owned(),
-                            boottime_ms: n,
-                            boot_id: None,
-                            wall: None,
-                            version: "test".to_owned(),
-                            open_intents: Vec::new(),
-                        })
+                        started("run", n)
                     };
                     self.runtime
                         .spawn(async move { journal.record(event).await.map(drop) })

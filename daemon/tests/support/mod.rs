@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use sealwright_core::digest::Sha256Digest;
-use sealwright_core::record::{Event, Genesis, LogKey};
+use sealwright_core::record::{DaemonStarted, Event, Genesis, LogKey};
 use sealwright_core::scheme::Scheme;
 use sealwright_core::spki::Spki;
 use sealwright_core::time::Timestamp;
@@ -325,6 +325,18 @@ pub fn signed(tenant: &str, n: u64) -> Event {
         "idempotency_sha256": digest("idempotency"), "policy_digest": digest(""), "config_digest": digest(""),
     });
     serde_json::from_value(event).unwrap()
+}
+
+/// A record that may stand anywhere in a log: a run began at `boottime_ms`.
+pub fn started(run_id: impl Into<String>, boottime_ms: u64) -> Event {
+    Event::DaemonStarted(DaemonStarted {
+        run_id: run_id.into(),
+        boottime_ms,
+        boot_id: None,
+        wall: None,
+        version: "test".to_owned(),
+        open_intents: Vec::new(),
+    })
 }
 
 /// The first record.

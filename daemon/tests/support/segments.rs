@@ -4,31 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealwright_core::journal::SEGMENT_MIN;
-use sealwright_core::record::{DaemonStarted, Event};
+use sealwright_core::record::Event;
 use sealwrightd::audit::disk::{Disk, RealDisk};
 use sealwrightd::audit::recovery::recover;
 use sealwrightd::audit::segments::{Segments, Space};
 use sealwrightd::audit::writer::Journal;
 use sealwrightd::failpoints::Failpoints;
 
-use super::FixedClock;
+use super::{FixedClock, started};
 
 /// Records in [`three_segments`].
 pub const RECORDS: u64 = 71;
 
 /// Writes a log of [`RECORDS`] that begins with `genesis`.
 pub fn three_segments(folder: &Path, genesis: Event) {
-    let started = |n| {
-        Event::DaemonStarted(DaemonStarted {
-            run_id: "x".repeat(100_000),
-            boottime_ms: n,
-            boot_id: None,
-            wall: None,
-            version: "test".to_owned(),
-            open_intents: Vec::new(),
-        })
-    };
-    let events = std::iter::once(genesis).chain((1..RECORDS).map(started));
+    let large = (1..RECORDS).map(|n| started("x".repeat(100_000), n));
+    let events = std::iter::once(genesis).chain(large);
     write(folder, events);
     assert!(folder.join("0000000002.swj").exists());
 }
