@@ -40,6 +40,12 @@ impl FromStr for ReceiptId {
 
 crate::name::serde_as_text!(ReceiptId);
 
+impl From<ReceiptId> for Sha256Digest {
+    fn from(id: ReceiptId) -> Self {
+        id.0
+    }
+}
+
 /// How a receipt follows another one about the same thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,6 +6,7 @@ mod erasures;
 mod freeze;
 mod keys;
 mod names;
+mod parts;
 mod publications;
 mod receipts;
 mod reservations;

@@ -209,3 +209,22 @@ fn a_receipts_statement_is_signed_for_the_daemon_and_for_no_client() {
     assert_eq!(facts.action(), Action::IssueReceipt);
     ask(facts).unwrap();
 }
+
+#[test]
+fn receipts_stand_in_a_snapshot_as_objects_in_the_order_of_their_names() {
+    let mut state = state([]);
+    issue(&mut state, "default", 2, "a", None).unwrap();
+    issue(&mut state, "default", 1, "a", Some(2)).unwrap();
+    let text = serde_json::to_string(&state).unwrap();
+    let (first, second, about) = (id(1), id(2), about("generic/1", "a"));
+    let written = format!(
+        "\"receipts\":{{\"default\":{{\"issued\":{{\
+         \"{first}\":{{\"index\":2,\"issued_at\":\"1970-01-01T00:00:00.001Z\",\"about\":\"{about}\",\
+         \"follows\":{{\"relation\":\"amends\",\"receipt\":\"{second}\"}},\"followed_by\":null}},\
+         \"{second}\":{{\"index\":1,\"issued_at\":\"1970-01-01T00:00:00.002Z\",\"about\":\"{about}\",\
+         \"follows\":null,\"followed_by\":\"{first}\"}}}},\
+         \"newest\":{{\"{about}\":\"{first}\"}}}}}}"
+    );
+    assert!(text.contains(&written), "{text}");
+    assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+}

@@ -1,49 +1,33 @@
 //! The names that one key reserved, in memory and in a snapshot.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::parts::Parts;
 use super::reservations::{RESERVATIONS_MAX, Reserved};
 use crate::digest::Sha256Digest;
 
 /// SHA-256 of a subject's name, so that a long one takes no more memory than a short one.
 pub(super) type NameHash = Sha256Digest;
 
-/// The names of one key, in 256 parts by the first byte of the hash. The state is copied for every snapshot: only parts
-/// that change after it are copied with their names.
+/// The names of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Names {
-    parts: BTreeMap<u8, Arc<BTreeMap<NameHash, Reserved>>>,
-    /// How many they are.
-    pub(super) count: usize,
+pub(super) struct Names(Parts<NameHash, Reserved>);
+
+impl Deref for Names {
+    type Target = Parts<NameHash, Reserved>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
-impl Names {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&NameHash, &Reserved)> {
-        self.parts.values().flat_map(|part| part.iter())
-    }
-
-    pub(super) fn get(&self, hash: &NameHash) -> Option<&Reserved> {
-        self.parts.get(&hash.0[0])?.get(hash)
-    }
-
-    pub(super) fn insert(&mut self, hash: NameHash, reserved: Reserved) {
-        let part = Arc::make_mut(self.parts.entry(hash.0[0]).or_default());
-        self.count += usize::from(part.insert(hash, reserved).is_none());
-    }
-
-    pub(super) fn remove(&mut self, hash: &NameHash) {
-        if let Some(part) = self.parts.get_mut(&hash.0[0]) {
-            let was_there = Arc::make_mut(part).remove(hash).is_some();
-            self.count -= usize::from(was_there);
-            if part.is_empty() {
-                self.parts.remove(&hash.0[0]);
-            }
-        }
+impl DerefMut for Names {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::parts::Parts;
 use crate::digest::Sha256Digest;
 use crate::error::Code;
 use crate::name::Tenant;
@@ -36,9 +37,9 @@ pub(super) struct Receipts(BTreeMap<Tenant, OfTenant>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct OfTenant {
-    issued: BTreeMap<ReceiptId, Issued>,
+    issued: Parts<ReceiptId, Issued>,
     /// The newest receipt about each thing.
-    newest: BTreeMap<Sha256Digest, ReceiptId>,
+    newest: Parts<Sha256Digest, ReceiptId>,
 }
 
 /// A receipt cannot be issued. The client is told.
@@ -87,10 +88,10 @@ impl ReceiptConflict {
 
 impl OfTenant {
     fn check(&self, link: &ReceiptLink) -> Result<(), ReceiptConflict> {
-        if self.issued.len() >= RECEIPTS_MAX {
+        if self.issued.count >= RECEIPTS_MAX {
             return Err(ReceiptConflict::Full);
         }
-        if self.issued.contains_key(&link.id) {
+        if self.issued.get(&link.id).is_some() {
             return Err(ReceiptConflict::Exists(link.id));
         }
         let Some(Follows { receipt, .. }) = link.follows else {
