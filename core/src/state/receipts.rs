@@ -1,6 +1,7 @@
 //! Receipts in the fold: a chain per tenant and thing, each with one newest receipt.
 
 use std::collections::BTreeMap;
+use std::iter::successors;
 
 use serde::{Deserialize, Serialize};
 
@@ -158,8 +159,12 @@ impl State {
 
     /// The chain of which `id` is a part, oldest first; empty where the tenant has no such receipt.
     pub fn receipt_chain(&self, tenant: &Tenant, id: ReceiptId) -> Vec<(ReceiptId, &Issued)> {
-        let about = self.receipt(tenant, id).map(|issued| issued.about);
-        about.map_or_else(Vec::new, |about| self.chain_about(tenant, about))
+        let issued = self.receipt(tenant, id).into_iter();
+        let mut chain: Vec<_> = issued
+            .flat_map(|issued| self.chain_about(tenant, issued.about))
+            .collect();
+        chain.reverse();
+        chain
     }
 
     /// The receipt that counted at a time: the newest of those about `about` that were there. Without a time, now.
@@ -170,24 +175,21 @@ impl State {
         at: Option<Timestamp>,
     ) -> Option<(ReceiptId, &Issued)> {
         let was_there = |issued: &Issued| at.is_none_or(|at| issued.issued_at <= at);
-        let mut chain = self.chain_about(tenant, about).into_iter().rev();
-        chain.find(|(_, issued)| was_there(issued))
+        self.chain_about(tenant, about)
+            .find(|(_, issued)| was_there(issued))
     }
 
-    fn chain_about(&self, tenant: &Tenant, about: Sha256Digest) -> Vec<(ReceiptId, &Issued)> {
-        let mut chain = Vec::new();
-        let of_tenant = self.receipts.0.get(tenant);
-        let mut next = of_tenant
-            .and_then(|receipts| receipts.newest.get(&about))
-            .copied();
-        while let Some(id) = next {
-            let Some(issued) = self.receipt(tenant, id) else {
-                break;
-            };
-            chain.push((id, issued));
-            next = issued.follows.map(|follows| follows.receipt);
-        }
-        chain.reverse();
-        chain
+    /// Newest first.
+    fn chain_about(
+        &self,
+        tenant: &Tenant,
+        about: Sha256Digest,
+    ) -> impl Iterator<Item = (ReceiptId, &Issued)> {
+        let receipts = self.receipts.0.get(tenant);
+        let found = move |id| Some((id, receipts?.issued.get(&id)?));
+        let newest = receipts.and_then(|receipts| receipts.newest.get(&about));
+        successors(newest.copied().and_then(found), move |(_, issued)| {
+            found(issued.follows?.receipt)
+        })
     }
 }
