@@ -127,20 +127,9 @@ impl State {
 
     /// Takes in an intent that was checked, or whose body is gone.
     pub(super) fn reserve(&mut self, seq: u64, reserves: &Reserves) {
-        let mut first = Vec::new();
-        for key in &reserves.keys {
-            for OnceName { name, digests } in &reserves.names {
-                let new = Reserved {
-                    digests: *digests,
-                    index: seq,
-                    is_released: false,
-                };
-                if self.reservations.add(key, *name, new, |_| false) {
-                    first.push((key.clone(), *name));
-                }
-            }
-        }
-        self.reservations.open.insert(seq, first);
+        let reservations = &mut self.reservations;
+        let first = reservations.add(&reserves.keys, &reserves.names, seq, false);
+        reservations.open.insert(seq, first);
     }
 
     /// Whether `sign` may be in the log: what was released has its names to itself, and a receipt its place.
@@ -164,19 +153,7 @@ impl State {
         if !is_released && once.outcome != Outcome::OutcomeUnknown {
             return reservations.free(first, intent);
         }
-        for key in &once.keys {
-            for OnceName { name, digests } in &once.names {
-                let new = Reserved {
-                    digests: *digests,
-                    index: seq,
-                    is_released,
-                };
-                let replaces = |old: &Reserved| {
-                    is_released && (!old.is_released || old.digests != new.digests)
-                };
-                reservations.add(key, *name, new, replaces);
-            }
-        }
+        reservations.add(&once.keys, &once.names, seq, is_released);
     }
 
     /// What a log that takes this one's place begins with.
@@ -273,20 +250,36 @@ impl Reservations {
         Ok(())
     }
 
-    /// Reserves a name that is free, or whose holder `replaces` accepts. Returns whether it did.
+    /// Reserves the names for record `index`. It takes those that are free; a release also takes one that was not
+    /// released, and gives other digests to one that was. Returns what it took.
     fn add(
         &mut self,
-        key: &KeyName,
-        name: NameHash,
-        new: Reserved,
-        replaces: impl Fn(&Reserved) -> bool,
-    ) -> bool {
-        let names = self.by_key.entry(key.clone()).or_default();
-        let takes = names.get(&name).is_none_or(replaces);
-        if takes {
-            names.insert(name, new);
+        keys: &[KeyName],
+        names: &[OnceName],
+        index: u64,
+        is_released: bool,
+    ) -> Vec<(KeyName, NameHash)> {
+        let mut taken = Vec::new();
+        if names.is_empty() {
+            return taken;
         }
-        takes
+        for key in keys {
+            let held = self.by_key.entry(key.clone()).or_default();
+            for OnceName { name, digests } in names.iter().copied() {
+                let replaces =
+                    |old: &Reserved| is_released && (!old.is_released || old.digests != digests);
+                if held.get(&name).is_none_or(replaces) {
+                    let new = Reserved {
+                        digests,
+                        index,
+                        is_released,
+                    };
+                    held.insert(name, new);
+                    taken.push((key.clone(), name));
+                }
+            }
+        }
+        taken
     }
 
     /// Frees what `intent` was the first to reserve, unless another request has released it since.
@@ -310,18 +303,10 @@ fn keys_of(sign: &SignRecord) -> impl Iterator<Item = &KeyName> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use proptest::prelude::*;
-
-    fn reserved(subject: &Subject, index: u64, is_released: bool) -> (NameHash, Reserved) {
-        let OnceName { name, digests } = OnceName::of(subject);
-        let reserved = Reserved {
-            digests,
-            index,
-            is_released,
-        };
-        (name, reserved)
-    }
 
     fn subject(name: &str) -> Subject {
         Subject {
@@ -335,8 +320,7 @@ mod tests {
         let key: KeyName = "default/release".parse().unwrap();
         let mut reservations = Reservations::default();
         let known = subject("known");
-        let (name, new) = reserved(&known, 1, true);
-        reservations.add(&key, name, new, |_| false);
+        reservations.add(from_ref(&key), &[OnceName::of(&known)], 1, true);
         reservations.by_key.get_mut(&key).unwrap().count = RESERVATIONS_MAX - 1;
         let check = |subjects: &[Subject]| reservations.check([&key].into_iter(), subjects, false);
         assert_eq!(check(&[known.clone(), subject("a")]), Ok(()));
@@ -350,9 +334,10 @@ mod tests {
         let key: KeyName = "default/release".parse().unwrap();
         let mut old = State::default();
         for n in 0..=INHERITED_MAX {
-            let subject = subject(&n.to_string());
-            let (name, new) = reserved(&subject, 7, n % 2 == 0);
-            old.reservations.add(&key, name, new, |_| false);
+            let name = OnceName::of(&subject(&n.to_string()));
+            let is_released = n % 2 == 0;
+            old.reservations
+                .add(from_ref(&key), &[name], 7, is_released);
         }
         let coming = old.names_to_inherit();
         assert_eq!(coming.len(), 2);
