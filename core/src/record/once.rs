@@ -8,9 +8,6 @@ use crate::identity::PeerCred;
 use crate::name::{KeyName, KeyVersionId, Tenant};
 use crate::statement::Subject;
 
-/// Bytes of a name in [`packed`].
-const PACKED: usize = 64;
-
 /// A statement whose subjects are signed once is about to go to a device: if no `sign` record names this one, a
 /// signature may exist in the device's memory. It reserves the subjects' names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +128,7 @@ mod packed {
     use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    use super::{OnceName, PACKED};
+    use super::OnceName;
     use crate::digest::Sha256Digest;
 
     pub(super) fn serialize<S: Serializer>(names: &[OnceName], to: S) -> Result<S::Ok, S::Error> {
@@ -144,17 +141,14 @@ mod packed {
     ) -> Result<Vec<OnceName>, D::Error> {
         let text = String::deserialize(from)?;
         let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
-        let (names, rest) = bytes.as_chunks::<PACKED>();
-        if !rest.is_empty() {
+        let (digests, rest) = bytes.as_chunks::<32>();
+        let (names, odd) = digests.as_chunks::<2>();
+        if !(rest.is_empty() && odd.is_empty()) {
             return Err(de::Error::custom("not a list of names"));
         }
-        let digest = |bytes: &[u8]| bytes.try_into().map(Sha256Digest).unwrap_or_default();
-        let once = |bytes: &[u8; PACKED]| {
-            let (name, digests) = bytes.split_at(PACKED / 2);
-            OnceName {
-                name: digest(name),
-                digests: digest(digests),
-            }
+        let once = |[name, digests]: &[[u8; 32]; 2]| OnceName {
+            name: Sha256Digest(*name),
+            digests: Sha256Digest(*digests),
         };
         Ok(names.iter().map(once).collect())
     }
