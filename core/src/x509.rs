@@ -84,18 +84,19 @@ pub(crate) fn from_base64(text: &str) -> Option<Certificate> {
     Certificate::from_der(&STANDARD.decode(text).ok()?).ok()
 }
 
-/// The path from `signer` over certificates of `chain` to its last one, both ends included; `None` where there is none.
-pub(crate) fn path_to_anchor<'c>(
-    signer: &'c Certificate,
+/// The path from `leaf` over certificates of `chain` to the first that `ends` it, both ends included; `None` where there
+/// is none.
+pub(crate) fn path<'c>(
+    leaf: &'c Certificate,
     chain: &'c [Certificate],
+    ends: impl Fn(&Certificate) -> bool,
 ) -> Option<Vec<&'c Certificate>> {
-    let anchor = chain.last()?;
     let mut path = Vec::new();
-    let mut current = signer;
+    let mut current = leaf;
     // Each step uses another certificate of the chain, so this many steps are enough.
     for _ in 0..=chain.len() {
         path.push(current);
-        if current == anchor {
+        if ends(current) {
             return Some(path);
         }
         let mut issuers = chain.iter();

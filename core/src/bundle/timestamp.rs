@@ -74,7 +74,8 @@ pub(super) fn verify(
             continue;
         };
         // A certificate in the token that leads elsewhere is a stranger's.
-        let Some(path) = x509::path_to_anchor(signer, &chain) else {
+        let is_anchor = |certificate: &Certificate| Some(certificate) == chain.last();
+        let Some(path) = x509::path(signer, &chain, is_anchor) else {
             continue;
         };
         let is_valid = |certificate: &&Certificate| x509::is_valid_at(certificate, token.time);

@@ -248,22 +248,10 @@ fn check_leaf(leaf: &Certificate, aaguid: &[u8; 16]) -> Result<(), AttestationEr
 fn leads_to(leaf: &Certificate, further: &[Certificate], makers: Makers<'_>) -> bool {
     let is_valid = |certificate: &Certificate| x509::is_valid_at(certificate, makers.now);
     let same = |a: &Certificate, b: &Certificate| matches!((a.to_der(), b.to_der()), (Ok(a), Ok(b)) if a == b);
-    let mut current = leaf;
-    // Each step uses another certificate, so this many steps are enough.
-    for _ in 0..=further.len() {
-        if !is_valid(current) {
-            return false;
-        }
+    let ends = |current: &Certificate| {
         let mut roots = makers.roots.iter().filter(|root| is_valid(root));
-        if roots.any(|root| same(root, current) || x509::has_issued(root, current)) {
-            return true;
-        }
-        let mut issuers = further.iter();
-        let issuer = issuers.find(|issuer| *issuer != current && x509::has_issued(issuer, current));
-        match issuer {
-            Some(issuer) => current = issuer,
-            None => return false,
-        }
-    }
-    false
+        roots.any(|root| same(root, current) || x509::has_issued(root, current))
+    };
+    let path = x509::path(leaf, further, ends);
+    path.is_some_and(|path| path.into_iter().all(is_valid))
 }
