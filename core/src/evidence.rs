@@ -241,6 +241,10 @@ impl From<JsonError> for EvidenceError {
     }
 }
 
+fn malformed(member: &str, why: impl fmt::Display) -> EvidenceError {
+    EvidenceError::Malformed(format!("{member}: {why}"))
+}
+
 impl Document {
     /// Puts a device's answer together.
     pub fn new(

@@ -17,6 +17,7 @@ use crate::predicate::{self, CheckError, PredicateError, PredicateKind};
 
 pub use build::build;
 pub use digest_set::{ALGORITHM_NAME_MAX, DIGESTS_MAX, DigestError};
+pub(crate) use signed::predicate;
 pub use signed::{Unfit, signed};
 
 /// The DSSE payloadType of a statement.

@@ -2,7 +2,7 @@
 
 use sealwright_core::digest::Sha256Digest;
 use sealwright_core::name::Tenant;
-use sealwright_core::receipt::{Follows, PREDICATE_TYPE, ReceiptId, Relation};
+use sealwright_core::receipt::{Follows, PREDICATE_TYPE, ReceiptId};
 use sealwright_core::statement::{Accept, StatementError, StatementSummary, check};
 use sealwright_core::time::Timestamp;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::canonical::{Nulls, Rule, canonicalize};
 use crate::error::ReceiptError;
 use crate::registry::{Outcome, ReceiptType};
-use crate::request::ENGINE;
+use crate::request::{ENGINE, follows};
 
 /// A receipt whose parts agree with one another.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl Receipt {
             receipt_type,
             subject: document.subject,
             inputs_hash,
-            follows: follows(&predicate)?,
+            follows: follows(predicate.supersedes_receipt_id, predicate.amends_receipt_id)?,
             created_at: predicate.created_at,
             created_by: predicate.created_by,
             engine: predicate.engine,
@@ -137,16 +137,6 @@ impl Receipt {
 fn parse<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, ReceiptError> {
     // The text passed the strict reader before, as a part of the statement.
     serde_json::from_slice(text).map_err(|error| ReceiptError::Form(error.to_string()))
-}
-
-fn follows(predicate: &Predicate) -> Result<Option<Follows>, ReceiptError> {
-    let follows = |relation| move |receipt| Follows { relation, receipt };
-    match (predicate.supersedes_receipt_id, predicate.amends_receipt_id) {
-        (Some(_), Some(_)) => Err(ReceiptError::TwoRelations),
-        (supersedes, amends) => Ok(supersedes
-            .map(follows(Relation::Supersedes))
-            .or(amends.map(follows(Relation::Amends)))),
-    }
 }
 
 fn checked_hash(

@@ -54,16 +54,6 @@ impl Wire {
         let form = |error: serde_json::Error| ReceiptError::Form(error.to_string());
         serde_json::from_slice(&canonical).map_err(form)
     }
-
-    fn follows(&self) -> Result<Option<Follows>, ReceiptError> {
-        let follows = |relation| move |receipt| Follows { relation, receipt };
-        match (self.supersedes_receipt_id, self.amends_receipt_id) {
-            (Some(_), Some(_)) => Err(ReceiptError::TwoRelations),
-            (supersedes, amends) => Ok(supersedes
-                .map(follows(Relation::Supersedes))
-                .or(amends.map(follows(Relation::Amends)))),
-        }
-    }
 }
 
 impl Request {
@@ -85,7 +75,7 @@ impl Request {
         Ok(Self {
             rule,
             receipt_type,
-            follows: wire.follows()?,
+            follows: follows(wire.supersedes_receipt_id, wire.amends_receipt_id)?,
             outcome: receipt_type.evaluate(&wire.inputs)?,
             subject: wire.subject,
             inputs: wire.inputs,
@@ -158,6 +148,20 @@ impl Request {
             inputs_hash,
             bytes,
         })
+    }
+}
+
+/// The receipt that one follows, as a request and a receipt name it.
+pub(crate) fn follows(
+    supersedes: Option<ReceiptId>,
+    amends: Option<ReceiptId>,
+) -> Result<Option<Follows>, ReceiptError> {
+    let follows = |relation| move |receipt| Follows { relation, receipt };
+    match (supersedes, amends) {
+        (Some(_), Some(_)) => Err(ReceiptError::TwoRelations),
+        (supersedes, amends) => Ok(supersedes
+            .map(follows(Relation::Supersedes))
+            .or(amends.map(follows(Relation::Amends)))),
     }
 }
 

@@ -263,10 +263,5 @@ pub fn read_statement(payload: &[u8]) -> Result<(Sha256Digest, Predicate), BadAp
     let Some(Ok(request)) = digest else {
         return Err(BadApproval::Subject);
     };
-    #[derive(Deserialize)]
-    struct Whole {
-        predicate: Predicate,
-    }
-    let Whole { predicate } = json::from_slice(payload)?;
-    Ok((request, predicate))
+    Ok((request, statement::predicate(payload)?))
 }

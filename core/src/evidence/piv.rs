@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use super::{Bytes, EvidenceError, Exclusive, Finding, Origin, Roots};
+use super::{Bytes, EvidenceError, Exclusive, Finding, Origin, Roots, malformed};
 use crate::certificate::CHAIN_MAX;
 use crate::key::EvidenceGrade;
 use crate::spki::Spki;
@@ -131,10 +131,6 @@ fn check_maker(chain: &[Certificate], roots: &Roots) -> Result<(), EvidenceError
 
 fn parse(member: &str, der: &Bytes) -> Result<Certificate, EvidenceError> {
     Certificate::from_der(&der.0).map_err(|error| malformed(member, error))
-}
-
-fn malformed(member: &str, why: impl std::fmt::Display) -> EvidenceError {
-    EvidenceError::Malformed(format!("{member}: {why}"))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::activation::{Activation, Entropy};
-use super::tpm_structures::{Certified, PublicArea, StructureError, verifies};
-use super::{Bytes, EvidenceError, Exclusive, Finding, Nonce, Origin, Roots};
+use super::tpm_structures::{Certified, PublicArea, verifies};
+use super::{Bytes, EvidenceError, Exclusive, Finding, Nonce, Origin, Roots, malformed};
 use crate::digest::Sha256Digest;
 use crate::key::EvidenceGrade;
 use crate::spki::Spki;
@@ -65,8 +65,7 @@ impl TpmStatement {
     pub(super) fn activation(&self, entropy: Entropy) -> Result<Activation, EvidenceError> {
         let name = self.attestation_key()?.name;
         let key = x509::spki(&self.ek_certificate()?);
-        let key =
-            key.ok_or_else(|| EvidenceError::Malformed("ek-certificate: no key".to_owned()))?;
+        let key = key.ok_or_else(|| malformed("ek-certificate", "no key"))?;
         Activation::new(&key, &name, entropy)
     }
 
@@ -84,7 +83,7 @@ impl TpmStatement {
 
     fn ek_certificate(&self) -> Result<Certificate, EvidenceError> {
         Certificate::from_der(&self.ek_certificate.0)
-            .map_err(|e| EvidenceError::Malformed(format!("ek-certificate: {e}")))
+            .map_err(|error| malformed("ek-certificate", error))
     }
 
     /// One that signs nothing but what its own TPM says, or its word would be anybody's.
@@ -103,14 +102,10 @@ fn area(member: &str, bytes: &Bytes) -> Result<PublicArea, EvidenceError> {
     PublicArea::parse(&bytes.0).map_err(|error| malformed(member, error))
 }
 
-fn malformed(member: &str, error: StructureError) -> EvidenceError {
-    EvidenceError::Malformed(format!("{member}: {error}"))
-}
-
 fn check_nonce(wanted: Nonce, found: &[u8]) -> Result<(), EvidenceError> {
     let found: [u8; 32] = found
         .try_into()
-        .map_err(|_| EvidenceError::Malformed("attest: its nonce has not 32 bytes".to_owned()))?;
+        .map_err(|_| malformed("attest", "its nonce has not 32 bytes"))?;
     let found = Sha256Digest(found);
     if found == wanted {
         Ok(())

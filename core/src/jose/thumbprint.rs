@@ -40,18 +40,7 @@ impl FromStr for Thumbprint {
     }
 }
 
-impl Serialize for Thumbprint {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Thumbprint {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
+crate::name::serde_as_text!(Thumbprint);
 
 #[cfg(test)]
 mod tests {

@@ -95,11 +95,9 @@ impl State {
 
     /// Whether a freeze of `scope` could end now.
     pub fn check_thaw(&self, scope: &FreezeScope) -> Result<(), StateError> {
-        let mut in_force = self.freezes().filter(|(_, freeze)| freeze.is_some());
-        if in_force.any(|(frozen, _)| frozen == scope) {
-            Ok(())
-        } else {
-            Err(StateError::NotFrozen(scope.clone()))
+        match self.freeze_of(scope) {
+            Some(_) => Ok(()),
+            None => Err(StateError::NotFrozen(scope.clone())),
         }
     }
 

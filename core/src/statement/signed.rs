@@ -26,9 +26,13 @@ pub enum Unfit {
     Predicate(JsonError),
 }
 
-#[derive(Deserialize)]
-struct Whole<P> {
-    predicate: P,
+/// The predicate of a statement.
+pub(crate) fn predicate<P: DeserializeOwned>(payload: &[u8]) -> Result<P, JsonError> {
+    #[derive(Deserialize)]
+    struct Whole<P> {
+        predicate: P,
+    }
+    json::from_slice(payload).map(|Whole { predicate }| predicate)
 }
 
 /// The statement in `envelope`, which `by` signed, and its predicate of type `want`.
@@ -53,6 +57,6 @@ where
         let got = summary.predicate_type;
         return Err(Unfit::Type { got, want }.into());
     }
-    let Whole { predicate } = json::from_slice(&payload.payload).map_err(Unfit::Predicate)?;
+    let predicate = predicate(&payload.payload).map_err(Unfit::Predicate)?;
     Ok((summary, predicate))
 }

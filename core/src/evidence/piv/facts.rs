@@ -3,8 +3,7 @@
 use der::oid::ObjectIdentifier;
 use x509_cert::Certificate;
 
-use super::malformed;
-use crate::evidence::EvidenceError;
+use crate::evidence::{EvidenceError, malformed};
 
 const FIRMWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.3");
 const SERIAL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.7");
