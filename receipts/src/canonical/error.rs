@@ -3,24 +3,18 @@
 use sealwright_core::error::Code;
 use sealwright_core::json::JsonError;
 
-use super::number::DecimalError;
 use super::read;
 
 /// Characters of a number that an error repeats.
 const SHOWN_MAX: usize = 40;
 
-/// Why a text has no canonical form. Each has a code of its own: what to mend differs.
+/// Why a text has no canonical form. Each fault has a code of its own: what to mend differs.
 #[derive(Debug, thiserror::Error)]
 pub enum CanonicalError {
-    /// Not UTF-8, or with a byte order mark, or not JSON for another reason than those below.
+    /// Not UTF-8, with a byte order mark, a member name twice in one object, nested too deeply, or not JSON for another
+    /// reason than those below.
     #[error(transparent)]
     Json(JsonError),
-    /// A member name twice in one object.
-    #[error(transparent)]
-    DuplicateKey(JsonError),
-    /// Nested too deeply.
-    #[error(transparent)]
-    TooDeep(JsonError),
     /// Half of a surrogate pair, which is no character.
     #[error("byte {offset}: a \\u escape is one half of a surrogate pair, which is no character")]
     LoneSurrogate {
@@ -47,16 +41,16 @@ impl CanonicalError {
     /// What the client is told.
     pub fn code(&self) -> Code {
         match self {
+            Self::Json(JsonError::DuplicateKey { .. }) => Code::DuplicateKey,
+            Self::Json(JsonError::TooDeep { .. }) => Code::NestedTooDeeply,
             Self::Json(_) => Code::InvalidJson,
-            Self::DuplicateKey(_) => Code::DuplicateKey,
-            Self::TooDeep(_) => Code::NestedTooDeeply,
             Self::LoneSurrogate { .. } => Code::LoneSurrogate,
             Self::NotANumber { .. } => Code::NotANumber,
             Self::OutOfRange { .. } => Code::NumberOutOfRange,
         }
     }
 
-    pub(super) fn out_of_range(number: &str, _: DecimalError) -> Self {
+    pub(super) fn out_of_range(number: &str) -> Self {
         let number = number.chars().take(SHOWN_MAX).collect();
         Self::OutOfRange { number }
     }
@@ -64,8 +58,6 @@ impl CanonicalError {
     /// The error for a text that the strict reader refused.
     pub(super) fn of(error: JsonError, text: &[u8]) -> Self {
         match error {
-            JsonError::DuplicateKey { .. } => Self::DuplicateKey(error),
-            JsonError::TooDeep { .. } => Self::TooDeep(error),
             // The reader knows that it could not go on, not which of these it met.
             JsonError::Syntax(_) => read::diagnose(text).unwrap_or(Self::Json(error)),
             _ => Self::Json(error),

@@ -154,8 +154,7 @@ pub(super) fn diagnose(text: &[u8]) -> Option<CanonicalError> {
                     return Some(CanonicalError::NotANumber { offset });
                 }
                 if number.parse().is_ok_and(f64::is_infinite) {
-                    let error = super::DecimalError::OutOfRange;
-                    return Some(CanonicalError::out_of_range(number, error));
+                    return Some(CanonicalError::out_of_range(number));
                 }
             }
             b'A'..=b'Z' | b'a'..=b'z' => match reader.take(u8::is_ascii_alphabetic) {

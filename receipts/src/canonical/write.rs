@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::node::{Node, Text};
-use super::{CanonicalError, Decimal, Nulls, Rule};
+use super::{CanonicalError, Decimal, DecimalError, Nulls, Rule};
 
 pub(super) fn write(
     out: &mut Vec<u8>,
@@ -16,7 +16,7 @@ pub(super) fn write(
         Node::Number(number) => {
             let decimal: Decimal = number
                 .parse()
-                .map_err(|error| CanonicalError::out_of_range(number, error))?;
+                .map_err(|_: DecimalError| CanonicalError::out_of_range(number))?;
             decimal.write(rule, out);
         }
         Node::Text(text) => write_text(out, text),
