@@ -23,7 +23,7 @@ use sealwright_core::digest::Sha256Digest;
 use sealwright_core::json;
 
 pub use error::CanonicalError;
-pub use number::{Decimal, DecimalError, INTEGER_MAX, UNITS_MAX};
+pub use number::{Decimal, DecimalError};
 
 /// How numbers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

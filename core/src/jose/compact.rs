@@ -131,11 +131,6 @@ impl<'a> Compact<'a> {
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, JoseError> {
         read("payload", &self.payload)
     }
-
-    /// The payload's bytes.
-    pub fn payload(&self) -> &[u8] {
-        &self.payload
-    }
 }
 
 fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, JoseError> {

@@ -99,7 +99,6 @@ pub struct AccessToken {
     pub(super) facts: TokenFacts,
     pub(super) scopes: Vec<String>,
     pub(super) tenant: Tenant,
-    pub(super) expires: Timestamp,
 }
 
 impl AccessToken {
@@ -179,7 +178,6 @@ impl Claims {
             },
             scopes: self.scope.0.into_iter().collect(),
             tenant,
-            expires: time(self.exp),
         }
     }
 }

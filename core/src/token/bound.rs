@@ -7,7 +7,6 @@ use super::proof::Proof;
 use crate::digest::Sha256Digest;
 use crate::jose::Thumbprint;
 use crate::name::Tenant;
-use crate::time::Timestamp;
 
 /// What a record says of a token; never the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,11 +105,6 @@ impl BoundToken {
     /// What it was issued for, sorted.
     pub fn scopes(&self) -> &[String] {
         &self.0.scopes
-    }
-
-    /// When it runs out.
-    pub fn expires(&self) -> Timestamp {
-        self.0.expires
     }
 
     /// Whether a proof by its key was shown.

@@ -10,9 +10,9 @@ const PLACES: i64 = 4;
 /// Units in one: 10 to the power of the places.
 const ONE: u128 = 10_000;
 /// The largest integer, 2^53 − 1: beyond it doubles skip integers.
-pub const INTEGER_MAX: u128 = (1 << 53) - 1;
+const INTEGER_MAX: u128 = (1 << 53) - 1;
 /// The largest number with a fraction, in units of 0.0001: 15 digits, which every double holds.
-pub const UNITS_MAX: u128 = 999_999_999_999_999;
+const UNITS_MAX: u128 = 999_999_999_999_999;
 /// Digits of [`INTEGER_MAX`] in units, and one more: what has more is out of range without looking at it.
 const DIGITS_MAX: usize = 21;
 

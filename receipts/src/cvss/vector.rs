@@ -73,11 +73,6 @@ impl Vector {
             .zip(self.values.iter().copied())
     }
 
-    /// The standard it is of.
-    pub fn standard(&self) -> Standard {
-        self.standard
-    }
-
     /// The value of a metric, where it is defined.
     pub fn get(&self, name: &str) -> Option<&'static str> {
         let mut found = self.each().filter(|(metric, _)| metric.name == name);
