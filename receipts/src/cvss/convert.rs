@@ -69,15 +69,16 @@ pub fn convert(v31: &Vector) -> Result<Conversion, VectorError> {
     let mut chosen = None;
     for metrics in all {
         let vector = Vector::of(Standard::V40, metrics)?;
-        scores.push(score_v40(&vector).score);
-        chosen.get_or_insert(vector);
+        let score = score_v40(&vector).score;
+        scores.push(score);
+        chosen.get_or_insert((vector, score));
     }
     let low = scores.iter().copied().min().unwrap_or_default();
     let high = scores.iter().copied().max().unwrap_or_default();
-    let vector = chosen.ok_or(VectorError::Missing("AV"))?;
+    let (vector, score) = chosen.ok_or(VectorError::Missing("AV"))?;
     Ok(Conversion {
-        score: score_v40(&vector).score,
         vector,
+        score,
         range: (low, high),
         ambiguities,
         // A vector has no character that JSON escapes.
