@@ -21,13 +21,10 @@ const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = Compact::parse(text, 1 << 16);
-    let issuer = Issuer {
-        id: String::new(),
-        keys: JwkSet::parse(KEYS).expect("a set"),
-        algorithms: Scheme::ALL.to_vec(),
-        tenant: TenantOf::Claim("tenant".to_owned()),
-    };
-    let issuers = [issuer, Issuer { tenant: TenantOf::Fixed(Tenant::default()), ..fixed() }];
+    let issuers = [
+        issuer("", TenantOf::Claim("tenant".to_owned())),
+        issuer("i", TenantOf::Fixed(Tenant::default())),
+    ];
     let expected = Expected { issuers: &issuers, audience: "", skew_s: 5 };
     let now = Timestamp::from_unix_millis(1_800_000_000_000);
     let _ = AccessToken::verify(text, &expected, now, &Everything);
@@ -38,11 +35,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = Target::parse(text);
 });
 
-fn fixed() -> Issuer {
+fn issuer(id: &str, tenant: TenantOf) -> Issuer {
     Issuer {
-        id: "i".to_owned(),
+        id: id.to_owned(),
         keys: JwkSet::parse(KEYS).expect("a set"),
         algorithms: Scheme::ALL.to_vec(),
-        tenant: TenantOf::Fixed(Tenant::default()),
+        tenant,
     }
 }
