@@ -21,6 +21,7 @@ use crate::webauthn::{Assertion, AssertionError, Demand, RP_ID};
 
 pub use encoding::{EncodingError, der_to_raw, encode_raw, raw_to_der};
 pub use key::{KeyError, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, default_scheme, schemes_of};
+pub(crate) use key::{spki_of_ec, spki_of_rsa};
 pub(crate) use roca::is_roca;
 
 /// Why a signature is not accepted.

@@ -1,11 +1,10 @@
 //! The structures of TPM 2.0 that evidence is made of (TPM 2.0 Library, part 2), as a TPM marshals them.
 
-use p256::pkcs8::EncodePublicKey as _;
 use rsa::BoxedUint;
 
 use crate::scheme::{HashAlg, Scheme};
 use crate::spki::Spki;
-use crate::verify::{EcdsaForm, PublicKey};
+use crate::verify::{EcdsaForm, PublicKey, spki_of_ec, spki_of_rsa};
 
 /// TPM_GENERATED_VALUE: what the TPM made itself begins with it, and a restricted key signs nothing else that does.
 const GENERATED: u32 = 0xff54_4347;
@@ -126,9 +125,7 @@ fn rsa(reader: &mut Reader<'_>) -> Result<Spki, StructureError> {
         given => given,
     };
     let modulus = BoxedUint::from_be_slice_vartime(reader.sized()?);
-    let key = rsa::RsaPublicKey::new(modulus, BoxedUint::from(exponent));
-    let der = key.ok().and_then(|key| key.to_public_key_der().ok());
-    checked(der.map(|der| der.into_vec()))
+    checked(spki_of_rsa(modulus, BoxedUint::from(exponent)).ok())
 }
 
 fn ecc(reader: &mut Reader<'_>) -> Result<Spki, StructureError> {
@@ -139,24 +136,20 @@ fn ecc(reader: &mut Reader<'_>) -> Result<Spki, StructureError> {
         reader.u16()?;
     }
     let (x, y) = (reader.sized()?, reader.sized()?);
-    let point = |width| Some([vec![4], padded(x, width)?, padded(y, width)?].concat());
-    let der = match curve {
-        CURVE_P256 => point(32)
-            .and_then(|point| p256::PublicKey::from_sec1_bytes(&point).ok())
-            .and_then(|key| key.to_public_key_der().ok()),
-        CURVE_P384 => point(48)
-            .and_then(|point| p384::PublicKey::from_sec1_bytes(&point).ok())
-            .and_then(|key| key.to_public_key_der().ok()),
+    let width = match curve {
+        CURVE_P256 => 32,
+        CURVE_P384 => 48,
         _ => return Err(StructureError::Algorithm),
     };
-    checked(der.map(|der| der.into_vec()))
+    let point = padded(x, width).zip(padded(y, width));
+    checked(point.and_then(|(x, y)| spki_of_ec(&x, &y).ok()))
 }
 
 /// Only keys that are verified with leave here.
-fn checked(der: Option<Vec<u8>>) -> Result<Spki, StructureError> {
-    let der = der.ok_or(StructureError::Key)?;
-    PublicKey::from_spki_der(&der).map_err(|_| StructureError::Key)?;
-    Ok(Spki::from_der(der))
+fn checked(spki: Option<Spki>) -> Result<Spki, StructureError> {
+    let spki = spki.ok_or(StructureError::Key)?;
+    PublicKey::from_spki_der(spki.der()).map_err(|_| StructureError::Key)?;
+    Ok(spki)
 }
 
 /// Skips TPMT_RSA_SCHEME or TPMT_ECC_SCHEME.

@@ -12,7 +12,7 @@ use crate::json::{self, JsonError};
 use crate::scheme::Scheme;
 use crate::spki::Spki;
 use crate::trust::jwk;
-use crate::verify::{KeyError, PublicKey, is_roca};
+use crate::verify::{KeyError, PublicKey, is_roca, spki_of_ec, spki_of_rsa};
 
 /// Why a JSON Web Key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -184,33 +184,28 @@ impl Members {
     }
 
     fn spki(&self) -> Result<Spki, JwkError> {
-        let malformed = |_| JwkError::Key(KeyError::Malformed);
-        let der = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("EC", Some("P-256")) => {
-                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&self.point(32)?);
-                key.map_err(malformed)?.to_public_key_der()
-            }
-            ("EC", Some("P-384")) => {
-                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&self.point(48)?);
-                key.map_err(malformed)?.to_public_key_der()
-            }
-            ("OKP", Some("Ed25519")) => {
-                let x: [u8; 32] = bytes("x", self.x.as_deref())?
-                    .try_into()
-                    .map_err(|_| JwkError::Encoding("x"))?;
-                let key = ed25519_dalek::VerifyingKey::from_bytes(&x);
-                key.map_err(malformed)?.to_public_key_der()
-            }
-            ("RSA", _) => self.rsa()?.to_public_key_der(),
-            ("EC" | "OKP", None) => return Err(JwkError::Missing("crv")),
-            (kty, crv) => return Err(JwkError::Unknown(shown(kty, crv))),
-        };
-        let der = der.map_err(|_| JwkError::Key(KeyError::Malformed))?;
-        Ok(Spki::from_der(der.into_vec()))
+        match (self.kty.as_str(), self.crv.as_deref()) {
+            ("EC", Some("P-256")) => self.ec(32),
+            ("EC", Some("P-384")) => self.ec(48),
+            ("OKP", Some("Ed25519")) => self.ed25519(),
+            ("RSA", _) => self.rsa(),
+            ("EC" | "OKP", None) => Err(JwkError::Missing("crv")),
+            (kty, crv) => Err(JwkError::Unknown(shown(kty, crv))),
+        }
     }
 
-    /// Uncompressed (SEC 1 section 2.3.3). RFC 7518 section 6.2.1.2: coordinates have the curve's full width.
-    fn point(&self, width: usize) -> Result<Vec<u8>, JwkError> {
+    fn ed25519(&self) -> Result<Spki, JwkError> {
+        let malformed = JwkError::Key(KeyError::Malformed);
+        let x: [u8; 32] = bytes("x", self.x.as_deref())?
+            .try_into()
+            .map_err(|_| JwkError::Encoding("x"))?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&x).ok();
+        let der = key.and_then(|key| key.to_public_key_der().ok());
+        Ok(Spki::from_der(der.ok_or(malformed)?.into_vec()))
+    }
+
+    /// RFC 7518 section 6.2.1.2: coordinates have the curve's full width.
+    fn ec(&self, width: usize) -> Result<Spki, JwkError> {
         let coordinate = |name, text| {
             let bytes = bytes(name, text)?;
             match bytes.len() == width {
@@ -220,10 +215,10 @@ impl Members {
         };
         let x = coordinate("x", self.x.as_deref())?;
         let y = coordinate("y", self.y.as_deref())?;
-        Ok([&[4], x.as_slice(), &y].concat())
+        Ok(spki_of_ec(&x, &y)?)
     }
 
-    fn rsa(&self) -> Result<rsa::RsaPublicKey, JwkError> {
+    fn rsa(&self) -> Result<Spki, JwkError> {
         let number = |name, text| {
             let bytes = bytes(name, text)?;
             match bytes.first() {
@@ -236,7 +231,7 @@ impl Members {
             return Err(JwkError::Roca);
         }
         let e = number("e", self.e.as_deref())?;
-        rsa::RsaPublicKey::new(n, e).map_err(|_| JwkError::Key(KeyError::Malformed))
+        Ok(spki_of_rsa(n, e)?)
     }
 }
 

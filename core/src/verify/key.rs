@@ -2,11 +2,14 @@
 
 use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION};
 use const_oid::db::rfc8410::ID_ED_25519;
+use p256::pkcs8::EncodePublicKey as _;
+use rsa::BoxedUint;
 use rsa::traits::PublicKeyParts as _;
 use spki::SubjectPublicKeyInfoRef;
 use spki::der::Decode as _;
 
 use crate::scheme::Scheme;
+use crate::spki::Spki;
 
 /// Smallest RSA modulus in bits.
 pub const RSA_BITS_MIN: usize = 2048;
@@ -100,6 +103,30 @@ pub fn default_scheme(spki_der: &[u8]) -> Result<Scheme, KeyError> {
     Ok(PublicKey::from_spki_der(spki_der)?.default_scheme())
 }
 
+/// The key with these coordinates, in the full width of its curve: P-256 or P-384.
+pub(crate) fn spki_of_ec(x: &[u8], y: &[u8]) -> Result<Spki, KeyError> {
+    // That the point lies on the curve is checked with it.
+    let point = [&[UNCOMPRESSED], x, y].concat();
+    let der = match (x.len(), y.len()) {
+        (32, 32) => p256::PublicKey::from_sec1_bytes(&point)
+            .ok()
+            .and_then(|key| key.to_public_key_der().ok()),
+        (48, 48) => p384::PublicKey::from_sec1_bytes(&point)
+            .ok()
+            .and_then(|key| key.to_public_key_der().ok()),
+        _ => None,
+    };
+    let der = der.ok_or(KeyError::Malformed)?;
+    Ok(Spki::from_der(der.into_vec()))
+}
+
+/// The key with this modulus and exponent.
+pub(crate) fn spki_of_rsa(n: BoxedUint, e: BoxedUint) -> Result<Spki, KeyError> {
+    let key = rsa::RsaPublicKey::new(n, e).map_err(|_| KeyError::Malformed)?;
+    let der = key.to_public_key_der().map_err(|_| KeyError::Malformed)?;
+    Ok(Spki::from_der(der.into_vec()))
+}
+
 fn from_ec(spki: SubjectPublicKeyInfoRef<'_>) -> Result<PublicKey, KeyError> {
     let curve = spki
         .algorithm
@@ -149,7 +176,6 @@ fn from_ed25519(spki: SubjectPublicKeyInfoRef<'_>) -> Result<PublicKey, KeyError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use p256::pkcs8::EncodePublicKey as _;
 
     fn p256_spki() -> Vec<u8> {
         let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();

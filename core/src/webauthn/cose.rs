@@ -1,9 +1,9 @@
 //! Public keys as authenticators write them (RFC 9052 section 7, RFC 9053 section 7.1).
 
 use ciborium::Value;
-use p256::pkcs8::EncodePublicKey as _;
 
 use crate::spki::Spki;
+use crate::verify::spki_of_ec;
 
 /// The key cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +36,8 @@ pub(super) fn public_key(key: &Value) -> Result<Spki, CoseError> {
     if (members.integer(KTY)?, members.integer(CRV)?) != (EC2, P256) {
         return Err(CoseError::Malformed);
     }
-    // SEC 1 section 2.3.3: an uncompressed point. That it lies on the curve is checked with it.
-    let point = [&[4], members.coordinate(X)?, members.coordinate(Y)?].concat();
-    let key = p256::PublicKey::from_sec1_bytes(&point).map_err(|_| CoseError::Malformed)?;
-    let spki = key.to_public_key_der().map_err(|_| CoseError::Malformed)?;
-    Ok(Spki::from_der(spki.into_vec()))
+    let spki = spki_of_ec(members.coordinate(X)?, members.coordinate(Y)?);
+    spki.map_err(|_| CoseError::Malformed)
 }
 
 struct Members<'v>(&'v [(Value, Value)]);
