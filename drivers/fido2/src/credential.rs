@@ -57,13 +57,17 @@ impl Credential {
             challenge: decode(&file.challenge)?,
         })
     }
+}
 
-    /// Whether the attestation holds, and who vouches for the key by it.
-    pub(crate) fn attested(&self, roots: &[Certificate]) -> Result<Attestation, AttestationError> {
-        let now = Timestamp::from_unix_millis(unix_millis());
-        let makers = Makers { roots, now };
-        Attestation::verify(&self.attestation, &self.challenge, RP_ID, makers)
-    }
+/// Whether an attestation object holds, given for `challenge`, and who vouches for the key by it.
+pub(crate) fn attested(
+    object: &[u8],
+    challenge: &[u8],
+    roots: &[Certificate],
+) -> Result<Attestation, AttestationError> {
+    let now = Timestamp::from_unix_millis(unix_millis());
+    let makers = Makers { roots, now };
+    Attestation::verify(object, challenge, RP_ID, makers)
 }
 
 fn unix_millis() -> i64 {

@@ -2,22 +2,22 @@
 
 use ciborium::Value;
 use ctap_hid_fido2::fidokey::MakeCredentialArgsBuilder;
-use ctap_hid_fido2::fidokey::make_credential::Attestation;
+use ctap_hid_fido2::fidokey::make_credential::Attestation as Made;
 use ctap_hid_fido2::public_key_credential_user_entity::PublicKeyCredentialUserEntity;
-use sealwright_core::webauthn::RP_ID;
+use sealwright_core::webauthn::{Attestation, RP_ID};
 use sealwright_driver_api::{DriverError, ErrorClass, SignContext};
 use x509_cert::Certificate;
 
 use crate::call::touched;
-use crate::credential::Credential;
+use crate::credential::{self, Credential};
 use crate::device::Device;
 
-/// Has the security key make a key, for `name`, which some of them show.
+/// Has the security key make a key, for `name`, which some of them show. With what it says of the key, which holds.
 pub(crate) fn make(
     device: &Device,
     ctx: &SignContext<'_>,
     (name, pin, roots): (&str, Option<&str>, &[Certificate]),
-) -> Result<Credential, DriverError> {
+) -> Result<(Credential, Attestation), DriverError> {
     let what = format!("{}: making {name}", device.name);
     let broken = |why: String| {
         DriverError::new(
@@ -39,25 +39,24 @@ pub(crate) fn make(
         let made = device.key.make_credential_with_args(&args);
         made.map_err(|e| e.to_string())
     })?;
-    let attestation = object(&made).map_err(|e| broken(e.to_string()))?;
-    let mut credential = Credential {
-        id: made.credential_descriptor.id,
-        spki: sealwright_core::spki::Spki::from_der(Vec::new()),
-        attestation,
-        challenge,
-    };
-    let verified = credential
-        .attested(roots)
-        .map_err(|e| broken(e.to_string()))?;
-    if verified.credential.id != credential.id {
+    let object = object(&made).map_err(|e| broken(e.to_string()))?;
+    let attested = credential::attested(&object, &challenge, roots);
+    let attested = attested.map_err(|e| broken(e.to_string()))?;
+    let id = made.credential_descriptor.id;
+    if attested.credential.id != id {
         return Err(broken("its attestation is of another key".to_owned()));
     }
-    credential.spki = verified.credential.spki;
-    Ok(credential)
+    let credential = Credential {
+        id,
+        spki: attested.credential.spki.clone(),
+        attestation: object,
+        challenge,
+    };
+    Ok((credential, attested))
 }
 
 /// The attestation object (WebAuthn section 6.5.4), which the library has taken apart.
-fn object(made: &Attestation) -> Result<Vec<u8>, ciborium::ser::Error<std::io::Error>> {
+fn object(made: &Made) -> Result<Vec<u8>, ciborium::ser::Error<std::io::Error>> {
     let text = |text: &str| Value::Text(text.to_owned());
     let mut statement = Vec::new();
     if made.fmt != "none" {

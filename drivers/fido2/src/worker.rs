@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ctap_hid_fido2::fidokey::GetAssertionArgsBuilder;
 use sealwright_core::verify::verify_message;
-use sealwright_core::webauthn::{Assertion, Demand, RP_ID, Vouching};
+use sealwright_core::webauthn::{Assertion, Attestation, Demand, RP_ID, Vouching};
 use sealwright_driver_api::{
     DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription, KeyDriver, KeySpec, KeyUri,
     Scheme, SignContext, SignInput, SignRequest, Signature,
@@ -12,7 +12,7 @@ use sealwright_driver_api::{
 use sealwright_driver_host::ObjectName;
 
 use crate::call::touched;
-use crate::credential::Credential;
+use crate::credential::{self, Credential};
 use crate::device::Device;
 use crate::fault::{self, fault};
 use crate::token::Shared;
@@ -43,18 +43,15 @@ impl Worker {
         &self,
         object: &ObjectName,
         credential: &Credential,
+        attestation: &Attestation,
     ) -> Result<KeyDescription, DriverError> {
-        let attested = credential.attested(&self.shared.roots).map_err(|e| {
-            let detail = format!("{}: its attestation does not hold: {e}", object.as_str());
-            DriverError::new(ErrorClass::KeyMissing, "", detail)
-        })?;
-        let (evidence, by) = match attested.by {
+        let (evidence, by) = match attestation.by {
             Vouching::Nobody => (EvidenceGrade::None, "nobody"),
             Vouching::Itself => (EvidenceGrade::None, "itself"),
             Vouching::UnknownMaker => (EvidenceGrade::Claimed, "unknown maker"),
             Vouching::Maker => (EvidenceGrade::Claimed, "maker"),
         };
-        let aaguid = attested.credential.aaguid;
+        let aaguid = attestation.credential.aaguid;
         let aaguid: String = aaguid.iter().map(|byte| format!("{byte:02x}")).collect();
         let claims = [("attested_by", by.to_owned()), ("aaguid", aaguid)];
         Ok(KeyDescription {
@@ -97,7 +94,12 @@ impl KeyDriver for Worker {
         let object = self.shared.address.object(uri)?;
         let credential = self.read(&object)?;
         probe(&self.find()?, object.as_str(), &credential)?;
-        self.describe_key(&object, &credential)
+        let (said, challenge) = (&credential.attestation, &credential.challenge);
+        let attested = credential::attested(said, challenge, &self.shared.roots).map_err(|e| {
+            let detail = format!("{}: its attestation does not hold: {e}", object.as_str());
+            DriverError::new(ErrorClass::KeyMissing, "", detail)
+        })?;
+        self.describe_key(&object, &credential, &attested)
     }
 
     fn sign(
@@ -187,12 +189,12 @@ impl Generate for Worker {
             .transpose()?;
         let pin = shown.as_ref().map(|pin| pin.as_str());
         let name = object.as_str();
-        let credential = register::make(&device, ctx, (name, pin, &self.shared.roots))?;
+        let (credential, attested) = register::make(&device, ctx, (name, pin, &self.shared.roots))?;
         let bytes = credential.to_bytes().map_err(|e| {
             DriverError::bad_request(format!("{name}: the key cannot be written: {e}"))
         })?;
         // A crash before this loses a key that nobody knows of yet.
         self.shared.files.add(&object, &bytes)?;
-        self.describe_key(&object, &credential)
+        self.describe_key(&object, &credential, &attested)
     }
 }
