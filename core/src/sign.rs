@@ -48,12 +48,7 @@ pub enum Signature {
     /// ECDSA: r‖s at fixed width; Ed25519: 64 bytes; RSA: modulus length.
     Raw(Vec<u8>),
     /// A FIDO2 assertion: the key signed `authenticator_data ‖ client_data_hash`.
-    WebAuthn {
-        /// DER signature.
-        signature: Vec<u8>,
-        /// authenticatorData as the device gave it.
-        authenticator_data: Vec<u8>,
-    },
+    WebAuthn(Assertion),
 }
 
 /// The digest that was permitted is not the digest of the message at hand.
@@ -227,21 +222,11 @@ impl Unverified {
         let scheme = permit.scheme();
         let encoded = match (self.signature, scheme.assertion()) {
             (Signature::Raw(raw), None) => verify_raw(verifier, &permit, &input, raw),
-            (
-                Signature::WebAuthn {
-                    signature,
-                    authenticator_data,
-                },
-                Some(demand),
-            ) => {
-                let assertion = Assertion {
-                    authenticator_data,
-                    signature,
-                };
+            (Signature::WebAuthn(assertion), Some(demand)) => {
                 verify_assertion(verifier, &permit, &input, (&assertion, demand))
             }
             (Signature::Raw(_), Some(_)) => Err(BadSignature::NoAssertion),
-            (Signature::WebAuthn { .. }, None) => Err(BadSignature::WebAuthn),
+            (Signature::WebAuthn(_), None) => Err(BadSignature::WebAuthn),
         };
         match encoded {
             Ok(encoded) => Ok(VerifiedSignature { permit, encoded }),

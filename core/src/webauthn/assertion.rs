@@ -1,5 +1,7 @@
 //! An assertion as a signature: how it is written, and the six steps by which it is verified.
 
+use serde::{Deserialize, Serialize};
+
 use super::authenticator_data::{AuthenticatorData, DataError};
 use crate::digest::Sha256Digest;
 
@@ -7,13 +9,13 @@ use crate::digest::Sha256Digest;
 /// big-endian, then the authenticator's signature: ECDSA in DER.
 const MAGIC: [u8; 4] = *b"SWA1";
 
-/// What a FIDO2 key returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a FIDO2 key returned. The wire to a driver carries the fields in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assertion {
-    /// authenticatorData as it was signed.
-    pub authenticator_data: Vec<u8>,
     /// The signature, ECDSA in DER.
     pub signature: Vec<u8>,
+    /// authenticatorData as it was signed.
+    pub authenticator_data: Vec<u8>,
 }
 
 /// What has to be true of whoever was at the authenticator.

@@ -132,7 +132,7 @@ impl LogSigner {
             .await?;
         let raw = match signature {
             Signature::Raw(raw) => raw,
-            Signature::WebAuthn { .. } => {
+            Signature::WebAuthn(_) => {
                 return Err(CheckpointError::LogKey(
                     "it answers with WebAuthn assertions".to_owned(),
                 ));

@@ -228,6 +228,7 @@ pub fn write<T: Serialize>(stream: &mut impl Write, frame: &T) -> Result<(), Wir
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sealwright_core::webauthn::Assertion;
 
     fn request() -> ToDriver {
         let key = "pkcs11:object=release".parse().unwrap();
@@ -262,6 +263,16 @@ mod tests {
             read::<ToDriver>(&mut stream),
             Err(WireError::Closed)
         ));
+    }
+
+    #[test]
+    fn an_assertion_is_its_signature_and_then_its_data() {
+        let assertion = Assertion {
+            signature: vec![9],
+            authenticator_data: vec![7, 8],
+        };
+        let bytes = encode(&Signature::WebAuthn(assertion)).unwrap();
+        assert_eq!(bytes[4..], [1, 1, 9, 2, 7, 8]);
     }
 
     #[test]

@@ -157,10 +157,7 @@ fn checked(
     let answer = answer.ok_or("it gave no assertion")?;
     let bytes = answer.to_bytes().map_err(|e| e.to_string())?;
     verify_message(credential.spki.der(), scheme, &[message], &bytes).map_err(|e| e.to_string())?;
-    Ok(Signature::WebAuthn {
-        signature: answer.signature,
-        authenticator_data: answer.authenticator_data,
-    })
+    Ok(Signature::WebAuthn(answer))
 }
 
 fn demand(scheme: Scheme) -> Result<Demand, DriverError> {

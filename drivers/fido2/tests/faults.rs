@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sealwright_core::verify::verify_message;
-use sealwright_core::webauthn::Assertion;
 use sealwright_driver_api::conformance::{Failure, OverWire, Reaction, SLACK, Subject};
 use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{KeySpec, Scheme, SignInput, SignRequest, Signature, Task};
@@ -112,16 +111,8 @@ fn check(what: &str, spki: &[u8], task: &Task, answered: Result<Answer, Failure>
 }
 
 fn verify(what: &str, spki: &[u8], scheme: Scheme, answer: Answer) {
-    let Answer::Signature(Signature::WebAuthn {
-        signature,
-        authenticator_data,
-    }) = answer
-    else {
+    let Answer::Signature(Signature::WebAuthn(assertion)) = answer else {
         panic!("{what}: {answer:?}");
-    };
-    let assertion = Assertion {
-        authenticator_data,
-        signature,
     };
     let bytes = assertion.to_bytes().unwrap();
     verify_message(spki, scheme, &[b"m"], &bytes).unwrap_or_else(|e| panic!("{what}: {e}"));

@@ -11,7 +11,6 @@ use sealwright_core::approval::{FILE_MAX, read_statement};
 use sealwright_core::dsse::Pae;
 use sealwright_core::statement::PAYLOAD_TYPE;
 use sealwright_core::verify::encode_raw;
-use sealwright_core::webauthn::Assertion;
 use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{
     DriverError, KeyUri, Scheme, SignInput, SignRequest, Signature, Task, Token,
@@ -54,14 +53,7 @@ pub(crate) fn run(token: &dyn Token, uri: KeyUri) -> Result<Approved, HostError>
     };
     let signature = match ask(token, &Task::Sign(request))? {
         Answer::Signature(Signature::Raw(raw)) => encode_raw(scheme, raw).map_err(refused)?,
-        Answer::Signature(Signature::WebAuthn {
-            signature,
-            authenticator_data,
-        }) => {
-            let assertion = Assertion {
-                authenticator_data,
-                signature,
-            };
+        Answer::Signature(Signature::WebAuthn(assertion)) => {
             assertion.to_bytes().map_err(refused)?
         }
         _ => return Err(refused("the driver gave no signature").into()),

@@ -163,17 +163,7 @@ pub(super) fn verified(
 ) -> Result<Vec<u8>, Unmet> {
     let raw = match (answer, scheme.assertion()) {
         (Answer::Signature(Signature::Raw(raw)), None) => raw,
-        (
-            Answer::Signature(Signature::WebAuthn {
-                signature,
-                authenticator_data,
-            }),
-            Some(_),
-        ) => {
-            let assertion = Assertion {
-                authenticator_data,
-                signature,
-            };
+        (Answer::Signature(Signature::WebAuthn(assertion)), Some(_)) => {
             return assertion_verified(spki, scheme, message, &assertion);
         }
         (answer, _) => {
