@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::DEFAULT_MAX_MESSAGE;
+use crate::{DEFAULT_MAX_MESSAGE, DriverError};
 
 /// One configured token. The file's stem is the token's name; relative paths begin at the file's folder.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -86,6 +87,13 @@ impl TokenConfig {
         config.make_absolute(path.parent().unwrap_or(Path::new(".")));
         config.check().map_err(invalid)?;
         Ok(config)
+    }
+
+    /// The driver's own section.
+    pub fn driver_section<T: DeserializeOwned>(&self) -> Result<T, DriverError> {
+        let read = self.driver.clone().try_into();
+        let name = &self.name;
+        read.map_err(|e| DriverError::config(format!("tokens/{name}.toml, section [driver]: {e}")))
     }
 
     fn make_absolute(&mut self, base: &Path) {

@@ -53,7 +53,7 @@ pub fn open(config: &TokenConfig, secrets: &Secrets) -> Result<Box<dyn Token>, D
 /// What the driver needs to touch besides its `state_dir`. A security key that is plugged in again gets another node, so
 /// this is the folder of all of them; which devices a process may open is for the unit's `DeviceAllow=char-hidraw`.
 pub fn sandbox(config: &TokenConfig) -> Result<Sandbox, DriverError> {
-    let mut read = settings::Settings::from_config(config)?.makers;
+    let mut read = config.driver_section::<settings::Settings>()?.makers;
     read.push("/run/udev".into());
     Ok(Sandbox {
         read,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use sealwright_driver_api::{DriverError, TokenConfig};
+use sealwright_driver_api::DriverError;
+use sealwright_driver_host::pem_chain;
 use serde::Deserialize;
 use x509_cert::Certificate;
 
@@ -16,22 +17,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads and checks the section.
-    pub(crate) fn from_config(config: &TokenConfig) -> Result<Self, DriverError> {
-        let read: Result<Self, _> = config.driver.clone().try_into();
-        let name = &config.name;
-        read.map_err(|e| DriverError::config(format!("tokens/{name}.toml, section [driver]: {e}")))
-    }
-
     /// The makers' roots.
     pub(crate) fn roots(&self) -> Result<Vec<Certificate>, DriverError> {
         let mut roots = Vec::new();
         for path in &self.makers {
-            let bad =
-                |why: String| DriverError::config(format!("makers: {}: {why}", path.display()));
-            let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-            let chain = Certificate::load_pem_chain(&pem).map_err(|e| bad(e.to_string()))?;
-            roots.extend(chain);
+            roots.extend(pem_chain("makers:", path)?);
         }
         Ok(roots)
     }

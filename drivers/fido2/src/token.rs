@@ -33,7 +33,7 @@ pub(crate) struct SecurityKey {
 impl SecurityKey {
     /// Finds the security key and reads the descriptor. Shows no PIN.
     pub(crate) fn open(config: &TokenConfig, secrets: Secrets) -> Result<Self, DriverError> {
-        let roots = Settings::from_config(config)?.roots()?;
+        let roots = config.driver_section::<Settings>()?.roots()?;
         let device = Device::find(&config.serial)?;
         let mut schemes = vec![Scheme::WebAuthnP256Sha256];
         if secrets.is_configured() {

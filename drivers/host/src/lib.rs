@@ -28,6 +28,7 @@ mod key_files;
 mod listen;
 mod login_mark;
 mod named;
+mod pem;
 mod reader;
 mod replies;
 mod sandbox;
@@ -49,6 +50,7 @@ use sealwright_driver_api::{DriverError, Token, TokenConfig};
 pub use key_files::KeyFiles;
 pub use login_mark::LOGIN_MARK;
 pub use named::{Address, ObjectName};
+pub use pem::pem_chain;
 pub use sandbox::Sandbox;
 pub use secrets::{CREDENTIAL_MAX, Secret, Secrets};
 

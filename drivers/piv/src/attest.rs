@@ -5,7 +5,7 @@ use std::path::Path;
 use sealwright_driver_api::{
     Bytes, DriverError, ErrorClass, Nonce, PivStatement, RawEvidence, Statement, TokenIdentity,
 };
-use x509_cert::Certificate;
+use sealwright_driver_host::pem_chain;
 use x509_cert::der::Encode as _;
 use yubikey::piv::SlotId;
 use yubikey::{ObjectId, Version};
@@ -69,10 +69,8 @@ pub(crate) fn maker_chain(file: Option<&Path>) -> Result<Vec<Bytes>, DriverError
     let Some(path) = file else {
         return Ok(Vec::new());
     };
-    let bad = |why: String| DriverError::config(format!("maker_chain {}: {why}", path.display()));
-    let text = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-    let chain = Certificate::load_pem_chain(&text).map_err(|e| bad(e.to_string()))?;
+    let chain = pem_chain("maker_chain", path)?;
     let ders = chain.iter().map(|one| one.to_der().map(Bytes));
-    ders.collect::<Result<_, _>>()
-        .map_err(|e| bad(e.to_string()))
+    let ders: Result<_, _> = ders.collect();
+    ders.map_err(|e| DriverError::config(format!("maker_chain {}: {e}", path.display())))
 }

@@ -58,7 +58,7 @@ pub fn open(config: &TokenConfig, secrets: &Secrets) -> Result<Box<dyn Token>, D
 /// What the driver needs to touch besides its `state_dir`: the files that its configuration names. pcscd is reached by a
 /// socket.
 pub fn sandbox(config: &TokenConfig) -> Result<Sandbox, DriverError> {
-    let settings = settings::Settings::from_config(config)?;
+    let settings = config.driver_section::<settings::Settings>()?;
     Ok(Sandbox {
         read: settings.files().map(PathBuf::from).collect(),
         ..Sandbox::default()

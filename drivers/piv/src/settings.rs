@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use sealwright_driver_api::{DriverError, TokenConfig};
 use serde::Deserialize;
 use yubikey::{PinPolicy, TouchPolicy};
 
@@ -55,13 +54,6 @@ impl Settings {
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         let files = [&self.management_key, &self.maker_chain];
         files.into_iter().flatten().map(PathBuf::as_path)
-    }
-
-    /// Reads and checks the section.
-    pub(crate) fn from_config(config: &TokenConfig) -> Result<Self, DriverError> {
-        let read: Result<Self, _> = config.driver.clone().try_into();
-        let name = &config.name;
-        read.map_err(|e| DriverError::config(format!("tokens/{name}.toml, section [driver]: {e}")))
     }
 }
 

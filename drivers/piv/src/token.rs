@@ -34,7 +34,7 @@ pub(crate) struct YubiKeyToken {
 impl YubiKeyToken {
     /// Finds the card and reads the descriptor. Shows no PIN.
     pub(crate) fn open(config: &TokenConfig, secrets: Secrets) -> Result<Self, DriverError> {
-        let settings = Settings::from_config(config)?;
+        let settings = config.driver_section::<Settings>()?;
         let serial: u32 = config.serial.parse().map_err(|_| {
             DriverError::config(format!(
                 "tokens/{}.toml: serial = {:?} is no number of a YubiKey; `ykman list` shows it",

@@ -62,7 +62,7 @@ pub fn open(config: &TokenConfig, secrets: &Secrets) -> Result<Box<dyn Token>, D
 
 /// What the driver needs to touch besides its `state_dir`: the device node.
 pub fn sandbox(config: &TokenConfig) -> Result<Sandbox, DriverError> {
-    let write = match settings::Settings::from_config(config)?.tcti {
+    let write = match config.driver_section::<settings::Settings>()?.tcti {
         settings::Tcti::Device(path) => vec![path],
         settings::Tcti::Swtpm { .. } => Vec::new(),
     };

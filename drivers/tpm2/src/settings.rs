@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sealwright_driver_api::{DriverError, TokenConfig};
 use serde::Deserialize;
 use tss_esapi::tcti_ldr::TctiNameConf;
 
@@ -47,18 +46,6 @@ pub(crate) enum Tcti {
         /// Its command port.
         port: u16,
     },
-}
-
-impl Settings {
-    /// Reads and checks the section.
-    pub(crate) fn from_config(config: &TokenConfig) -> Result<Self, DriverError> {
-        config.driver.clone().try_into().map_err(|e| {
-            DriverError::config(format!(
-                "tokens/{}.toml, section [driver]: {e}",
-                config.name
-            ))
-        })
-    }
 }
 
 impl Tcti {

@@ -45,7 +45,7 @@ impl Tpm {
     /// Connects and reads the descriptor.
     pub(crate) fn open(config: &TokenConfig, credential: Credential) -> Result<Self, DriverError> {
         let shared = Shared {
-            settings: Settings::from_config(config)?,
+            settings: config.driver_section::<Settings>()?,
             address: Address::of(KIND, config),
             credential,
             store: KeyStore::open(&config.state_dir)?,
