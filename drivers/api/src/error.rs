@@ -56,6 +56,11 @@ impl DriverError {
         Self::new(ErrorClass::BadRequest, "", detail)
     }
 
+    /// The device cannot do this.
+    pub fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Unsupported, "", detail)
+    }
+
     /// The configuration is wrong.
     pub fn config(detail: impl Into<String>) -> Self {
         Self::new(ErrorClass::Config, "", detail)

@@ -198,7 +198,7 @@ pub trait Attest {
     /// The answer to a challenge that the evidence calls for; see [`sealwright_core::evidence::Document::activation`].
     fn activate(&mut self, _: &Challenge) -> Result<Vec<u8>, DriverError> {
         let detail = "this token's evidence calls for no challenge";
-        Err(DriverError::new(ErrorClass::Unsupported, "", detail))
+        Err(DriverError::unsupported(detail))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::wire::Answer;
 use crate::{
-    Attest, Challenge, DriverError, ErrorClass, KeyDriver, KeySpec, KeyUri, Nonce, Sha256Digest,
-    SignContext, SignRequest,
+    Attest, Challenge, DriverError, KeyDriver, KeySpec, KeyUri, Nonce, Sha256Digest, SignContext,
+    SignRequest,
 };
 
 /// What a device is asked for, with everything it needs.
@@ -39,7 +39,7 @@ impl Task {
             Self::Generate(spec) => {
                 let generator = driver.generator().ok_or_else(|| {
                     let detail = "this token makes no keys; make one with its maker's tools";
-                    DriverError::new(ErrorClass::Unsupported, "", detail)
+                    DriverError::unsupported(detail)
                 })?;
                 generator.generate(spec, ctx).map(Answer::Key)
             }
@@ -47,7 +47,7 @@ impl Task {
             Self::Destroy(key, spki_sha256) => {
                 let destroyer = driver.destroyer().ok_or_else(|| {
                     let detail = "this token destroys no keys; do it with its maker's tools";
-                    DriverError::new(ErrorClass::Unsupported, "", detail)
+                    DriverError::unsupported(detail)
                 })?;
                 let destroyed = destroyer.destroy(key, spki_sha256);
                 destroyed.map(|()| Answer::Destroyed)
@@ -62,6 +62,6 @@ impl Task {
 fn attester(driver: &mut dyn KeyDriver) -> Result<&mut dyn Attest, DriverError> {
     driver.attester().ok_or_else(|| {
         let detail = "this token gives no evidence of a key's origin";
-        DriverError::new(ErrorClass::Unsupported, "", detail)
+        DriverError::unsupported(detail)
     })
 }

@@ -165,7 +165,7 @@ fn demand(scheme: Scheme) -> Result<Demand, DriverError> {
         let detail = format!(
             "a security key makes no {scheme} signatures: it signs authenticator data, schemes webauthn-p256-sha256 and webauthn-p256-sha256-uv"
         );
-        DriverError::new(ErrorClass::Unsupported, "", detail)
+        DriverError::unsupported(detail)
     })
 }
 

@@ -5,7 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use sealwright_driver_api::{Certificates, DriverError, ErrorClass, KeyDriver, KeyUri, Token};
+use sealwright_driver_api::{Certificates, DriverError, KeyDriver, KeyUri, Token};
 use x509_cert::Certificate;
 use x509_cert::der::pem::LineEnding;
 use x509_cert::der::{Decode as _, Encode as _, EncodePem as _};
@@ -22,7 +22,7 @@ pub(crate) fn show(token: &dyn Token, uri: &KeyUri) -> Result<ExitCode, HostErro
     let pem = certificate.and_then(|certificate| certificate.to_pem(LineEnding::LF));
     let pem = pem.map_err(|e| {
         let detail = format!("what the token keeps beside {uri} is no certificate: {e}");
-        DriverError::new(ErrorClass::Unsupported, "", detail)
+        DriverError::unsupported(detail)
     })?;
     let printed = std::io::stdout().lock().write_all(pem.as_bytes());
     printed.map_err(HostError::Print)?;
@@ -54,7 +54,7 @@ fn given() -> Result<Vec<u8>, HostError> {
 fn ability(worker: &mut dyn KeyDriver) -> Result<&mut dyn Certificates, DriverError> {
     let refused = || {
         let detail = "this kind of token keeps no certificates";
-        DriverError::new(ErrorClass::Unsupported, "", detail)
+        DriverError::unsupported(detail)
     };
     worker.certificates().ok_or_else(refused)
 }

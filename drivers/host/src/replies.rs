@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sealwright_driver_api::wire::{self, Answer, FromDriver, Hello, WireError};
-use sealwright_driver_api::{DriverError, ErrorClass, Progress, ProgressSink};
+use sealwright_driver_api::{DriverError, Progress, ProgressSink};
 
 /// How long the daemon may leave a frame unread before the connection counts as dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ fn too_large(frame: &FromDriver, error: &WireError) -> Option<Vec<u8>> {
         return None;
     };
     let detail = format!("the token's answer cannot be sent: {error}");
-    let result = Err(DriverError::new(ErrorClass::Unsupported, "", detail));
+    let result = Err(DriverError::unsupported(detail));
     wire::encode(&FromDriver::Reply { id: *id, result }).ok()
 }
 

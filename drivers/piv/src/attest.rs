@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sealwright_driver_api::{
-    Bytes, DriverError, ErrorClass, Nonce, PivStatement, RawEvidence, Statement, TokenIdentity,
+    Bytes, DriverError, Nonce, PivStatement, RawEvidence, Statement, TokenIdentity,
 };
 use sealwright_driver_host::pem_chain;
 use x509_cert::der::Encode as _;
@@ -40,7 +40,7 @@ pub(crate) fn attest(
             "it was imported, and a card attests only what it made itself".to_owned()
         };
         let detail = format!("the key in slot {:02x}: {why}", u8::from(slot));
-        return Err(DriverError::new(ErrorClass::Unsupported, "", detail));
+        return Err(DriverError::unsupported(detail));
     }
     let what = "reading its own certificate";
     let own = certificate::in_object(&card.object(what, OWN_CERTIFICATE)?)?;

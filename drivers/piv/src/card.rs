@@ -169,11 +169,9 @@ impl Card {
         let written = certificate.write(&mut self.card, slot, CertInfo::Uncompressed);
         written.map_err(|error| match error {
             // All that the crate tells of a full memory.
-            Error::GenericError | Error::SizeError => DriverError::new(
-                ErrorClass::Unsupported,
-                "",
-                format!("{what}: the card does not take it; it may be too long, or there is no room: delete certificates that nobody needs"),
-            ),
+            Error::GenericError | Error::SizeError => DriverError::unsupported(format!(
+                "{what}: the card does not take it; it may be too long, or there is no room: delete certificates that nobody needs"
+            )),
             error => fault(&what, error),
         })
     }
@@ -192,14 +190,10 @@ impl Card {
             Ok(_) => Err(DriverError::bad_request(format!(
                 "{what}: it holds a key already, which would be destroyed; choose an empty slot"
             ))),
-            Err(Error::NotSupported) => Err(DriverError::new(
-                ErrorClass::Unsupported,
-                "",
-                format!(
-                    "{what}: firmware {} cannot say whether the slot is empty; make the key with `ykman piv keys generate`",
-                    self.firmware()
-                ),
-            )),
+            Err(Error::NotSupported) => Err(DriverError::unsupported(format!(
+                "{what}: firmware {} cannot say whether the slot is empty; make the key with `ykman piv keys generate`",
+                self.firmware()
+            ))),
             Err(error) => Err(fault(&what, error)),
         }
     }

@@ -29,7 +29,7 @@ pub(crate) fn object_of(slot: SlotId) -> ObjectId {
 pub(crate) fn in_object(object: &[u8]) -> Result<Vec<u8>, DriverError> {
     let wrong = |why: &str| {
         let detail = format!("the card's object holds no certificate: {why}");
-        Err(DriverError::new(ErrorClass::Unsupported, "", detail))
+        Err(DriverError::unsupported(detail))
     };
     if object.is_empty() {
         let detail = "there is no certificate";

@@ -1,6 +1,6 @@
 //! What a card says of the key in a slot.
 
-use sealwright_driver_api::{DriverError, ErrorClass, EvidenceGrade, Scheme};
+use sealwright_driver_api::{DriverError, EvidenceGrade, Scheme};
 use spki::der::Encode as _;
 use yubikey::piv::{AlgorithmId, Origin, SlotAlgorithmId, SlotId, SlotMetadata};
 use yubikey::{PinPolicy, TouchPolicy};
@@ -23,7 +23,7 @@ impl SlotKey {
     pub(crate) fn of(id: SlotId, metadata: SlotMetadata) -> Result<Self, DriverError> {
         let unusable = |why: String| {
             let detail = format!("the key in slot {:02x} {why}", u8::from(id));
-            DriverError::new(ErrorClass::Unsupported, "", detail)
+            DriverError::unsupported(detail)
         };
         let SlotAlgorithmId::Asymmetric(algorithm) = metadata.algorithm else {
             return Err(unusable("is no key pair".to_owned()));

@@ -166,7 +166,7 @@ impl Generate for Worker {
                 "firmware {firmware} makes no {} keys (RSA: {} bits)",
                 spec.scheme, spec.rsa_bits
             );
-            DriverError::new(ErrorClass::Unsupported, "", detail)
+            DriverError::unsupported(detail)
         })?;
         card.generate(slot, algorithm, &self.shared.settings)?;
         let key = card.key(slot)?;

@@ -4,7 +4,7 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use der::{Decode, Encode};
 use sealwright_driver_api::{
-    Claims, DriverError, ErrorClass, EvidenceGrade, Exclusive, KeyDescription, KeyUri, Scheme,
+    Claims, DriverError, EvidenceGrade, Exclusive, KeyDescription, KeyUri, Scheme,
 };
 use x509_cert::Certificate;
 
@@ -54,7 +54,7 @@ pub(crate) fn spki_of(
 ) -> Result<Vec<u8>, Fault> {
     public_key(session, key, id)?.map_err(|why| {
         let detail = format!("key {uri}: {why}");
-        Fault::hopeless(DriverError::new(ErrorClass::Unsupported, "", detail))
+        Fault::hopeless(DriverError::unsupported(detail))
     })
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
-use sealwright_driver_api::{DriverError, ErrorClass, Scheme, SignInput, SignRequest, Signature};
+use sealwright_driver_api::{DriverError, Scheme, SignInput, SignRequest, Signature};
 
 use crate::address::Address;
 use crate::fault::Fault;
@@ -33,11 +33,7 @@ pub(crate) fn sign(
             "key {} is {:?} and does not sign {}",
             request.key, key.kind, request.scheme
         );
-        return Err(Fault::hopeless(DriverError::new(
-            ErrorClass::Unsupported,
-            "",
-            detail,
-        )));
+        return Err(Fault::hopeless(DriverError::unsupported(detail)));
     };
     let data = token_input(request.scheme, &request.input);
     let signature = lease
@@ -77,16 +73,12 @@ fn token_input(scheme: Scheme, input: &SignInput) -> Cow<'_, [u8]> {
 
 fn check_length(request: &SignRequest, signature: Vec<u8>) -> Result<Signature, DriverError> {
     match request.scheme.raw_signature_len() {
-        Some(want) if want != signature.len() => Err(DriverError::new(
-            ErrorClass::Unsupported,
-            "",
-            format!(
-                "the module returned {} bytes for {} with {}; PKCS#11 says {want}",
-                signature.len(),
-                request.scheme,
-                request.key
-            ),
-        )),
+        Some(want) if want != signature.len() => Err(DriverError::unsupported(format!(
+            "the module returned {} bytes for {} with {}; PKCS#11 says {want}",
+            signature.len(),
+            request.scheme,
+            request.key
+        ))),
         _ => Ok(Signature::Raw(signature)),
     }
 }

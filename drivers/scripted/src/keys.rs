@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
-use sealwright_driver_api::{DriverError, ErrorClass, HashAlg, Scheme, SignInput};
+use sealwright_driver_api::{DriverError, HashAlg, Scheme, SignInput};
 use serde::Deserialize;
 
 /// A kind of key.
@@ -31,7 +31,7 @@ impl Algorithm {
             (Scheme::Ed25519, _) => Ok(Self::Ed25519),
             (Scheme::WebAuthnP256Sha256 | Scheme::WebAuthnP256Sha256Uv, _) => {
                 let detail = format!("a scripted key makes no {scheme} signatures");
-                Err(DriverError::new(ErrorClass::Unsupported, "", detail))
+                Err(DriverError::unsupported(detail))
             }
             (_, 2048) => Ok(Self::Rsa2048),
             (_, 3072) => Ok(Self::Rsa3072),

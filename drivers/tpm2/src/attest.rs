@@ -180,7 +180,7 @@ fn marshalled(bytes: Result<Vec<u8>, Error>) -> Result<Bytes, Fault> {
 
 fn no_certificate() -> Fault {
     let detail = "this TPM holds no certificate of an RSA-2048 endorsement key, so nobody could tell it from another";
-    DriverError::new(ErrorClass::Unsupported, "", detail).into()
+    DriverError::unsupported(detail).into()
 }
 
 /// A TPM judges a challenge that is not its own in many words.

@@ -146,7 +146,7 @@ impl Device {
 
 fn unsupported(scheme: Scheme) -> Fault {
     let detail = format!("no TPM 2.0 signs with {scheme}");
-    DriverError::new(ErrorClass::Unsupported, "", detail).into()
+    DriverError::unsupported(detail).into()
 }
 
 /// A TPM judges a foreign or damaged blob in many words; they all mean the same to an operator.

@@ -67,11 +67,7 @@ impl Worker {
         let object = self.shared.address.object(uri)?;
         let blob = self.shared.store.read(&object)?;
         let key = SigningKey::of(&blob.public).map_err(|why| {
-            DriverError::new(
-                ErrorClass::Unsupported,
-                "",
-                format!("key {:?} cannot be used: {why}", object.as_str()),
-            )
+            DriverError::unsupported(format!("key {:?} cannot be used: {why}", object.as_str()))
         })?;
         Ok((object, blob, key))
     }
@@ -227,7 +223,7 @@ fn unsupported(spec: &KeySpec) -> DriverError {
         }
         other => format!("this TPM makes no {other} keys"),
     };
-    DriverError::new(ErrorClass::Unsupported, "", detail)
+    DriverError::unsupported(detail)
 }
 
 fn about(object: &ObjectName, mut error: DriverError) -> DriverError {
