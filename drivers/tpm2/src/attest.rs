@@ -52,14 +52,15 @@ fn first_der(bytes: &[u8]) -> Option<Vec<u8>> {
     value.to_der().ok()
 }
 
-/// Certifies the key of `blob`, whose auth value is `auth`, for `nonce`.
+/// Certifies the key of `blob`, whose auth value is `auth`, for `nonce`; `certificate` is the endorsement key's.
 pub(crate) fn certify(
     device: &mut Device,
+    certificate: Option<&[u8]>,
     blob: &Blob,
     auth: Auth,
     nonce: &Nonce,
 ) -> Result<Statement, Fault> {
-    let certificate = ek_certificate(device.context())?.ok_or_else(no_certificate)?;
+    let certificate = certificate.ok_or_else(no_certificate)?;
     device.make_all_room()?;
     let object = device.load(blob)?;
     let session = device.session();
@@ -70,7 +71,7 @@ pub(crate) fn certify(
     let (attest, signature) = certified?;
     flushed?;
     Ok(Statement::Tpm2Certify(Box::new(TpmStatement {
-        ek_certificate: Bytes(certificate),
+        ek_certificate: Bytes(certificate.to_vec()),
         attestation_key: marshalled(public.marshall())?,
         object: marshalled(blob.public.marshall())?,
         attest,

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealwright_driver_api::{
-    Descriptor, DriverError, EvidenceGrade, KeyDriver, Token, TokenConfig,
+    Descriptor, DriverError, EvidenceGrade, KeyDriver, Scheme, Token, TokenConfig, TokenIdentity,
 };
 
 use sealwright_driver_host::Address;
+use tss_esapi::Context;
 
 use crate::KIND;
 use crate::attest;
@@ -25,6 +26,35 @@ pub(crate) struct Shared {
     pub(crate) address: Address,
     pub(crate) credential: Credential,
     pub(crate) store: KeyStore,
+    pub(crate) known: Known,
+}
+
+/// What the TPM said of itself when the process began.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) identity: TokenIdentity,
+    pub(crate) ek_certificate: Option<Vec<u8>>,
+    schemes: Vec<Scheme>,
+}
+
+impl Known {
+    fn read(config: &TokenConfig, context: &mut Context) -> Result<Self, Fault> {
+        let ek_certificate = attest::ek_certificate(context)?;
+        let identity = TokenIdentity {
+            kind: KIND.to_owned(),
+            label: config.label.clone(),
+            // `Device::open` has compared it with the TPM's own.
+            serial: config.serial.clone(),
+            manufacturer: capability::manufacturer(context)?,
+            model: capability::model(context)?,
+            firmware: capability::firmware(context)?,
+        };
+        Ok(Self {
+            identity,
+            ek_certificate,
+            schemes: capability::schemes(context)?,
+        })
+    }
 }
 
 impl Shared {
@@ -44,14 +74,18 @@ pub(crate) struct Tpm {
 impl Tpm {
     /// Connects and reads the descriptor.
     pub(crate) fn open(config: &TokenConfig, credential: Credential) -> Result<Self, DriverError> {
+        let settings: Settings = config.driver_section()?;
+        let store = KeyStore::open(&config.state_dir)?;
+        let mut device = Device::open(&settings, &config.serial).map_err(|fault| fault.error)?;
+        let known = Known::read(config, device.context()).map_err(|fault| fault.error)?;
+        let descriptor = describe(config, &known);
         let shared = Shared {
-            settings: config.driver_section::<Settings>()?,
+            settings,
             address: Address::of(KIND, config),
             credential,
-            store: KeyStore::open(&config.state_dir)?,
+            store,
+            known,
         };
-        let mut device = shared.open_device().map_err(|fault| fault.error)?;
-        let descriptor = describe(config, &mut device).map_err(|fault| fault.error)?;
         Ok(Self {
             descriptor,
             shared: Arc::new(shared),
@@ -60,18 +94,17 @@ impl Tpm {
     }
 }
 
-fn describe(config: &TokenConfig, device: &mut Device) -> Result<Descriptor, Fault> {
-    let context = device.context();
-    let can_attest = attest::ek_certificate(context)?.is_some();
-    Ok(Descriptor {
-        kind: KIND.to_owned(),
-        label: config.label.clone(),
-        // `Device::open` has compared it with the TPM's own.
-        serial: config.serial.clone(),
-        manufacturer: capability::manufacturer(context)?,
-        model: capability::model(context)?,
+fn describe(config: &TokenConfig, known: &Known) -> Descriptor {
+    let identity = known.identity.clone();
+    let can_attest = known.ek_certificate.is_some();
+    Descriptor {
+        kind: identity.kind,
+        label: identity.label,
+        serial: identity.serial,
+        manufacturer: identity.manufacturer,
+        model: identity.model,
         sessions: 1,
-        schemes: capability::schemes(context)?,
+        schemes: known.schemes.clone(),
         max_message: config.max_message,
         needs_touch: false,
         can_generate: true,
@@ -82,7 +115,7 @@ fn describe(config: &TokenConfig, device: &mut Device) -> Result<Descriptor, Fau
         } else {
             EvidenceGrade::Claimed
         },
-    })
+    }
 }
 
 impl Token for Tpm {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use sealwright_driver_api::{
     Attest, Challenge, Destroy, DriverError, ErrorClass, EvidenceGrade, Generate, KeyDescription,
     KeyDriver, KeySpec, KeyUri, Nonce, RawEvidence, Sha256Digest, SignContext, SignInput,
-    SignRequest, Signature, TokenIdentity,
+    SignRequest, Signature,
 };
 
 use sealwright_driver_host::ObjectName;
 
-use crate::KIND;
 use crate::attest;
 use crate::blob::Blob;
 use crate::capability;
@@ -70,21 +69,6 @@ impl Worker {
             DriverError::unsupported(format!("key {:?} cannot be used: {why}", object.as_str()))
         })?;
         Ok((object, blob, key))
-    }
-
-    fn identity(&mut self) -> Result<TokenIdentity, DriverError> {
-        let address = self.shared.address.clone();
-        self.with_device(|device| {
-            let context = device.context();
-            Ok(TokenIdentity {
-                kind: KIND.to_owned(),
-                label: address.label.clone(),
-                serial: address.serial.clone(),
-                manufacturer: capability::manufacturer(context)?,
-                model: capability::model(context)?,
-                firmware: capability::firmware(context)?,
-            })
-        })
     }
 
     /// A key is described only after the TPM took it: a file alone proves nothing.
@@ -160,12 +144,14 @@ impl Attest for Worker {
     fn attest(&mut self, uri: &KeyUri, nonce: &Nonce) -> Result<RawEvidence, DriverError> {
         let (object, blob, key) = self.key(uri)?;
         let auth = self.shared.credential.key_auth(&object)?;
+        let shared = Arc::clone(&self.shared);
+        let certificate = shared.known.ek_certificate.as_deref();
         let statement = self
-            .with_device(|device| attest::certify(device, &blob, auth.clone(), nonce))
+            .with_device(|device| attest::certify(device, certificate, &blob, auth.clone(), nonce))
             .map_err(|error| about(&object, error))?;
         Ok(RawEvidence {
             nonce: *nonce,
-            token: self.identity()?,
+            token: shared.known.identity.clone(),
             spki_der: key.spki_der,
             statement,
         })
