@@ -1,7 +1,16 @@
 //! Faults on a device's wire: what a proxy does to one message, and which messages it does it to.
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How often a proxy looks whether it is to end.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
 
 /// What becomes of a message from a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +69,20 @@ impl Faults {
         self.locked().done
     }
 
+    /// What arrives in the place of the next message. `foreign` makes a message for somebody else of it.
+    pub(crate) fn strike(
+        &self,
+        message: &[u8],
+        foreign: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Vec<Vec<u8>> {
+        match self.next() {
+            Some(fault) => fault.apply(message, foreign),
+            None => vec![message.to_vec()],
+        }
+    }
+
     /// What is to become of the next message.
-    pub(crate) fn next(&self) -> Option<Fault> {
+    fn next(&self) -> Option<Fault> {
         let mut plan = self.locked();
         plan.seen += 1;
         let due = plan.every > 0 && plan.seen.is_multiple_of(plan.every) && plan.left != Some(0);
@@ -82,12 +103,7 @@ impl Faults {
 }
 
 impl Fault {
-    /// What arrives in the place of `message`. `foreign` makes a message for somebody else of it.
-    pub(crate) fn apply(
-        self,
-        message: &[u8],
-        foreign: impl FnOnce(&[u8]) -> Vec<u8>,
-    ) -> Vec<Vec<u8>> {
+    fn apply(self, message: &[u8], foreign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
         let whole = message.to_vec();
         let middle = message.len() / 2;
         match self {
@@ -106,4 +122,11 @@ impl Fault {
             }
         }
     }
+}
+
+/// Which of a proxy's ends have something to read, after a short wait.
+pub(crate) fn readable<const N: usize>(ends: [&impl AsFd; N]) -> rustix::io::Result<[bool; N]> {
+    let mut waiting = ends.map(|end| PollFd::new(end, PollFlags::IN));
+    poll(&mut waiting, Some(&LOOK))?;
+    Ok(waiting.map(|end| !end.revents().is_empty()))
 }

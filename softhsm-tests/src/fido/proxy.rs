@@ -7,21 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Result;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
     bind, connect, listen, recv, send, socket_with,
 };
 
-use crate::fault::Faults;
+use crate::fault::{Faults, readable};
 
 /// A report, with its number in front where a program wrote it.
 const REPORT: usize = 65;
-/// How often a thread looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Ends, and its socket with it, when dropped: the key is unplugged.
 #[derive(Debug)]
@@ -79,7 +75,7 @@ impl Side {
     fn accept(&self, listener: &OwnedFd) {
         let mut relays = Vec::new();
         while !self.ended.load(Ordering::Acquire) {
-            if !matches!(readable([listener, listener]), Ok([true, _])) {
+            if !matches!(readable([listener]), Ok([true])) {
                 continue;
             }
             if let Ok(client) = accept_with(listener, SocketFlags::CLOEXEC) {
@@ -115,11 +111,7 @@ impl Side {
         }
         if answered {
             let report = receive(key)?;
-            let arrive = match self.faults.next() {
-                Some(fault) => fault.apply(&report, foreign),
-                None => vec![report],
-            };
-            for report in arrive {
+            for report in self.faults.strike(&report, foreign) {
                 send(client, &report, SendFlags::NOSIGNAL)?;
             }
         }
@@ -141,17 +133,6 @@ fn seqpacket() -> Result<OwnedFd> {
         SocketFlags::CLOEXEC,
         None,
     )
-}
-
-/// Which of the two has something to read, after a short wait.
-fn readable(ends: [&OwnedFd; 2]) -> Result<[bool; 2]> {
-    let mut waiting = ends.map(|end| PollFd::new(end, PollFlags::IN));
-    let look = Timespec {
-        tv_sec: 0,
-        tv_nsec: i64::from(LOOK.subsec_nanos()),
-    };
-    poll(&mut waiting, Some(&look))?;
-    Ok(waiting.map(|end| !end.revents().is_empty()))
 }
 
 /// One report; an error once the other end is gone.

@@ -11,12 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::fault::{Faults, readable};
 
-use crate::fault::Faults;
-
-/// How often the thread looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long a reader waits for an answer that does not come.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -107,15 +103,9 @@ fn carry(
 }
 
 fn accept(listener: &TcpListener, end: &AtomicBool) -> io::Result<TcpStream> {
-    listener.set_nonblocking(true)?;
     while !end.load(Ordering::Acquire) {
-        match listener.accept() {
-            Ok((card, _)) => {
-                card.set_nonblocking(false)?;
-                return Ok(card);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOK),
-            Err(error) => return Err(error),
+        if matches!(readable([listener]), Ok([true])) {
+            return listener.accept().map(|(card, _)| card);
         }
     }
     Err(io::ErrorKind::Interrupted.into())
@@ -146,7 +136,7 @@ impl Wire<'_> {
         {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let [from_reader, from_card] = self.readable()?;
+        let [from_reader, from_card] = readable([&self.reader, &self.card])?;
         if from_reader {
             let message = receive(&mut self.reader)?;
             self.asked = match message[..] {
@@ -172,10 +162,7 @@ impl Wire<'_> {
         if self.is_removed_now() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        let arrive = match self.plan.faults.next() {
-            Some(fault) => fault.apply(answer, of_another_command),
-            None => vec![answer.to_vec()],
-        };
+        let arrive = self.plan.faults.strike(answer, of_another_command);
         if arrive.is_empty() {
             self.silent_since = Some(Instant::now());
         }
@@ -190,17 +177,6 @@ impl Wire<'_> {
         // Only this thread counts; a test sets it while nothing is asked.
         count.store(left.saturating_sub(1), Ordering::Release);
         left == 1
-    }
-
-    fn readable(&self) -> io::Result<[bool; 2]> {
-        let ends = [&self.reader, &self.card];
-        let mut waiting = ends.map(|end| PollFd::new(end, PollFlags::IN));
-        let look = Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(LOOK.subsec_nanos()),
-        };
-        poll(&mut waiting, Some(&look))?;
-        Ok(waiting.map(|end| !end.revents().is_empty()))
     }
 }
 
