@@ -18,6 +18,7 @@ use sealwright_softhsm_tests::fido::{VirtualKey, VirtualKeys};
 
 pub const SERIAL: &str = "V1";
 pub const PIN: &str = "a PIN of 4 to 63 bytes";
+const SOCKET: &str = "fido2.sock";
 
 /// A configured security key. A test changes what it wants before it uses it.
 pub struct Host {
@@ -27,7 +28,7 @@ pub struct Host {
     /// The configured PIN, if there is one.
     pub pin: Option<String>,
     pub driver: String,
-    activated: Option<Activated>,
+    activated: Activated,
 }
 
 pub fn uri(name: &str) -> KeyUri {
@@ -39,13 +40,14 @@ impl Host {
     pub fn new() -> Self {
         let keys = VirtualKeys::new();
         let key = keys.plug_in(0, SERIAL);
+        let activated = Activated::at(&keys.folder().join(SOCKET)).unwrap();
         Self {
             keys,
             key,
             serial: SERIAL.to_owned(),
             pin: None,
             driver: String::new(),
-            activated: None,
+            activated,
         }
     }
 
@@ -65,7 +67,7 @@ impl Host {
     pub fn write(&self) -> PathBuf {
         let mut text = format!(
             "kind = 'fido2'\nsocket = {:?}\nlabel = 'key'\nserial = {:?}\nstate_dir = {:?}\n",
-            self.path("fido2.sock"),
+            self.path(SOCKET),
             self.serial,
             self.keys.folder(),
         );
@@ -101,11 +103,6 @@ impl Host {
     /// Ends the process that serves, if any, starts another one and connects to it.
     pub fn connect(&mut self) -> io::Result<UnixStream> {
         let program = self.program();
-        let socket = self.path("fido2.sock");
-        let activated = match &mut self.activated {
-            Some(activated) => activated,
-            none => none.insert(Activated::at(&socket)?),
-        };
-        activated.connect(&program)
+        self.activated.connect(&program)
     }
 }

@@ -22,6 +22,7 @@ use sealwright_softhsm_tests::piv::{PIN, VirtualPiv, VirtualReader};
 use tempfile::TempDir;
 
 pub const SERIAL: u32 = 12_345_678;
+const SOCKET: &str = "piv.sock";
 
 /// A configured card in a reader. A test changes what it wants before it uses it.
 pub struct Host {
@@ -31,21 +32,23 @@ pub struct Host {
     pub serial: String,
     pub pin: String,
     pub driver: String,
-    activated: Option<Activated>,
+    activated: Activated,
 }
 
 impl Host {
     pub fn new() -> Self {
         let reader = VirtualReader::start();
         let card = reader.insert(SERIAL);
+        let folder = tempfile::tempdir().unwrap();
+        let activated = Activated::at(&folder.path().join(SOCKET)).unwrap();
         let host = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             reader,
             card,
             serial: SERIAL.to_string(),
             pin: PIN.to_owned(),
             driver: String::new(),
-            activated: None,
+            activated,
         };
         host.await_card();
         host
@@ -68,7 +71,7 @@ impl Host {
         let text = format!(
             "kind = 'piv'\nsocket = {:?}\nlabel = 'card'\nserial = {:?}\ncredential = {:?}\n\
              state_dir = {:?}\n[driver]\n{}",
-            path("piv.sock"),
+            path(SOCKET),
             self.serial,
             path("pin"),
             path("state"),
@@ -116,11 +119,6 @@ impl Host {
     /// Ends the process that serves, if any, starts another one and connects to it.
     pub fn connect(&mut self) -> io::Result<UnixStream> {
         let program = self.program();
-        let socket = self.folder.path().join("piv.sock");
-        let activated = match &mut self.activated {
-            Some(activated) => activated,
-            none => none.insert(Activated::at(&socket)?),
-        };
-        activated.connect(&program)
+        self.activated.connect(&program)
     }
 }
