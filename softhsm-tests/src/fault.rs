@@ -124,6 +124,12 @@ impl Fault {
     }
 }
 
+/// Whether the environment asks for the long run of a test of faults, by `SEALWRIGHT_FAULTS=long`.
+#[must_use]
+pub fn is_long() -> bool {
+    std::env::var_os("SEALWRIGHT_FAULTS").is_some_and(|value| value == "long")
+}
+
 /// Which of a proxy's ends have something to read, after a short wait.
 pub(crate) fn readable<const N: usize>(ends: [&impl AsFd; N]) -> rustix::io::Result<[bool; N]> {
     let mut waiting = ends.map(|end| PollFd::new(end, PollFlags::IN));

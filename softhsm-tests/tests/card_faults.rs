@@ -8,10 +8,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sealwright_softhsm_tests::fault::Fault;
+use sealwright_softhsm_tests::fault::{Fault, is_long};
 use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{SOON, Site, TokenSpec, statement};
-use support::{text, verified};
+use support::{accounted_for, trusted, verified};
 
 /// Of a hundred answers of the card five suffer.
 const EVERY: u32 = 20;
@@ -25,11 +25,11 @@ const FAULTS: [Fault; 5] = [
 
 #[test]
 fn on_a_bad_wire_every_signature_is_accounted_for() {
-    let is_long = std::env::var_os("SEALWRIGHT_FAULTS").is_some_and(|value| value == "long");
-    let wanted: u32 = if is_long { 1000 } else { 40 };
+    let wanted: u32 = if is_long() { 1000 } else { 40 };
     let mut site = Site::builder()
         .token(TokenSpec::piv("card").key("release"))
         .start();
+    let key = trusted(&site, "release");
     let before = site.records("sign").len();
     let begun = Instant::now();
     let mut outcomes = BTreeMap::<String, u32>::new();
@@ -38,7 +38,7 @@ fn on_a_bad_wire_every_signature_is_accounted_for() {
         if number % 4 == 0 {
             site.token_mut("card").card().faults().often(fault, EVERY);
         }
-        let outcome = one(&mut site, number);
+        let outcome = accounted_for(&site, &key, number, 4000);
         let confused = outcome != "signed" && fault == Fault::Duplicate;
         *outcomes.entry(outcome).or_default() += 1;
         let card = site.token_mut("card").card();
@@ -63,19 +63,4 @@ fn on_a_bad_wire_every_signature_is_accounted_for() {
         (answer.status == 200).then_some(answer)
     });
     verified(&site, &["release"], &answer);
-}
-
-/// Asks once; what the record says. The answer says the same, and a signature verifies.
-fn one(site: &mut Site, number: u32) -> String {
-    let payload = statement(&format!("s{number}"));
-    let answer = site.client().sign("key=release&timeout_ms=4000", &payload);
-    let record = site.record(answer.record().unwrap());
-    if answer.status == 200 {
-        verified(site, &["release"], &answer);
-        assert_eq!(text(&record, "outcome"), "signed");
-        return "signed".to_owned();
-    }
-    assert_eq!(text(&record, "code"), answer.code());
-    assert_ne!(text(&record, "outcome"), "signed");
-    answer.code()
 }

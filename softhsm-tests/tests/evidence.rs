@@ -305,9 +305,7 @@ fn a_cards_attestation_counts_once_its_maker_is_trusted() {
 fn trust(site: &mut Site, token: &str) {
     let maker = site.token(token).reader().maker_pem().to_owned();
     fs::write(site.path("etc/roots.pem"), maker).unwrap();
-    let config = site.path("etc/sealwright.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, format!("{text}[evidence]\nroots = 'roots.pem'\n")).unwrap();
+    site.edit_config(|text| format!("{text}[evidence]\nroots = 'roots.pem'\n"));
     site.stop_daemon();
     site.start_daemon();
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use sealwright_core::dsse::{Envelope, Options, TrustedKey};
 use sealwright_core::scheme::Scheme;
-use sealwright_core::spki::Spki;
 use sealwright_softhsm_tests::fault::Fault;
 use sealwright_softhsm_tests::site::http::{Request, Response};
+use sealwright_softhsm_tests::site::process::wait_for;
 use sealwright_softhsm_tests::site::{CI, Site, TokenSpec, statement};
-use support::text;
+use support::{text, trusted};
 
 const TOUCHED: Scheme = Scheme::WebAuthnP256Sha256;
 const VERIFIED: Scheme = Scheme::WebAuthnP256Sha256Uv;
@@ -26,16 +26,23 @@ fn site() -> Site {
     Site::builder().token(token).start()
 }
 
-fn spki(site: &Site, label: &str) -> Spki {
-    let path = format!("/v1/keys/default/{label}");
-    let list = site.client().get(&path).ok().json();
-    Spki::from_pem(list["keys"][0]["public_key_pem"].as_str().unwrap()).unwrap()
-}
-
 fn verifies(site: &Site, label: &str, scheme: Scheme, answer: &Response) -> bool {
-    let trusted = [TrustedKey::new(spki(site, label), scheme).unwrap()];
+    let trusted = [TrustedKey::new(trusted(site, label).spki().clone(), scheme).unwrap()];
     let envelope = Envelope::parse(&answer.body).unwrap();
     envelope.verify(&trusted, 1, Options::default()).is_ok()
+}
+
+/// The first signature after `what`.
+fn signs_again(site: &Site, what: &str) -> Response {
+    let what = format!("a signature after {what}");
+    wait_for(&what, Duration::from_secs(20), || {
+        let answer = site.client().sign("key=release", &statement("b"));
+        let is_good = answer.status == 200;
+        if !is_good {
+            println!("no signature yet: {}", answer.text());
+        }
+        is_good.then_some(answer)
+    })
 }
 
 #[test]
@@ -69,7 +76,7 @@ fn openssl_verifies_an_assertion_by_the_steps_of_the_documentation() {
     let pae = envelope.pae();
     let pae = [&pae.prefix(), pae.payload].concat();
     let sig = envelope.signatures()[0].sig.clone().unwrap();
-    let pem = spki(&site, "careful").to_pem().into_bytes();
+    let pem = trusted(&site, "careful").spki().to_pem().into_bytes();
     for (name, bytes) in [("sig.bin", sig), ("pae.bin", pae), ("release.pub.pem", pem)] {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
@@ -94,7 +101,8 @@ fn the_command_line_signs_and_verifies_with_the_scheme_named() {
     let site = site();
     let folder = site.callers_folder();
     std::fs::write(folder.join("statement"), statement("a")).unwrap();
-    std::fs::write(folder.join("key.pem"), spki(&site, "release").to_pem()).unwrap();
+    let key = trusted(&site, "release").spki().to_pem();
+    std::fs::write(folder.join("key.pem"), key).unwrap();
     let raw = [
         "--raw",
         "statement",
@@ -230,15 +238,7 @@ fn a_key_that_is_pulled_out_while_it_signs_fails_in_time_and_signs_again_when_it
     key.rest_finger();
     key.replug();
     let back = Instant::now();
-    let mut answer = site.client().sign("key=release", &statement("b"));
-    while answer.status != 200 {
-        assert!(
-            back.elapsed() < Duration::from_secs(20),
-            "{}",
-            answer.text()
-        );
-        answer = site.client().sign("key=release", &statement("b"));
-    }
+    let answer = signs_again(&site, "a key that is back");
     println!("from replug to the first signature: {:?}", back.elapsed());
     assert!(verifies(&site, "release", TOUCHED, &answer));
 }
@@ -264,16 +264,7 @@ fn each_fault_on_the_wire_costs_one_signature_at_most_and_no_wrong_one_is_releas
             "{fault:?}: {}",
             first.text()
         );
-        let back = Instant::now();
-        let mut next = site.client().sign("key=release", &statement("b"));
-        while next.status != 200 {
-            assert!(
-                back.elapsed() < Duration::from_secs(20),
-                "{fault:?}: {}",
-                next.text()
-            );
-            next = site.client().sign("key=release", &statement("b"));
-        }
+        signs_again(&site, &format!("{fault:?}"));
     }
     let status = site.operator().get("/v1/status").ok().json();
     for token in status["tokens"].as_array().unwrap() {

@@ -8,12 +8,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sealwright_core::dsse::{Envelope, Options, TrustedKey};
+use sealwright_core::dsse::TrustedKey;
 use sealwright_core::scheme::Scheme;
-use sealwright_softhsm_tests::fault::Fault;
+use sealwright_softhsm_tests::fault::{Fault, is_long};
 use sealwright_softhsm_tests::site::process::wait_for;
-use sealwright_softhsm_tests::site::{SOON, Site, TokenSpec, statement};
-use support::{text, trusted};
+use sealwright_softhsm_tests::site::{SOON, Site, TokenSpec};
+use support::{accounted_for, trusted};
 
 /// Of a hundred reports of the security key five suffer.
 const EVERY: u32 = 20;
@@ -29,8 +29,7 @@ const SCHEME: Scheme = Scheme::WebAuthnP256Sha256;
 
 #[test]
 fn on_a_bad_wire_every_signature_is_accounted_for() {
-    let is_long = std::env::var_os("SEALWRIGHT_FAULTS").is_some_and(|value| value == "long");
-    let wanted: u32 = if is_long { 1000 } else { 40 };
+    let wanted: u32 = if is_long() { 1000 } else { 40 };
     let token = TokenSpec::fido2("key").key_of("release", SCHEME.as_str());
     let mut site = Site::builder().token(token).start();
     let key = TrustedKey::new(trusted(&site, "release").spki().clone(), SCHEME).unwrap();
@@ -42,7 +41,9 @@ fn on_a_bad_wire_every_signature_is_accounted_for() {
             let fault = FAULTS[(number / 4) as usize % FAULTS.len()];
             faults.often(fault, EVERY);
         }
-        *outcomes.entry(one(&site, &key, number)).or_default() += 1;
+        *outcomes
+            .entry(accounted_for(&site, &key, number, 1500))
+            .or_default() += 1;
     }
     let done = faults.done();
     faults.stop();
@@ -53,27 +54,10 @@ fn on_a_bad_wire_every_signature_is_accounted_for() {
     assert!(outcomes["signed"] > 0, "nothing was signed: {outcomes:?}");
     assert_eq!(site.records("sign").len() - before, wanted as usize);
     wait_for("the security key to sign as before", SOON, || {
-        (one(&site, &key, wanted) == "signed").then_some(())
+        (accounted_for(&site, &key, wanted, 1500) == "signed").then_some(())
     });
     let status = site.operator().get("/v1/status").ok().json();
     for token in status["tokens"].as_array().unwrap() {
         assert_eq!(token["suspect"], false, "{token}");
     }
-}
-
-/// Asks once; what the record says. The answer says the same, and a signature verifies.
-fn one(site: &Site, key: &TrustedKey, number: u32) -> String {
-    let payload = statement(&format!("s{number}"));
-    let answer = site.client().sign("key=release&timeout_ms=1500", &payload);
-    let record = site.record(answer.record().unwrap());
-    if answer.status == 200 {
-        let envelope = Envelope::parse(&answer.body).unwrap();
-        let verified = envelope.verify(std::slice::from_ref(key), 1, Options::default());
-        assert_eq!(verified.unwrap().payload, payload);
-        assert_eq!(text(&record, "outcome"), "signed");
-        return "signed".to_owned();
-    }
-    assert_eq!(text(&record, "code"), answer.code());
-    assert_ne!(text(&record, "outcome"), "signed");
-    answer.code()
 }

@@ -15,7 +15,7 @@ use sealwright_driver_api::conformance::{Failure, OverWire, Reaction, SLACK, Sub
 use sealwright_driver_api::wire::Answer;
 use sealwright_driver_api::{KeySpec, Scheme, SignInput, SignRequest, Signature, Task};
 use sealwright_driver_host::LOGIN_MARK;
-use sealwright_softhsm_tests::fault::Fault;
+use sealwright_softhsm_tests::fault::{Fault, is_long};
 use support::{Host, uri};
 
 const DEADLINE: Duration = Duration::from_millis(1500);
@@ -57,7 +57,6 @@ fn operations(number: u32) -> [Task; 5] {
 
 #[test]
 fn whatever_becomes_of_a_report_the_driver_goes_on_and_the_security_key_is_as_before() {
-    let is_long = std::env::var_os("SEALWRIGHT_FAULTS").is_some_and(|value| value == "long");
     let host = Host::with_pin();
     host.generate("release", VERIFIED.as_str());
     let faults = host.key.faults().clone();
@@ -70,7 +69,7 @@ fn whatever_becomes_of_a_report_the_driver_goes_on_and_the_security_key_is_as_be
     for fault in FAULTS {
         for (at, _) in operations(0).iter().enumerate() {
             let one = 1 + turn % REPORTS;
-            for nth in if is_long { 1..=REPORTS } else { one..=one } {
+            for nth in if is_long() { 1..=REPORTS } else { one..=one } {
                 turn += 1;
                 let task = operations(turn)[at].clone();
                 let what = format!("{fault:?} of report {nth} while it does {task:?}");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sealwright_core::verify::verify_message_p1363;
 use sealwright_driver_api::wire::{Answer, Call};
 use sealwright_driver_api::{DriverError, KeySpec, KeyUri, Nonce, Scheme, Signature};
-use sealwright_softhsm_tests::fault::Fault;
+use sealwright_softhsm_tests::fault::{Fault, is_long};
 use support::Host;
 use support::calls::{MESSAGE, answer, ask, ask_for, greet, signing, try_answer};
 use support::tool::tries_left;
@@ -68,13 +68,12 @@ fn uri(slot: &str) -> KeyUri {
 
 #[test]
 fn whatever_becomes_of_an_answer_the_driver_goes_on_and_the_card_is_as_before() {
-    let is_long = std::env::var_os("SEALWRIGHT_FAULTS").is_some_and(|value| value == "long");
     let mut bench = Bench::new();
     let mut turn = 0;
     for strike in STRIKES {
         for (operation, answers) in OPERATIONS {
             turn += 1;
-            let struck = if is_long {
+            let struck = if is_long() {
                 1..=answers
             } else {
                 let one = 1 + turn * 3 % answers;

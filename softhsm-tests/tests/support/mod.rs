@@ -39,6 +39,25 @@ pub fn verified(site: &Site, labels: &[&str], answer: &Response) -> VerifiedPayl
         .unwrap()
 }
 
+/// Asks key `release`, which is `key`, for one signature; what the record says. The answer says the same, and a signature
+/// verifies.
+pub fn accounted_for(site: &Site, key: &TrustedKey, number: u32, timeout_ms: u32) -> String {
+    let payload = statement(&format!("s{number}"));
+    let query = format!("key=release&timeout_ms={timeout_ms}");
+    let answer = site.client().sign(&query, &payload);
+    let record = site.record(answer.record().unwrap());
+    if answer.status == 200 {
+        let envelope = Envelope::parse(&answer.body).unwrap();
+        let verified = envelope.verify(std::slice::from_ref(key), 1, Options::default());
+        assert_eq!(verified.unwrap().payload, payload);
+        assert_eq!(text(&record, "outcome"), "signed");
+        return "signed".to_owned();
+    }
+    assert_eq!(text(&record, "code"), answer.code());
+    assert_ne!(text(&record, "outcome"), "signed");
+    answer.code()
+}
+
 /// SHA-256 (hex) of each signature in an answer's envelope.
 pub fn signature_hashes(answer: &Response) -> Vec<String> {
     let envelope = Envelope::parse(&answer.body).unwrap();
