@@ -26,6 +26,21 @@ pub fn driver(program: impl AsRef<OsStr>, config: &Path) -> Command {
     command
 }
 
+/// Starts `program` with its standard input as the socket that it serves.
+#[must_use]
+pub fn handed_over(program: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", HAND_OVER]).arg(program.get_program());
+    command.args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// A socket, and the process that serves it. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Activated {
@@ -53,15 +68,7 @@ impl Activated {
     /// It cannot be started.
     pub fn connect(&mut self, program: &Command) -> io::Result<UnixStream> {
         self.kill();
-        let mut command = Command::new("sh");
-        command.args(["-c", HAND_OVER]).arg(program.get_program());
-        command.args(program.get_args());
-        for (name, value) in program.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let mut command = handed_over(program);
         command.stdin(Stdio::from(OwnedFd::from(self.listener.try_clone()?)));
         self.child = Some(command.spawn()?);
         UnixStream::connect(&self.socket)

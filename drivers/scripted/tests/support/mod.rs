@@ -16,9 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sealwright_driver_api::wire::{self, FromDriver};
 use sealwright_driver_api::{Descriptor, DriverError, TokenConfig};
-
-/// LISTEN_PID has to be the driver's own number; a shell keeps its number across `exec`.
-const HAND_OVER: &str = r#"export LISTEN_PID=$$; exec "$0" "$@" 3<&0 </dev/null"#;
+use sealwright_softhsm_tests::activated;
 
 /// One token's driver, under an activator of its own.
 #[derive(Clone)]
@@ -55,10 +53,10 @@ impl Driver {
         );
         std::fs::write(dir.path().join("bench.toml"), text).unwrap();
         let listener = UnixListener::bind(dir.path().join("s")).unwrap();
-        let serve = command(
+        let serve = activated::handed_over(&command(
             &dir.path().join("bench.toml"),
             &["--peer-uid", &peer_uid.to_string(), "serve"],
-        );
+        ));
         let (stop, stopped) = UnixStream::pair().unwrap();
         let (sender, ends) = channel();
         let activator = std::thread::spawn(move || activate(&listener, serve, &stopped, &sender));
@@ -136,21 +134,13 @@ impl Drop for Inner {
 }
 
 fn command(config: &std::path::Path, args: &[&str]) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command
-        .args([
-            "-c",
-            HAND_OVER,
-            env!("CARGO_BIN_EXE_sealwright-driver-scripted"),
-        ])
-        .arg("--config")
-        .arg(config)
-        .args(args);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealwright-driver-scripted"));
+    command.arg("--config").arg(config).args(args);
     command
 }
 
 fn activate(listener: &UnixListener, mut serve: Command, stopped: &UnixStream, ends: &Sender<End>) {
-    serve.env("LISTEN_FDS", "1").stderr(Stdio::piped());
+    serve.stderr(Stdio::piped());
     while ready(listener, stopped) {
         serve.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
         let mut child = serve.spawn().unwrap();
